@@ -1,0 +1,38 @@
+# Everything sets itself up: `make train` and `make test` work on a fresh clone with Python 3.11+.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: train test lint format bench constraints clean
+
+train: .venv/installed  ## AdaPS on bps-1: finds the kinds, trains them, ends with the report's path
+	$(BIN)/adaps train bps-1 --seeds 4 --steps 1_000_000
+
+test: .venv/installed lint  ## everything that CI runs
+	$(BIN)/pytest -n 2 --dist worksteal
+
+lint: .venv/installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/basedpyright
+
+format: .venv/installed
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: .venv/installed  ## speed on this machine, into docs/results/
+	$(BIN)/adaps bench bps-1 --out docs/results/bench.json
+
+constraints: .venv/installed  ## newest versions that pyproject.toml allows, with hashes
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-annotate --upgrade --group dev pyproject.toml --output-file constraints.txt
+
+clean:
+	rm -rf .venv runs dist build .pytest_cache .ruff_cache .hypothesis
+
+.venv/installed: constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "adaps needs Python 3.11 or later: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,31 @@
+"""adaps: which agents of a team are alike, and each kind trained on its part of one network."""
+
+from adaps.algos import A2C
+from adaps.envs import make
+from adaps.errors import UserError
+from adaps.identity.vae import VAE
+from adaps.policy import Policy, load
+from adaps.result import Result
+from adaps.sharing import AdaPS, FuPS
+from adaps.train import train
+from adaps.types import Environment, Identity, Sharing, Timestep, Transition
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "A2C",
+    "VAE",
+    "AdaPS",
+    "Environment",
+    "FuPS",
+    "Identity",
+    "Policy",
+    "Result",
+    "Sharing",
+    "Timestep",
+    "Transition",
+    "UserError",
+    "load",
+    "make",
+    "train",
+]

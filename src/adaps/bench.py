@@ -1,0 +1,176 @@
+"""How fast training is on this machine. Stage: none; it times ``train``'s inner loop.
+
+The setting is that of the SePS authors' code: 8 copies, rollouts of 5 steps, 64×64 networks.
+Each measurement runs in a process of its own, bound to as many cores as it is said to use.
+"""
+
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from adaps.config import TrainConfig, algo_options, sharing_options
+from adaps.identity.clusters import cluster
+from adaps.placement import stack
+from adaps.stages import Stages, TrainState, make_stages
+from adaps.types import Environment, Identity, Sharing
+
+SEPS_STEPS_PER_SECOND = {"fups": 696, "seps": 661}
+"""The SePS authors' code on bps-1, one thread, where a core does 88 GFLOP/s (see the docs)."""
+SEPS_GFLOPS = 88
+MEASURED_SECONDS = 2.0
+"""How long one measurement trains."""
+
+
+def run(env: Environment, repeats: int, out: Path | None, console: Console) -> None:
+    """Measure, print a table, and write the figures to ``out`` if it is given."""
+    figures = measure(env, repeats, console)
+    console.print(_table(figures))
+    if out is not None:
+        out.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def measure(env: Environment, repeats: int, console: Console) -> dict[str, Any]:
+    """Medians over ``repeats``; FuPS, AdaPS and two seeds are measured in turn in one process."""
+    cores = sorted(os.sched_getaffinity(0))
+    spawn = multiprocessing.get_context("spawn")
+    console.print(f"one seed on one core, {repeats} times FuPS and AdaPS in turn …")
+    with spawn.Pool(1, initializer=os.sched_setaffinity, initargs=(0, cores[:1])) as pool:
+        one = pool.apply(_measure_one_core, (env, repeats))
+    figures = {"machine": _machine(len(cores)), "env": env.name, **one}
+    if len(cores) > 1:
+        console.print("two seeds on two cores …")
+        with spawn.Pool(1, initializer=os.sched_setaffinity, initargs=(0, cores[:2])) as pool:
+            figures["adaps_two_seeds_two_cores"] = pool.apply(_measure_two_cores, (env, repeats))
+    return figures
+
+
+def _measure_one_core(env: Environment, repeats: int) -> dict[str, Any]:
+    gflops = _gflops()
+    methods = {name: _Trainer(env, name) for name in ("fups", "adaps")}
+    rates: dict[str, list[float]] = {name: [] for name in methods}
+    ratios = []
+    for _ in range(repeats):
+        for name, trainer in methods.items():
+            rates[name].append(trainer.steps_per_second())
+        ratios.append(rates["adaps"][-1] / rates["fups"][-1])
+    return {
+        "gflops_per_core": gflops,
+        **{f"{name}_one_core": statistics.median(rates[name]) for name in methods},
+        "adaps_over_fups": statistics.median(ratios),
+        "compile_seconds": methods["fups"].compile_seconds,
+        "peak_memory_mb": _peak_memory_mb(),
+    }
+
+
+def _measure_two_cores(env: Environment, repeats: int) -> float:
+    """Two threads, each with a seed of its own, as ``adaps train`` places them."""
+    trainers = [_Trainer(env, "adaps", seed) for seed in (0, 1)]
+    totals = []
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(repeats):
+            totals.append(sum(pool.map(lambda trainer: trainer.steps_per_second(), trainers)))
+    return statistics.median(totals)
+
+
+class _Trainer:
+    """One seed of one method in training, compiled; true groups stand in for discovered ones."""
+
+    def __init__(self, env: Environment, method: str, seed: int = 0) -> None:
+        config = TrainConfig(env.name, sharing_options(method), algo_options("a2c"))
+        self.steps_per_update = config.steps_per_update
+        self.stages: Stages = make_stages(env, config, num_seeds=1)
+        keys = self.stages.keys(jnp.array([seed], jnp.uint32))
+        identity = _true_identity(env)
+        self.sharing: Sharing = stack(
+            [config.sharing.build(keys.masks[0], self.stages.shape, identity)]
+        )
+        self.state: TrainState = self.stages.begin(keys, self.sharing)
+        self.compile_seconds = _seconds(lambda: self._train(1))
+        self.updates = max(1, round(100 * MEASURED_SECONDS / _seconds(lambda: self._train(100))))
+
+    def steps_per_second(self) -> float:
+        seconds = _seconds(lambda: self._train(self.updates))
+        return self.updates * self.steps_per_update / seconds
+
+    def _train(self, num_updates: int) -> None:
+        self.state = jax.block_until_ready(
+            self.stages.advance(self.state, self.sharing, jnp.int32(num_updates))
+        )
+
+
+def _true_identity(env: Environment) -> Identity:
+    types = np.array(env.agent_types or range(env.num_agents))
+    codes = np.random.default_rng(0).normal(size=(types.max() + 1, 10))
+    return cluster(codes[types], types.max() + 1, seed=0)
+
+
+def _gflops(size: int = 1024) -> float:
+    """Median rate of float32 matrix products, in 10⁹ operations per second."""
+    matrix = jnp.ones((size, size))
+    product = jax.jit(jnp.matmul)
+    jax.block_until_ready(product(matrix, matrix))
+    times = [_seconds(lambda: jax.block_until_ready(product(matrix, matrix))) for _ in range(20)]
+    return 2 * size**3 / statistics.median(times) / 1e9
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _peak_memory_mb() -> float:
+    unit = 1024**2 if platform.system() == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def _machine(cores: int) -> dict[str, Any]:
+    return {
+        "processor": _processor(),
+        "cores": cores,
+        "device": str(jax.devices()[0].device_kind),
+        "jax": jax.__version__,
+    }
+
+
+def _processor() -> str:
+    with open("/proc/cpuinfo") as file:
+        names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _table(figures: dict[str, Any]) -> Table:
+    machine = figures["machine"]
+    one, gflops = figures["adaps_one_core"], figures["gflops_per_core"]
+    scaled = SEPS_STEPS_PER_SECOND["seps"] * gflops / SEPS_GFLOPS
+    table = Table(
+        "figure",
+        "value",
+        title=f"{figures['env']} on {machine['processor']}, {machine['cores']} cores",
+        show_header=False,
+    )
+    table.add_row("float32 matrix products, one core", f"{gflops:,.0f} GFLOP/s")
+    table.add_row("FuPS, one seed on one core", f"{figures['fups_one_core']:,.0f} steps/s")
+    table.add_row("AdaPS, one seed on one core", f"{one:,.0f} steps/s")
+    table.add_row("AdaPS over FuPS", f"{figures['adaps_over_fups']:.3f}")
+    if figures["env"] == "bps-1":
+        table.add_row("over the SePS authors' code, scaled by GFLOP/s", f"{one / scaled:,.1f} ×")
+    if (two := figures.get("adaps_two_seeds_two_cores")) is not None:
+        table.add_row("AdaPS, two seeds on two cores", f"{two:,.0f} steps/s ({two / one:.2f} ×)")
+    table.add_row("compilation", f"{figures['compile_seconds']:.1f} s")
+    table.add_row("peak memory", f"{figures['peak_memory_mb']:,.0f} MB")
+    return table

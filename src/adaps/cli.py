@@ -1,0 +1,318 @@
+"""The ``adaps`` command: ``adaps COMMAND …``. Nothing is computed here."""
+
+import contextlib
+import io
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+import adaps
+from adaps import bench, run_folder
+from adaps.algos import ALGORITHMS
+from adaps.config import (
+    PRESETS,
+    Count,
+    TrainConfig,
+    algo_options,
+    from_json,
+    sharing_options,
+)
+from adaps.envs import FAMILIES, make
+from adaps.errors import UserError, unknown
+from adaps.evaluate import evaluate_run
+from adaps.progress import ConsoleWatch
+from adaps.report import write_report
+from adaps.result import Result
+from adaps.sharing import METHODS
+from adaps.train import run
+from adaps.types import Environment
+
+BAD_INPUT, FAILED, INTERRUPTED, TERMINATED = 2, 1, 130, 143
+
+S = TypeVar("S")
+A = TypeVar("A")
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: stop as for Ctrl-C, with an exit code of its own."""
+
+
+@dataclass(frozen=True)
+class TrainCommand(Generic[S, A]):
+    """Find out which agents are alike, give each kind its part of one network, and train them.
+
+    An option that starts with "--sharing." or "--algo." belongs to the chosen method or algorithm.
+    """
+
+    config: Annotated[TrainConfig[S, A], tyro.conf.arg(name="")]
+    method: Annotated[
+        str, tyro.conf.arg(name="sharing", metavar="|".join(METHODS), help="Sharing method.")
+    ]
+    algorithm: Annotated[
+        str, tyro.conf.arg(name="algo", metavar="|".join(ALGORITHMS), help="Learning algorithm.")
+    ]
+    preset: Annotated[str, tyro.conf.arg(metavar="|".join(PRESETS))] = "default"
+    """Options to start from; "paper" is AdaPS exactly as published."""
+    out: Path | None = None
+    """Folder for the run, which must not hold one; None: the next free one under runs/."""
+
+
+@dataclass(frozen=True)
+class EvaluateCommand:
+    """Play fresh episodes of a trained run, on the resets that all policies are evaluated on."""
+
+    run: tyro.conf.Positional[Path]
+    """A run's folder."""
+    episodes: Count = 1_000
+    """Episodes per seed."""
+
+
+@dataclass(frozen=True)
+class ReportCommand:
+    """Make the page of each run again, from its result files."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Runs' folders."""
+
+
+@dataclass(frozen=True)
+class ListCommand:
+    """Show environments, sharing methods and algorithms."""
+
+
+@dataclass(frozen=True)
+class BenchCommand:
+    """Measure training speed, compilation time and memory on this machine."""
+
+    env: tyro.conf.Positional[str] = "bps-1"
+    """Environment to train in."""
+    repeats: Count = 5
+    """Measurements of each setting, taken in turn; medians are shown."""
+    out: Path | None = None
+    """Write the figures into this JSON file too."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code: 0, 1, 2, 130 or 143."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return _dispatch(words)
+    except UserError as error:
+        print(f"adaps: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except Terminated:
+        return TERMINATED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        _print_overview()
+        return 0 if words else BAD_INPUT
+    if words[0] == "--version":
+        print(f"adaps {adaps.__version__}")
+        return 0
+    command, *rest = words
+    if command.lower() not in COMMANDS:
+        raise unknown("command", command, COMMANDS)
+    return COMMANDS[command.lower()](rest)
+
+
+def train_command(words: list[str]) -> int:
+    """``adaps train``."""
+    command = _parse_train(words)
+    env = make(command.config.env)
+    name = f"{env.name}-{command.config.sharing.name}".replace(":", "-")
+    out = command.out or run_folder.free_folder(Path("runs"), name)
+    watch = ConsoleWatch()
+    try:
+        with watch.showing():
+            result = run(env, command.config, out, watch)
+    except KeyboardInterrupt:
+        saved = run_folder.saved_seeds(out)
+        what = (
+            f"policies of seeds {saved} and the metrics" if saved else "no policy yet; the settings"
+        )
+        print(f"adaps: interrupted; saved {what} in {out}", file=sys.stderr)
+        raise
+    page = write_report(out)
+    _print_result(env, result)
+    print(f"report  {page}")
+    return 0
+
+
+def evaluate_command(words: list[str]) -> int:
+    """``adaps evaluate``."""
+    command = _parse(EvaluateCommand, "evaluate", words)
+    if command.episodes < 1:
+        raise UserError(f"--episodes must be at least 1, not {command.episodes}")
+    config = from_json(command.run / run_folder.CONFIG)
+    rows = evaluate_run(make(config.env), command.run, command.episodes)
+    table = Table(
+        "seed",
+        "return",
+        "best possible",
+        "regret",
+        title=f"{command.run}: greedy, mean over {command.episodes:,} episodes",
+    )
+    for row in rows:
+        table.add_row(str(row.seed), _number(row.value), _number(row.best), _percent(row.regret))
+    Console().print(table)
+    return 0
+
+
+def report_command(words: list[str]) -> int:
+    """``adaps report``."""
+    for folder in _parse(ReportCommand, "report", words).runs:
+        print(write_report(folder))
+    return 0
+
+
+def list_command(words: list[str]) -> int:
+    """``adaps list``."""
+    _parse(ListCommand, "list", words)
+    table = Table("what", "names", show_header=False)
+    for family in FAMILIES:
+        table.add_row("environments", ", ".join((*family.NAMES, *family.PATTERNS)))
+    table.add_row("sharing methods", ", ".join(METHODS))
+    table.add_row("algorithms", ", ".join(ALGORITHMS))
+    table.add_row("presets", ", ".join(PRESETS))
+    Console().print(table)
+    return 0
+
+
+def bench_command(words: list[str]) -> int:
+    """``adaps bench``."""
+    command = _parse(BenchCommand, "bench", words)
+    if command.repeats < 1:
+        raise UserError(f"--repeats must be at least 1, not {command.repeats}")
+    bench.run(make(command.env), command.repeats, command.out, Console())
+    return 0
+
+
+COMMANDS = {
+    "train": train_command,
+    "evaluate": evaluate_command,
+    "report": report_command,
+    "list": list_command,
+    "bench": bench_command,
+}
+HELP = {
+    "train": "find out which agents are alike, give each kind its part of one network, train",
+    "evaluate": "fresh episodes of a trained run",
+    "report": "make a run's page again from its result files",
+    "list": "environments, sharing methods and algorithms",
+    "bench": "speed on this machine",
+}
+
+
+def _parse_train(words: list[str]) -> TrainCommand:
+    """Parse in two steps: which method and algorithm, then everything with their options."""
+    preset = _chosen(words, "--preset", "default")
+    method = _chosen(words, "--sharing", "adaps").lower()
+    algorithm = _chosen(words, "--algo", "a2c").lower()
+    sharing, algo = sharing_options(method, preset), algo_options(algorithm, preset)
+    default = TrainCommand(
+        TrainConfig(env=tyro.MISSING, sharing=sharing, algo=algo), method, algorithm, preset
+    )
+    return _parse(TrainCommand[type(sharing), type(algo)], "train", words, default)
+
+
+def _chosen(words: list[str], flag: str, default: str) -> str:
+    """The value that follows ``flag``, where it is given; the parser reports what is wrong."""
+    value = default
+    for word, following in zip(words, [*words[1:], default], strict=True):
+        if word == flag:
+            value = following
+        elif word.startswith(f"{flag}="):
+            value = word.removeprefix(f"{flag}=")
+    return value
+
+
+def _parse(kind: Any, name: str, words: list[str], default: Any = tyro.MISSING) -> Any:
+    """Words → the command's dataclass; tyro's boxed complaint becomes one line.
+
+    Raises:
+        UserError: the words do not fit.
+    """
+    complaint = io.StringIO()
+    given = {} if default is tyro.MISSING else {"default": default}
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(kind, prog=f"adaps {name}", args=words, **given)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise UserError(_one_line(complaint.getvalue(), kind, name, given)) from None
+
+
+def _one_line(box: str, kind: Any, name: str, given: dict[str, Any]) -> str:
+    """The first complaint of tyro's box; for an option that does not exist, the nearest one."""
+    text = " ".join(re.sub(r"[╭╮╰╯│─]+", " ", box).split())
+    text = re.sub(r"For full helptext.*$", "", text).strip()
+    help_line = f"see: adaps {name} --help"
+    stranger = re.search(r"nrecogni[sz]ed (?:options|arguments):? (\S+)", text)
+    if stranger is None:
+        return f"{text} ({help_line})"
+    return str(unknown("option", stranger[1], _flags(kind, name, given), help_line))
+
+
+def _flags(kind: Any, name: str, given: dict[str, Any]) -> list[str]:
+    """Every option of a command, read off its help."""
+    page = io.StringIO()
+    with contextlib.redirect_stdout(page), contextlib.suppress(SystemExit):
+        tyro.cli(kind, prog=name, args=["--help"], **given)
+    return sorted(set(re.findall(r"--[a-z][\w.-]*", page.getvalue())))
+
+
+def _terminate(*_: Any) -> None:
+    raise Terminated
+
+
+def _print_overview() -> None:
+    print(
+        "usage: adaps COMMAND [OPTIONS]\n\n"
+        "Which agents of a team should share a network, and train them.\n"
+    )
+    for name in COMMANDS:
+        print(f"  {name:<9} {HELP[name]}")
+    print("\nadaps COMMAND --help shows a command's options; adaps --version the version.")
+
+
+def _print_result(env: Environment, result: Result) -> None:
+    table = Table(title=f"{env.name}: {result.parameters:,} trainable parameters")
+    for heading in ("seed", "kinds found", "Rand index", "greedy return", "regret to the best"):
+        table.add_column(heading, justify="right")
+    rows = zip(
+        result.seeds,
+        result.clusters,
+        result.adjusted_rand_index,
+        result.returns,
+        result.regrets,
+        strict=True,
+    )
+    for seed, clusters, index, value, regret in rows:
+        kinds = "–" if clusters is None else str(len(set(clusters)))
+        table.add_row(str(seed), kinds, _number(index), _number(value), _percent(regret))
+    table.add_section()
+    table.add_row("mean", "", "", _number(result.return_mean), _percent(result.regret_mean))
+    Console().print(table)
+    print(f"trained at {result.env_steps_per_second:,.0f} environment steps per second")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.2f}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2f} %"

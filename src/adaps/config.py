@@ -1,0 +1,240 @@
+"""What a run is told to do: the Python options, the command line and the saved file are one."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+import tyro
+
+from adaps.algos import ALGORITHMS
+from adaps.errors import UserError, unknown
+from adaps.identity.vae import VAE
+from adaps.sharing import METHODS
+from adaps.types import Environment
+
+S = TypeVar("S")
+A = TypeVar("A")
+
+
+def parse_count(text: str) -> int:
+    """A whole number, written ``1000000``, ``1_000_000`` or ``1e6``.
+
+    >>> parse_count("1e6"), parse_count("1_000")
+    (1000000, 1000)
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError(f"'{text}' is not a number") from None
+    if not math.isfinite(number) or number != int(number):
+        raise ValueError(f"'{text}' is not a whole number")
+    return int(number)
+
+
+Count = Annotated[
+    int,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT",
+        instance_from_str=lambda words: parse_count(words[0]),
+        is_instance=lambda value: isinstance(value, int),
+        str_from_instance=lambda value: [str(value)],
+    ),
+]
+
+
+@dataclass(frozen=True)
+class TrainConfig(Generic[S, A]):
+    """Train a team and write what was found and learnt into a folder."""
+
+    env: tyro.conf.Positional[str]
+    """Environment, such as bps-1 (see: adaps list)."""
+    sharing: S
+    """The sharing method's options."""
+    algo: A
+    """The algorithm's options."""
+    encoder: VAE = field(default_factory=VAE)
+    """The identity encoder's options."""
+    steps: Count = 1_000_000
+    """Environment steps per seed, those of gathering included; 1e6 and 1_000_000 both work."""
+    seeds: Count = 4
+    """How many seeds to train."""
+    seed: Count = 0
+    """The first seed."""
+    num_envs: Count = 8
+    """Copies of the environment that run side by side."""
+    rollout_length: Count = 5
+    """Steps in each copy between two updates."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers of actor and critic."""
+    gather_steps: Count = 3_200
+    """Environment steps of the initial policy that identities are learnt from."""
+    evaluations: Count = 20
+    """Points of the learning curve."""
+    eval_episodes: Count = 1_000
+    """Episodes of the final evaluation; a curve's point takes at most 100 of them."""
+    workers: Count | None = None
+    """Seeds trained at the same time; None: one per core, or all of them on a GPU."""
+
+    @property
+    def steps_per_update(self) -> int:
+        return self.num_envs * self.rollout_length
+
+
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "default": {},
+    # As published: every measured improvement taken back, and the authors' learning rate.
+    "paper": {
+        "adaps": {"standardise": False, "rescale": False},
+        "a2c": {"learning_rate": 3e-4},
+    },
+}
+
+
+def options(kind: str, registry: dict[str, type], name: str, preset: str = "default") -> Any:
+    """The named method's or algorithm's options, as the preset has them.
+
+    Raises:
+        UserError: no such name or preset.
+    """
+    if preset not in PRESETS:
+        raise unknown("preset", preset, PRESETS)
+    if name.lower() not in registry:
+        raise unknown(kind, name, registry)
+    return registry[name.lower()](**PRESETS[preset].get(name.lower(), {}))
+
+
+def sharing_options(name: str, preset: str = "default") -> Any:
+    """Options of a sharing method by name."""
+    return options("sharing method", METHODS, name, preset)
+
+
+def algo_options(name: str, preset: str = "default") -> Any:
+    """Options of an algorithm by name."""
+    return options("algorithm", ALGORITHMS, name, preset)
+
+
+def check(config: TrainConfig, env: Environment) -> None:
+    """Refuse what cannot be trained, before anything is written.
+
+    Raises:
+        UserError: one line that names the option, its value and what is allowed.
+    """
+    for name in ("steps", "seeds", "num_envs", "rollout_length", "gather_steps", "evaluations"):
+        _at_least(name, getattr(config, name), 1)
+    _at_least("eval_episodes", config.eval_episodes, 1)
+    _within("seed", config.seed, 0, 2**32 - config.seeds)
+    if config.workers is not None:
+        _at_least("workers", config.workers, 1)
+    if not config.hidden or min(config.hidden) < 1:
+        raise UserError(f"--hidden must be one or more widths of at least 1, not {config.hidden}")
+    _check_fields("encoder", config.encoder, ENCODER_RANGES)
+    _check_fields("algo", config.algo, ALGO_RANGES)
+    _check_fields(
+        "sharing",
+        config.sharing,
+        {"threshold": (0, 1, False), "mapping_hidden": (1, math.inf, True)},
+    )
+    clusters = getattr(config.sharing, "clusters", None)
+    if clusters is not None and not 1 <= clusters <= env.num_agents:
+        raise UserError(
+            f"--sharing.clusters must be from 1 to the number of agents, {env.num_agents} "
+            f"in {env.name}, not {clusters}"
+        )
+    least = config.steps_per_update + gathering_steps(config)
+    if config.steps < least:
+        raise UserError(
+            f"--steps {config.steps} is fewer than one rollout: {config.num_envs} copies × "
+            f"{config.rollout_length} steps and gathering need at least {least}"
+        )
+
+
+def gathering_steps(config: TrainConfig) -> int:
+    """Environment steps that gathering takes: whole steps of all copies, none if not needed."""
+    if not config.sharing.needs_identity:
+        return 0
+    return math.ceil(config.gather_steps / config.num_envs) * config.num_envs
+
+
+def num_updates(config: TrainConfig) -> int:
+    """Updates that fit into the steps left after gathering."""
+    return (config.steps - gathering_steps(config)) // config.steps_per_update
+
+
+# name: (least, greatest, whether the ends themselves are allowed)
+ENCODER_RANGES = {
+    "latent_size": (1, math.inf, True),
+    "hidden": (1, math.inf, True),
+    "kl_weight": (0, math.inf, True),
+    "learning_rate": (0, math.inf, False),
+    "batch_size": (1, math.inf, True),
+    "epochs": (1, math.inf, True),
+}
+ALGO_RANGES = {
+    "learning_rate": (0, math.inf, False),
+    "discount": (0, 1, True),
+    "entropy": (0, math.inf, True),
+    "value_loss": (0, math.inf, True),
+    "max_grad_norm": (0, math.inf, False),
+    "adam_epsilon": (0, math.inf, False),
+}
+
+
+def _check_fields(
+    prefix: str, options: Any, ranges: Mapping[str, tuple[float, float, bool]]
+) -> None:
+    for name, (low, high, closed) in ranges.items():
+        value = getattr(options, name, None)
+        if value is None:
+            continue
+        inside = low <= value <= high if closed else low < value < high
+        if not (math.isfinite(value) and inside):
+            bounds = f"[{low}, {high}]" if closed else f"({low}, {high})"
+            flag = f"--{prefix}.{name}".replace("_", "-")
+            raise UserError(f"{flag} must be in {bounds}, not {value}")
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise UserError(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
+
+
+def _within(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise UserError(f"--{name.replace('_', '-')} must be from {low} to {high}, not {value}")
+
+
+def to_json(config: TrainConfig) -> dict[str, Any]:
+    """The configuration as plain data, with the names that select method and algorithm."""
+    data = dataclasses.asdict(config)
+    data["sharing"]["name"] = config.sharing.name
+    data["algo"]["name"] = config.algo.name
+    return data
+
+
+def from_json(path: Path) -> TrainConfig:
+    """The configuration that a ``config.json`` holds.
+
+    Raises:
+        UserError: the file cannot be read, or says something else than a configuration.
+    """
+    try:
+        data = json.loads(path.read_text())["config"]
+        sharing, algo = dict(data["sharing"]), dict(data["algo"])
+        return TrainConfig(
+            **{
+                **data,
+                "sharing": METHODS[sharing.pop("name")](**sharing),
+                "algo": ALGORITHMS[algo.pop("name")](**algo),
+                "encoder": VAE(**data["encoder"]),
+                "hidden": tuple(data["hidden"]),
+            }
+        )
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is not a run's configuration: {error}") from None

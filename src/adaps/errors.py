@@ -1,0 +1,20 @@
+"""Errors that tell a user what to do. Used by every stage."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Bad input: the message is one line that says what is wrong and what would be right."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str], see: str | None = None) -> UserError:
+    """The error for a name that does not exist, with the nearest that does.
+
+    >>> str(unknown("sharing method", "fupz", ["nops", "fups"]))
+    "unknown sharing method 'fupz'; did you mean 'fups'? (known: nops, fups)"
+    """
+    known = list(known)
+    nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
+    return UserError(f"unknown {kind} '{name}'{hint} ({see or 'known: ' + ', '.join(known)})")

@@ -1,0 +1,175 @@
+"""The shared actor and critic: the only file that computes with parameters and ``Sharing``.
+
+Stage: network. Every sharing method runs through this forward pass; only its arrays differ.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from adaps.types import NetworkShape, Sharing
+
+HIDDEN_GAIN = 2**0.5
+ACTOR_GAIN = 0.01
+"""A small last layer: the first policy is nearly uniform, so gathering explores."""
+CRITIC_GAIN = 1.0
+
+
+class Layer(NamedTuple):
+    weight: Float[Array, "set in out"]
+    bias: Float[Array, "set out"]
+
+
+class ActorCritic(NamedTuple):
+    """Parameters of ``set`` actors and critics, stacked; most methods have a single set."""
+
+    actor: tuple[Layer, ...]
+    critic: tuple[Layer, ...]
+
+
+def init_params(
+    key: Key[Array, ""], shape: NetworkShape, num_sets: int = 1, num_tags: int = 0
+) -> ActorCritic:
+    """Orthogonal weights and zero biases; a set's values do not depend on how many there are."""
+    keys = jax.vmap(lambda s: jax.random.fold_in(key, s))(jnp.arange(num_sets))
+    inputs = (shape.obs_size + num_tags, *shape.hidden)
+    hidden_gains = (HIDDEN_GAIN,) * len(shape.hidden)
+
+    def one_set(key):
+        actor_key, critic_key = jax.random.split(key)
+        return ActorCritic(
+            actor=_init_mlp(actor_key, (*inputs, shape.num_actions), (*hidden_gains, ACTOR_GAIN)),
+            critic=_init_mlp(critic_key, (*inputs, 1), (*hidden_gains, CRITIC_GAIN)),
+        )
+
+    return jax.vmap(one_set)(keys)
+
+
+def _init_mlp(
+    key: Key[Array, ""], sizes: tuple[int, ...], gains: tuple[float, ...]
+) -> tuple[Layer, ...]:
+    keys = jax.random.split(key, len(gains))
+    return tuple(
+        Layer(jax.nn.initializers.orthogonal(gain)(k, (fan_in, fan_out)), jnp.zeros(fan_out))
+        for k, gain, fan_in, fan_out in zip(keys, gains, sizes[:-1], sizes[1:], strict=True)
+    )
+
+
+def actor_logits(
+    params: ActorCritic,
+    sharing: Sharing,
+    obs: Float[Array, "*batch agent obs"],
+    legal: Bool[Array, "*batch agent action"],
+) -> Float[Array, "*batch agent action"]:
+    """Log-probabilities up to a constant; an illegal action's is the least float32."""
+    logits = _mlp(params.actor, sharing.masks.actor, sharing.group, _tagged(sharing, obs))
+    return jnp.where(legal, logits, jnp.finfo(logits.dtype).min)
+
+
+def critic_value(
+    params: ActorCritic, sharing: Sharing, obs: Float[Array, "*batch agent obs"]
+) -> Float[Array, "*batch agent"]:
+    """Expected discounted return of each agent's own rewards from its own observation."""
+    return _mlp(params.critic, sharing.masks.critic, sharing.group, _tagged(sharing, obs))[..., 0]
+
+
+def sample_action(
+    key: Key[Array, ""], logits: Float[Array, "*batch agent action"]
+) -> Int[Array, "*batch agent"]:
+    """Draw an action per agent from one uniform number: the first whose cumulated share exceeds it.
+
+    A third of the time of ``jax.random.categorical`` on a CPU, which draws one number per action.
+    An action of probability zero is never drawn.
+    """
+    cumulated = jnp.cumsum(jax.nn.softmax(logits), axis=-1)
+    drawn = jax.random.uniform(key, logits.shape[:-1]) * cumulated[..., -1]
+    return (cumulated[..., :-1] <= drawn[..., None]).sum(axis=-1)
+
+
+def greedy_action(logits: Float[Array, "*batch agent action"]) -> Int[Array, "*batch agent"]:
+    return logits.argmax(axis=-1)
+
+
+def count_params(params: ActorCritic) -> int:
+    """Trainable numbers of actor and critic over all sets."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def num_params(shape: NetworkShape, num_sets: int = 1, num_tags: int = 0) -> int:
+    """What :func:`count_params` would say, without making them."""
+    abstract = jax.eval_shape(
+        lambda k: init_params(k, shape, num_sets, num_tags), jax.random.key(0)
+    )
+    return count_params(abstract)
+
+
+def _tagged(
+    sharing: Sharing, obs: Float[Array, "*batch agent obs"]
+) -> Float[Array, "*batch agent input"]:
+    if sharing.tags.shape[-1] == 0:
+        return obs
+    tags = jnp.broadcast_to(sharing.tags, (*obs.shape[:-1], sharing.tags.shape[-1]))
+    return jnp.concatenate([obs, tags], axis=-1)
+
+
+def _mlp(
+    layers: tuple[Layer, ...],
+    masks: tuple[Float[Array, "agent hidden"], ...],
+    group: Int[Array, " agent"],
+    x: Float[Array, "*batch agent in"],
+) -> Float[Array, "*batch agent out"]:
+    """Rows of all agents through one set, or each agent's rows through its own set."""
+    rows = x.reshape(-1, *x.shape[-2:])
+    num_sets = layers[0].weight.shape[0]
+    forward = _one_set if num_sets == 1 else _several_sets
+    out = forward(layers, masks, group, rows)
+    return out.reshape(*x.shape[:-1], out.shape[-1])
+
+
+def _one_set(
+    layers, masks, group, x: Float[Array, "row agent in"]
+) -> Float[Array, "row agent out"]:
+    del group
+    num_rows, num_agents, _ = x.shape
+    x = x.reshape(num_rows * num_agents, -1)
+    for layer, mask in zip(layers[:-1], masks, strict=True):
+        x = jax.nn.relu(_dense(x, layer.weight[0], layer.bias[0]))
+        x = (x.reshape(num_rows, num_agents, -1) * mask).reshape(num_rows * num_agents, -1)
+    return _dense(x, layers[-1].weight[0], layers[-1].bias[0]).reshape(num_rows, num_agents, -1)
+
+
+def _several_sets(
+    layers, masks, group, x: Float[Array, "row agent in"]
+) -> Float[Array, "row agent out"]:
+    """Gathers each agent's set, so a forward pass costs one set per agent, however many exist."""
+
+    def one_agent(agent_layers, agent_masks, x):
+        for layer, mask in zip(agent_layers[:-1], agent_masks, strict=True):
+            x = jax.nn.relu(_dense(x, layer.weight, layer.bias)) * mask
+        return _dense(x, agent_layers[-1].weight, agent_layers[-1].bias)
+
+    own_layers = jax.tree.map(lambda leaf: leaf[group], layers)
+    return jax.vmap(one_agent, in_axes=(0, 0, 1), out_axes=1)(own_layers, masks, x)
+
+
+@jax.custom_vjp
+def _dense(
+    x: Float[Array, "row in"], weight: Float[Array, "in out"], bias: Float[Array, " out"]
+) -> Float[Array, "row out"]:
+    return x @ weight + bias
+
+
+def _dense_forward(x, weight, bias):
+    return _dense(x, weight, bias), (x, weight)
+
+
+def _dense_backward(residuals, gradient):
+    """XLA's CPU product is half as fast when it contracts the leading axis, so transpose first."""
+    x, weight = residuals
+    transposed = jax.lax.optimization_barrier(x.T)
+    return gradient @ weight.T, transposed @ gradient, gradient.sum(axis=0)
+
+
+_dense.defvjp(_dense_forward, _dense_backward)

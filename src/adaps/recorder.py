@@ -1,0 +1,195 @@
+"""Takes what seeds report while they run: shows it, and writes it into the folder. Stage: train."""
+
+import platform
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any
+
+import jax
+import numpy as np
+
+from adaps import run_folder as files
+from adaps.config import TrainConfig, gathering_steps, num_updates, to_json
+from adaps.evaluate import Episodes, mean_return, regret, returns_per_type
+from adaps.identity.clusters import rand_index
+from adaps.placement import Placement, unstack
+from adaps.policy import Policy
+from adaps.progress import Watch
+from adaps.result import Times
+from adaps.sharing.masks import summary
+from adaps.types import Environment, Identity, Metrics, Sharing
+
+
+class Recorder:
+    """Called by the seeds' threads; holds the only state that they share."""
+
+    def __init__(
+        self,
+        env: Environment,
+        config: TrainConfig,
+        placement: Placement,
+        folder: files.RunFolder | None,
+        watch: Watch,
+    ) -> None:
+        self.env, self.config, self.placement = env, config, placement
+        self.folder, self.watch = folder, watch
+        self._found: dict[int, tuple[Identity | None, Sharing]] = {}
+        self._latest: dict[int, float] = {}
+        self._started = time.perf_counter()
+        self._compiling = self._training = 0.0
+        self._steps = 0
+        self._lock = threading.Lock()
+        self._compile_lock = threading.Lock()
+        self._announce()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether seeds should save and return."""
+        return self.watch.stop.is_set()
+
+    @property
+    def times(self) -> Times:
+        """Where the time went so far."""
+        side_by_side = self._steps * self.placement.workers
+        return Times(
+            compiling=self._compiling,
+            wall=time.perf_counter() - self._started,
+            steps_per_second=side_by_side / self._training if self._training else 0.0,
+        )
+
+    def begin(self, phase: str) -> None:
+        """A program has come to a phase."""
+        self.watch.begin(phase)
+
+    def advance(self, phase: str, amount: int, text: str = "") -> None:
+        """More of a phase is done."""
+        self.watch.advance(phase, amount, text)
+
+    @contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Let one seed compile while the others wait to use the same program."""
+        self.begin("compile")
+        with self._compile_lock:
+            started = time.perf_counter()
+            yield
+            self._compiling += time.perf_counter() - started
+        self.advance("compile", 1)
+
+    def shared(
+        self, seeds: list[int], identities: list[Identity | None], sharings: list[Sharing]
+    ) -> None:
+        """Identities are known and the network is shared out."""
+        with self._lock:
+            self._found |= dict(zip(seeds, zip(identities, sharings, strict=True), strict=True))
+            if self.folder is not None:
+                self.folder.write_json(files.IDENTITY, self._identity_json())
+                self.folder.write_json(files.SHARING, self._sharing_json())
+
+    def advanced(self, updates: int, seconds: float) -> None:
+        """One program made so many updates in so many seconds."""
+        steps = updates * self.config.steps_per_update * len(self.placement.programs[0])
+        with self._lock:
+            self._steps += steps
+            self._training += seconds
+            text = f"return {np.mean(list(self._latest.values())):,.1f}" if self._latest else ""
+        self.advance("train", steps, text)
+
+    def save(self, seeds: list[int], env_steps: int, policies: list[Policy]) -> None:
+        """Keep the policies as of ``env_steps``."""
+        if self.folder is not None:
+            for seed, policy in zip(seeds, policies, strict=True):
+                self.folder.save_policy(seed, policy.params, policy.sharing, env_steps)
+
+    def evaluated(
+        self,
+        seeds: list[int],
+        env_steps: int,
+        episodes: tuple[Episodes, Episodes],
+        metrics: Metrics,
+    ) -> None:
+        """A point of the learning curve: greedy and sampled episodes, and the update's means."""
+        per_seed = unstack(jax.device_get((*episodes, metrics)), len(seeds))
+        for seed, (greedy, sampled, means) in zip(seeds, per_seed, strict=True):
+            with self._lock:
+                self._latest[seed] = mean_return(greedy)
+            if self.folder is None:
+                continue
+            line = {
+                "seed": seed,
+                "env_steps": env_steps,
+                "return_greedy": mean_return(greedy),
+                "return_sampled": mean_return(sampled),
+                "returns_per_type": returns_per_type(greedy, self.env.agent_types),
+                "regret": regret(greedy),
+                "seconds": round(time.perf_counter() - self._started, 3),
+                **{name: float(value) for name, value in means.items()},
+            }
+            self.folder.append_metrics(line)
+
+    def _announce(self) -> None:
+        """Say what is to come, and write down the configuration."""
+        num_seeds = sum(map(len, self.placement.programs))
+        if self.config.sharing.needs_identity:
+            self.watch.plan("gather", "steps", num_seeds * gathering_steps(self.config))
+            self.watch.plan("identify", "epochs", num_seeds * self.config.encoder.epochs)
+        self.watch.plan("compile", "programs", len(self.placement.programs))
+        steps = num_updates(self.config) * self.config.steps_per_update
+        self.watch.plan("train", "steps", num_seeds * steps)
+        self.watch.plan("evaluate", "seeds", num_seeds)
+        if self.folder is not None:
+            data = {"schema": files.SCHEMA, "config": to_json(self.config), "versions": _versions()}
+            self.folder.write_json(files.CONFIG, data)
+
+    def _seeds(self) -> list[int]:
+        return [seed for seeds in self.placement.programs for seed in seeds]
+
+    def _identity_json(self) -> dict[str, Any]:
+        """Lists with one entry per seed; null where a seed is not so far, or looks for no kinds."""
+        found = [self._found.get(seed, (None, None))[0] for seed in self._seeds()]
+        return {
+            "schema": files.SCHEMA,
+            "seeds": self._seeds(),
+            "clusters": [_each(i, lambda i: i.clusters.tolist()) for i in found],
+            "num_clusters": [_each(i, lambda i: len(i.centres)) for i in found],
+            "adjusted_rand_index": [rand_index(self.env.agent_types, i) for i in found],
+            "agent_types": self.env.agent_types,
+            "silhouette": [_each(i, lambda i: i.scores) for i in found],
+            "latent": [_each(i, lambda i: np.round(i.latent, 5).tolist()) for i in found],
+        }
+
+    def _sharing_json(self) -> dict[str, Any]:
+        found = [self._found.get(seed, (None, None))[1] for seed in self._seeds()]
+        return {
+            "schema": files.SCHEMA,
+            "seeds": self._seeds(),
+            "group": [_each(s, lambda s: s.group.tolist()) for s in found],
+            "summary": [_each(s, lambda s: summary(s.masks)) for s in found],
+            "masks": [_each(s, _kept) for s in found],
+        }
+
+
+def _each(value: Any, function: Any) -> Any:
+    return None if value is None else function(value)
+
+
+def _kept(sharing: Sharing) -> dict[str, list[list[str]]]:
+    """Per layer and agent, a string of 0 and 1: which neurons it keeps."""
+    return {
+        name: [
+            ["".join("01"[int(kept)] for kept in agent) for agent in np.asarray(layer) > 0]
+            for layer in layers
+        ]
+        for name, layers in sharing.masks._asdict().items()
+    }
+
+
+def _versions() -> dict[str, str]:
+    packages = ("adaps", "jax", "jaxlib", "optax", "numpy", "scikit-learn")
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+        "device": str(jax.devices()[0].device_kind),
+    }

@@ -1,0 +1,188 @@
+"""A run's folder: the files it holds, written as the run goes. Stages train to report."""
+
+import json
+import os
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from adaps.errors import UserError
+from adaps.networks import ActorCritic, Layer
+from adaps.types import Masks, NetworkShape, Sharing
+
+SCHEMA = 1
+"""Version of the files' layout."""
+
+CONFIG, METRICS, IDENTITY, SHARING, RESULT, REPORT = (
+    "config.json",
+    "metrics.jsonl",
+    "identity.json",
+    "sharing.json",
+    "result.json",
+    "report.html",
+)
+
+
+class RunFolder:
+    """Writes one run's files; several threads may share it.
+
+    Raises:
+        UserError: the folder already holds a run, or cannot be written to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._lock = threading.Lock()
+        check_free(self.path)
+        try:
+            (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot write to {self.path}: {error.strerror}") from None
+
+    def write_json(self, name: str, data: Any) -> None:
+        """Replace a JSON file as a whole."""
+        text = _compact(json.dumps(data, indent=1)) + "\n"
+        with self._lock:
+            _replace(self.path / name, lambda path: path.write_text(text))
+
+    def append_metrics(self, line: dict[str, Any]) -> None:
+        """Add one line to ``metrics.jsonl``."""
+        with self._lock, (self.path / METRICS).open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def save_policy(
+        self, seed: int, params: ActorCritic, sharing: Sharing, env_steps: int
+    ) -> None:
+        """Parameters and sharing of one seed, as of ``env_steps``."""
+        tensors = {
+            **_named("actor", params.actor),
+            **_named("critic", params.critic),
+            **_named("sharing.masks.actor", sharing.masks.actor),
+            **_named("sharing.masks.critic", sharing.masks.critic),
+            "sharing.group": sharing.group,
+            "sharing.tags": sharing.tags,
+        }
+        arrays = {name: np.ascontiguousarray(jax.device_get(x)) for name, x in tensors.items()}
+        metadata = {"schema": str(SCHEMA), "env_steps": str(env_steps)}
+        _replace(policy_file(self.path, seed), lambda path: save_file(arrays, path, metadata))
+
+
+def policy_file(path: Path, seed: int) -> Path:
+    """Where a seed's policy is kept."""
+    return path / "checkpoints" / f"seed-{seed}.safetensors"
+
+
+def saved_seeds(path: Path) -> list[int]:
+    """Seeds that have a saved policy, in rising order."""
+    files = (path / "checkpoints").glob("seed-*.safetensors")
+    return sorted(int(f.stem.removeprefix("seed-")) for f in files)
+
+
+def load_policy(path: Path, seed: int) -> tuple[ActorCritic, Sharing, NetworkShape]:
+    """What :meth:`RunFolder.save_policy` saved.
+
+    Raises:
+        UserError: no such seed, or a file that is damaged.
+    """
+    file = policy_file(path, seed)
+    if not file.exists():
+        raise UserError(
+            f"{path} has no policy of seed {seed}; it has {saved_seeds(path) or 'none'}"
+        )
+    try:
+        arrays = {name: jnp.asarray(array) for name, array in load_file(file).items()}
+        params = ActorCritic(_layers(arrays, "actor"), _layers(arrays, "critic"))
+        masks = Masks(
+            _listed(arrays, "sharing.masks.actor"), _listed(arrays, "sharing.masks.critic")
+        )
+        sharing = Sharing(arrays["sharing.group"], masks, arrays["sharing.tags"])
+    except (SafetensorError, KeyError, OSError) as error:
+        raise UserError(f"{file} is damaged: {error}") from None
+    shape = NetworkShape(
+        num_agents=sharing.group.shape[0],
+        obs_size=params.actor[0].weight.shape[1] - sharing.tags.shape[1],
+        num_actions=params.actor[-1].weight.shape[2],
+        hidden=tuple(layer.weight.shape[2] for layer in params.actor[:-1]),
+    )
+    return params, sharing, shape
+
+
+def check_free(path: Path) -> None:
+    """Refuse a folder that holds a run, or that cannot be made or written to.
+
+    Raises:
+        UserError: with the reason.
+    """
+    if (path / CONFIG).exists():
+        raise UserError(f"{path} already holds a run; name another folder with --out")
+    existing = path
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise UserError(f"cannot write to {path}: {existing} is not a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write to {path}: permission denied in {existing}")
+
+
+def free_folder(root: Path, name: str) -> Path:
+    """The first of ``root/name-001``, ``-002``, … that does not exist."""
+    number = 1
+    while (folder := root / f"{name}-{number:03d}").exists():
+        number += 1
+    return folder
+
+
+def read_json(path: Path, name: str) -> Any:
+    """A result file's data.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    try:
+        return json.loads((path / name).read_text())
+    except OSError as error:
+        raise UserError(f"{path / name} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise UserError(f"{path / name} is damaged: {error}") from None
+
+
+def _replace(path: Path, write: Any) -> None:
+    """Write beside the file and rename, so that no reader ever sees half of it."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    write(temporary)
+    temporary.replace(path)
+
+
+def _compact(text: str) -> str:
+    """Lists of plain values on one line each."""
+    return re.sub(r"\[[^\[\]{}]*\]", lambda found: re.sub(r"\s*\n\s*", " ", found[0]), text)
+
+
+def _named(prefix: str, layers: tuple) -> dict[str, Any]:
+    named = {}
+    for i, layer in enumerate(layers):
+        if isinstance(layer, Layer):
+            named |= {f"{prefix}.{i}.{k}": v for k, v in layer._asdict().items()}
+        else:
+            named[f"{prefix}.{i}"] = layer
+    return named
+
+
+def _listed(arrays: dict[str, Array], prefix: str) -> tuple[Array, ...]:
+    count = sum(name.startswith(f"{prefix}.") for name in arrays)
+    return tuple(arrays[f"{prefix}.{i}"] for i in range(count))
+
+
+def _layers(arrays: dict[str, Array], prefix: str) -> tuple[Layer, ...]:
+    count = sum(name.startswith(f"{prefix}.") for name in arrays) // 2
+    return tuple(
+        Layer(arrays[f"{prefix}.{i}.weight"], arrays[f"{prefix}.{i}.bias"]) for i in range(count)
+    )

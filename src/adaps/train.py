@@ -1,0 +1,190 @@
+"""Start reading here: Adaptive Parameter Sharing, stage by stage. Stage: train.
+
+:func:`train_seeds` is the paper's algorithm (arXiv 2312.09009). ``stages.py`` holds what each of
+its steps computes, ``recorder.py`` what becomes of the results.
+"""
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adaps import envs
+from adaps.config import (
+    TrainConfig,
+    algo_options,
+    check,
+    gathering_steps,
+    num_updates,
+    sharing_options,
+)
+from adaps.identity.clusters import cluster
+from adaps.placement import place, run_side_by_side, stack, unstack
+from adaps.policy import Policy
+from adaps.progress import Watch
+from adaps.recorder import Recorder
+from adaps.result import Result, SeedResult, result_json, summarise
+from adaps.run_folder import RESULT, RunFolder
+from adaps.stages import SeedKeys, Stages, TrainState, make_stages
+from adaps.types import Environment, Identity, Sharing
+
+CALL_SECONDS = 0.4
+"""Aimed-at time between two looks at the wish to stop."""
+
+
+def train_seeds(
+    config: TrainConfig, stages: Stages, recorder: Recorder, seeds: list[int]
+) -> list[SeedResult]:
+    """Gather, identify, share, train and evaluate: for seeds that run as one program.
+
+    Returns nothing when it was stopped before the end.
+    """
+    keys = stages.keys(jnp.asarray(seeds, jnp.uint32))
+    identities = identify(config, stages, recorder, keys, seeds)
+    if recorder.stopping:
+        return []
+    sharings = share_out(config, stages, keys, identities)
+    recorder.shared(seeds, identities, sharings)
+
+    sharing = stack(sharings)
+    state = stages.begin(keys, sharing)
+    with recorder.compiling():
+        jax.block_until_ready(stages.advance(state, sharing, jnp.int32(0)))
+
+    recorder.begin("train")
+    done = 0
+    for until in evaluation_points(config):
+        state, done = train_until(stages, recorder, state, sharing, done, until)
+        env_steps = gathering_steps(config) + done * config.steps_per_update
+        recorder.save(seeds, env_steps, policies_of(stages, state, sharings))
+        if recorder.stopping:
+            return []
+        episodes = stages.evaluate(state.learner.params, sharing)
+        recorder.evaluated(seeds, env_steps, episodes, state.mean_metrics())
+        state = state.evaluated()
+
+    recorder.begin("evaluate")
+    final = jax.device_get(stages.evaluate_finally(state.learner.params, sharing))
+    recorder.advance("evaluate", len(seeds))
+    policies = policies_of(stages, state, sharings)
+    each = zip(seeds, identities, policies, unstack(final, len(seeds)), strict=True)
+    return [SeedResult(*one) for one in each]
+
+
+def identify(
+    config: TrainConfig, stages: Stages, recorder: Recorder, keys: SeedKeys, seeds: list[int]
+) -> list[Identity | None]:
+    """Gather with the initial shared policy, learn each agent's code, cluster the codes."""
+    if not config.sharing.needs_identity:
+        return [None] * len(seeds)
+    recorder.begin("gather")
+    samples = jax.block_until_ready(stages.gather(keys))
+    recorder.advance("gather", gathering_steps(config) * len(seeds))
+
+    recorder.begin("identify")
+    encoder = stages.begin_encoder(keys, samples)
+    for _ in range(config.encoder.epochs):
+        encoder, loss = stages.encoder_epoch(encoder, samples)
+        recorder.advance("identify", len(seeds), f"loss {float(loss.mean()):.3f}")
+        if recorder.stopping:
+            break
+    codes = np.asarray(stages.codes(encoder))
+    return [
+        cluster(code, config.sharing.clusters, seed)
+        for code, seed in zip(codes, seeds, strict=True)
+    ]
+
+
+def share_out(
+    config: TrainConfig, stages: Stages, keys: SeedKeys, identities: list[Identity | None]
+) -> list[Sharing]:
+    """Who uses which part of the network, as the sharing method decides."""
+    each = zip(unstack(keys.masks, len(identities)), identities, strict=True)
+    return [config.sharing.build(key, stages.shape, identity) for key, identity in each]
+
+
+def train_until(
+    stages: Stages, recorder: Recorder, state: TrainState, sharing: Sharing, done: int, until: int
+) -> tuple[TrainState, int]:
+    """Update up to number ``until``, in calls short enough to be interrupted between."""
+    size = 1
+    while done < until and not recorder.stopping:
+        size = min(size, until - done)
+        started = time.perf_counter()
+        state = jax.block_until_ready(stages.advance(state, sharing, jnp.int32(size)))
+        seconds = time.perf_counter() - started
+        recorder.advanced(size, seconds)
+        done += size
+        size = max(1, round(size * min(8.0, CALL_SECONDS / seconds)))
+    return state, done
+
+
+def policies_of(stages: Stages, state: TrainState, sharings: list[Sharing]) -> list[Policy]:
+    """The seeds' policies as they are now."""
+    params = unstack(jax.device_get(state.learner.params), len(sharings))
+    return [Policy(p, s, stages.shape) for p, s in zip(params, sharings, strict=True)]
+
+
+def evaluation_points(config: TrainConfig) -> list[int]:
+    """Numbers of updates after which to evaluate, evenly spaced; the last is the end."""
+    total = num_updates(config)
+    num_points = min(config.evaluations, total)
+    return [round(total * point / num_points) for point in range(1, num_points + 1)]
+
+
+def train(
+    env: Environment | str,
+    sharing: Any = "adaps",
+    algo: Any = "a2c",
+    *,
+    preset: str = "default",
+    out: str | Path | None = None,
+    **options: Any,
+) -> Result:
+    """Find out which agents are alike, give each kind its part of one network, and train them.
+
+    Args:
+        env: an environment, or the name of one (:func:`adaps.make`).
+        sharing: a sharing method's name, or its options such as ``AdaPS(threshold=0.6)``.
+        algo: an algorithm's name, or its options such as ``A2C(learning_rate=3e-4)``.
+        preset: ``"default"``, or ``"paper"`` for named methods exactly as published.
+        out: folder for the run's files, which must not hold a run; None writes nothing.
+        options: any other field of :class:`adaps.config.TrainConfig`, such as ``steps``.
+
+    Raises:
+        UserError: an option that cannot be; nothing has been written.
+    """
+    env = envs.make(env) if isinstance(env, str) else env
+    config = TrainConfig(
+        env=env.name,
+        sharing=sharing_options(sharing, preset) if isinstance(sharing, str) else sharing,
+        algo=algo_options(algo, preset) if isinstance(algo, str) else algo,
+        **options,
+    )
+    return run(env, config, None if out is None else Path(out), Watch())
+
+
+def run(env: Environment, config: TrainConfig, out: Path | None, watch: Watch) -> Result:
+    """Train every seed of a configuration, side by side, and put the results together.
+
+    Raises:
+        UserError: an option that cannot be, or a folder that cannot be used.
+        KeyboardInterrupt: after what was learnt so far has been saved.
+    """
+    check(config, env)
+    folder = None if out is None else RunFolder(out)
+    placement = place(range(config.seed, config.seed + config.seeds), config.workers)
+    recorder = Recorder(env, config, placement, folder, watch)
+    stages = make_stages(env, config, num_seeds=len(placement.programs[0]))
+    work = partial(train_seeds, config, stages, recorder)
+    seeds = [s for program in run_side_by_side(placement, work, watch.stop.set) for s in program]
+
+    result = summarise(env, seeds, recorder.times, out)
+    if folder is not None:
+        data = result_json(env, config, result, seeds[0].episodes, recorder.times)
+        folder.write_json(RESULT, data)
+    return result

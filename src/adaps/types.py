@@ -1,0 +1,131 @@
+"""Data that crosses the stages: what an environment gives, a rollout records and a method decides.
+
+Axis letters, everywhere in this order: ``time``, ``env`` (parallel copies), ``agent``, then
+features. Seeds are never an axis here: they live outside, one per core or under an outer ``vmap``.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key
+
+EnvState = Any
+"""Whatever an environment needs to go on: a pytree of arrays."""
+
+
+class Timestep(NamedTuple):
+    """What all agents of one environment copy are given after a reset or a step."""
+
+    obs: Float[Array, "*batch agent obs"]
+    """Observation to act on. After the end of an episode: the first of the next one."""
+    legal: Bool[Array, "*batch agent action"]
+    """Which actions may be taken now."""
+    reward: Float[Array, "*batch agent"]
+    terminated: Bool[Array, "*batch"]
+    """The episode ended by its own rules: nothing more could have been earned."""
+    truncated: Bool[Array, "*batch"]
+    """The episode was cut off by its time limit: returns bootstrap through."""
+    last_obs: Float[Array, "*batch agent obs"]
+    """Observation before the automatic reset; equal to ``obs`` within an episode."""
+
+
+@runtime_checkable
+class Environment(Protocol):
+    """A team task as pure functions, to be used under ``jit`` and ``vmap``.
+
+    ``step`` resets by itself when an episode ends (:func:`adaps.envs.auto_reset`), and keeps
+    the final observation in ``last_obs``. Implementations are hashable and compare by value.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def num_agents(self) -> int: ...
+    @property
+    def obs_size(self) -> int: ...
+    @property
+    def num_actions(self) -> int: ...
+    @property
+    def max_steps(self) -> int:
+        """No episode is longer than this many steps."""
+        ...
+
+    @property
+    def agent_types(self) -> tuple[int, ...] | None:
+        """True type of each agent, for evaluation only; None where it is not known."""
+        ...
+
+    def reset(self, key: Key[Array, ""]) -> tuple[EnvState, Timestep]: ...
+    def step(
+        self, key: Key[Array, ""], state: EnvState, action: Int[Array, " agent"]
+    ) -> tuple[EnvState, Timestep]: ...
+
+
+class Transition(NamedTuple):
+    """What a rollout records, per time, environment copy and agent."""
+
+    obs: Float[Array, "time env agent obs"]
+    legal: Bool[Array, "time env agent action"]
+    action: Int[Array, "time env agent"]
+    reward: Float[Array, "time env agent"]
+    terminated: Bool[Array, "time env"]
+    truncated: Bool[Array, "time env"]
+    last_obs: Float[Array, "time env agent obs"]
+    """The observation that followed, before any automatic reset."""
+
+
+class Masks(NamedTuple):
+    """Per hidden layer, the neurons each agent owns: 0, or the scale of a neuron it keeps."""
+
+    actor: tuple[Float[Array, "agent hidden"], ...]
+    critic: tuple[Float[Array, "agent hidden"], ...]
+
+
+class Sharing(NamedTuple):
+    """Who uses which parameters: all that tells one sharing method from another."""
+
+    group: Int[Array, " agent"]
+    """Which parameter set an agent uses, in [0, number of sets)."""
+    masks: Masks
+    tags: Float[Array, "agent tag"]
+    """Appended to the agent's observation; may be empty."""
+
+
+class Identity(NamedTuple):
+    """Who is who: a latent code per agent, and the clusters found among the codes."""
+
+    latent: Float[np.ndarray, "agent latent"]
+    clusters: Int[np.ndarray, " agent"]
+    """Cluster of each agent, numbered from 0 in the order of their first agents."""
+    centres: Float[np.ndarray, "cluster latent"]
+    scores: dict[int, float]
+    """Silhouette for every number of clusters that was tried; empty where it was given."""
+
+
+class NetworkShape(NamedTuple):
+    """Sizes of the shared actor and critic."""
+
+    num_agents: int
+    obs_size: int
+    num_actions: int
+    hidden: tuple[int, ...]
+
+
+Params = Any
+"""Pytree of arrays with a leading set axis; see ``networks.py``."""
+
+Learner = Any
+"""What an algorithm carries from update to update: a pytree with a ``params`` field."""
+
+Metrics = dict[str, Float[Array, ""]]
+
+
+class Algorithm(NamedTuple):
+    """A learner's start and its update; the rollout loop belongs to ``train.py``.
+
+    ``init(params) → learner`` and ``update(learner, sharing, transitions) → learner, metrics``.
+    """
+
+    init: Callable[[Params], Learner]
+    update: Callable[[Learner, Sharing, Transition], tuple[Learner, Metrics]]

@@ -1,0 +1,74 @@
+"""Imports go one way, and every package that is imported is declared."""
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "adaps"
+MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
+
+# What a module or folder may import from this package, besides itself.
+ALLOWED = {
+    "errors": set(),
+    "types": set(),
+    "envs": {"types", "errors"},
+    "rollout": {"types"},
+    "identity": {"types"},
+    "networks": {"types"},
+    "sharing": {"types", "errors"},
+    "algos": {"types", "networks"},
+    "run_folder": {"types", "errors", "networks"},
+    "policy": {"types", "errors", "networks", "rollout", "run_folder"},
+    "evaluate": {"types", "policy", "rollout", "run_folder"},
+    "config": {"types", "errors", "identity", "sharing", "algos"},
+    "placement": set(),
+    "progress": set(),
+    "report": {"errors", "run_folder"},
+}
+
+
+def imports(name):
+    tree = ast.parse((SOURCE / name).read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            if node.module == "adaps":
+                yield from (f"adaps.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_go_one_way(name):
+    stage = name.split("/", maxsplit=1)[0].removesuffix(".py")
+    if stage not in ALLOWED:
+        return
+    own = {m.split(".")[1] for m in imports(name) if m.startswith("adaps.")}
+    assert own - {stage} <= ALLOWED[stage]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_first_line_says_what_a_module_is(name):
+    assert ast.get_docstring(ast.parse((SOURCE / name).read_text()))
+
+
+def test_every_import_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {re.split(r"[<>=\[ ]", d)[0].replace("-", "_") for d in project["dependencies"]}
+    names = {"sklearn": "scikit_learn"}
+    used = {m.split(".")[0] for name in MODULES for m in imports(name)}
+    foreign = {names.get(m, m) for m in used - set(sys.stdlib_module_names) - {"adaps"}}
+    assert foreign <= declared
+    assert declared <= foreign | {"scipy"}
+
+
+def test_no_function_outgrows_a_screen():
+    for name in MODULES:
+        for node in ast.walk(ast.parse((SOURCE / name).read_text())):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno < 60, f"{name}: {node.name}"

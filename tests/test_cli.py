@@ -1,0 +1,201 @@
+"""The command line: bad input, help, and whole runs."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from adaps import run_folder as files
+from adaps.cli import main
+
+TINY = "--steps 4_000 --gather-steps 1_600 --seeds 1 --evaluations 2 --eval-episodes 8"
+
+BAD = [
+    ("train bps-7", "bps-"),
+    ("train bsp-1", "did you mean 'bps-1'"),
+    ("train", "ENV|required"),
+    ("train bps:5-0-5", "such as bps:5-5-5"),
+    ("train bps-1 --sharing fupz", "did you mean 'fups'"),
+    ("train bps-1 --sharing", "sharing"),
+    ("train bps-1 --algo a3c", "did you mean 'a2c'"),
+    ("train bps-1 --preset papr", "did you mean 'paper'"),
+    ("train bps-1 --stepz 100", "did you mean '--steps'"),
+    ("train bps-1 --sharing.treshold 0.4", "did you mean '--sharing.threshold'"),
+    ("train bps-1 --sharing fups --sharing.threshold 0.4", "unknown option"),
+    ("train bps-1 surplus", "unknown option|nrecognized"),
+    ("train bps-1 --sharing.clusters 16", "number of agents, 15"),
+    ("train bps-1 --sharing.clusters 0", "from 1 to"),
+    ("train bps-1 --sharing.clusters -1", "from 1 to"),
+    ("train bps-1 --sharing.clusters 2.5", "clusters"),
+    ("train bps-1 --sharing.threshold 0", r"\(0, 1\)"),
+    ("train bps-1 --sharing.threshold 1", r"\(0, 1\)"),
+    ("train bps-1 --sharing.threshold -0.5", r"\(0, 1\)"),
+    ("train bps-1 --sharing.threshold nan", r"\(0, 1\)"),
+    ("train bps-1 --sharing.threshold half", "threshold"),
+    ("train bps-1 --steps 0", "at least 1"),
+    ("train bps-1 --steps -5", "at least 1"),
+    ("train bps-1 --steps many", "not a number"),
+    ("train bps-1 --steps 1.5", "not a whole number"),
+    ("train bps-1 --steps inf", "not a whole number"),
+    ("train bps-1 --steps nan", "not a whole number"),
+    ("train bps-1 --steps", "steps"),
+    ("train bps-1 --steps 39 --sharing fups", "fewer than one rollout"),
+    ("train bps-1 --steps 3_200", "fewer than one rollout"),
+    ("train bps-1 --seeds 0", "at least 1"),
+    ("train bps-1 --seeds -2", "at least 1"),
+    ("train bps-1 --seeds two", "not a number"),
+    ("train bps-1 --seed -1", "from 0"),
+    ("train bps-1 --seed 1e20", "from 0"),
+    ("train bps-1 --num-envs 0", "at least 1"),
+    ("train bps-1 --rollout-length 0", "at least 1"),
+    ("train bps-1 --workers 0", "at least 1"),
+    ("train bps-1 --evaluations 0", "at least 1"),
+    ("train bps-1 --eval-episodes 0", "at least 1"),
+    ("train bps-1 --gather-steps 0", "at least 1"),
+    ("train bps-1 --hidden 0", "at least 1"),
+    ("train bps-1 --algo.learning-rate 0", "learning-rate"),
+    ("train bps-1 --algo.learning-rate inf", "learning-rate"),
+    ("train bps-1 --algo.discount 1.5", "discount"),
+    ("train bps-1 --encoder.epochs 0", "epochs"),
+    ("train bps-1 --encoder.latent-size 0", "latent-size"),
+    ("evaluate nowhere", "nowhere"),
+    ("evaluate", "required"),
+    ("evaluate nowhere --episodes 0", "at least 1"),
+    ("report nowhere", "nowhere"),
+    ("bench bps-9", "bps-"),
+    ("bench --repeats 0", "at least 1"),
+    ("trian bps-1", "did you mean 'train'"),
+    ("--nonsense", "unknown command"),
+]
+
+
+@pytest.mark.parametrize(("words", "says"), BAD, ids=[words for words, _ in BAD])
+def test_bad_input_gets_one_line_and_code_2(words, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(words.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert re.search(says, err), err
+    assert err.startswith("adaps: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_holds_a_run_is_refused_and_left_as_it_was(short_run, capsys):
+    out, _ = short_run
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert main(f"train bps-1 {TINY} --out {out}".split()) == 2
+    assert "already holds a run" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_that_cannot_be_is_refused(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(f"train bps-1 {TINY} --out {tmp_path / 'file' / 'run'}".split()) == 2
+    assert "is not a folder" in capsys.readouterr().err
+    assert main(f"train bps-1 {TINY} --out {tmp_path / 'file'}".split()) == 2
+    assert "is not a folder" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_refused(tmp_path, capsys):
+    tmp_path.chmod(0o500)
+    assert main(f"train bps-1 {TINY} --out {tmp_path / 'run'}".split()) == 2
+    assert "permission denied" in capsys.readouterr().err
+
+
+def test_a_file_system_that_refuses_is_said(capsys):
+    assert main(f"train bps-1 {TINY} --out /proc/adaps/run".split()) == 2
+    assert "cannot write to /proc/adaps/run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["--help", "train --help", "evaluate --help", "--version"])
+def test_help_explains(words, capsys):
+    try:
+        code = main(words.split())
+    except SystemExit as stop:
+        code = stop.code
+    assert code in (0, None)
+    assert "adaps" in capsys.readouterr().out
+
+
+def test_train_help_shows_the_chosen_methods_options(capsys):
+    for method, shown in (("adaps", True), ("fups", False)):
+        with pytest.raises(SystemExit):
+            main(["train", "--sharing", method, "--help"])
+        assert ("--sharing.threshold" in capsys.readouterr().out) == shown
+
+
+def test_a_run_from_the_first_word_to_the_report(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(f"train BPS:2-2 {TINY} --sharing.clusters 2 --algo.entropy 2e-2".split()) == 0
+    out, err = capsys.readouterr()
+    folder = tmp_path / "runs" / "bps-2-2-adaps-001"
+    assert "report  runs/bps-2-2-adaps-001/report.html" in out
+    for phase in ("gather", "identify", "compile", "train", "evaluate"):
+        assert re.search(rf"^{phase} ", err, re.MULTILINE), err
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "config.json", "metrics.jsonl", "identity.json", "sharing.json", "result.json",
+        "report.html", "checkpoints",
+    }  # fmt: skip
+    config = json.loads((folder / files.CONFIG).read_text())["config"]
+    assert config["sharing"]["clusters"] == 2
+    assert config["algo"]["entropy"] == 0.02
+
+    assert main(["evaluate", str(folder), "--episodes", "8"]) == 0
+    printed = capsys.readouterr().out
+    result = json.loads((folder / files.RESULT).read_text())
+    assert f"{result['return_mean']:,.2f}" in printed
+
+    assert main(f"train bps:2-2 {TINY} --sharing fups".split()) == 0
+    assert main(f"train bps:2-2 {TINY} --sharing FuPS".split()) == 0
+    assert (tmp_path / "runs" / "bps-2-2-fups-002").is_dir()
+
+
+def test_list_names_everything(capsys):
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    for name in ("bps-1", "adaps", "fups", "a2c", "paper"):
+        assert name in out
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_saves_and_says_where(number, code, tmp_path):
+    words = [
+        "train",
+        "bps:2-2",
+        "--steps",
+        "1e9",
+        "--gather-steps",
+        "1600",
+        "--seeds",
+        "2",
+        "--evaluations",
+        "100000",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "adaps", *words, "--out", str(tmp_path / "run")],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: len(files.saved_seeds(tmp_path / "run")) == 2, seconds=120)
+    process.send_signal(number)
+    sent = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert time.monotonic() - sent < 30
+    assert f"saved policies of seeds [0, 1] and the metrics in {tmp_path / 'run'}" in err
+    assert "Traceback" not in err
+
+
+def wait_for(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -1,0 +1,77 @@
+"""Every environment × method × algorithm keeps the promises that others build on."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import adaps
+from adaps.algos import ALGORITHMS
+from adaps.networks import actor_logits, critic_value, init_params
+from adaps.policy import sampled
+from adaps.rollout import rollout, start
+from adaps.sharing import METHODS
+from adaps.types import Environment, Identity, NetworkShape
+from probes import OPPOSITE
+
+ENVS = {
+    "bps:2-1": adaps.make("bps:2-1"),
+    "bps:1-2-shuffled": adaps.make("bps:1-2-shuffled"),
+    "probe": OPPOSITE,
+}
+ALL = list(itertools.product(ENVS, METHODS, ALGORITHMS))
+
+
+def shape_of(env):
+    return NetworkShape(env.num_agents, env.obs_size, env.num_actions, (8, 8))
+
+
+def identity_of(env):
+    clusters = np.asarray(env.agent_types)
+    centres = np.random.default_rng(0).normal(size=(clusters.max() + 1, 4))
+    return Identity(centres[clusters], clusters, centres, {})
+
+
+@pytest.mark.parametrize("env", ENVS.values(), ids=ENVS)
+def test_environments(env):
+    assert isinstance(env, Environment)
+    assert len(env.agent_types) == env.num_agents
+    assert hash(env) == hash(env)
+    state, timestep = jax.jit(env.reset)(jax.random.key(0))
+    spec = jax.tree.map(lambda x: (x.shape, x.dtype), (state, timestep))
+    for t in range(env.max_steps + 2):
+        state, timestep = jax.jit(env.step)(
+            jax.random.key(t), state, jnp.full(env.num_agents, t % env.num_actions)
+        )
+        assert jax.tree.map(lambda x: (x.shape, x.dtype), (state, timestep)) == spec
+        assert timestep.obs.shape == (env.num_agents, env.obs_size)
+        assert timestep.legal.shape == (env.num_agents, env.num_actions)
+        assert timestep.reward.shape == (env.num_agents,)
+        assert timestep.terminated.shape == timestep.truncated.shape == ()
+        assert np.isfinite(timestep.obs).all()
+        assert np.isfinite(timestep.reward).all()
+        if t == env.max_steps - 1:
+            assert timestep.terminated | timestep.truncated
+
+
+@pytest.mark.parametrize(("env", "method", "algo"), ALL)
+def test_everything_fits_together(env, method, algo):
+    env = ENVS[env]
+    shape = shape_of(env)
+    sharing = METHODS[method]().build(jax.random.key(0), shape, identity_of(env))
+    num_sets = int(sharing.group.max()) + 1
+    params = init_params(jax.random.key(1), shape, num_sets, sharing.tags.shape[-1])
+    algorithm = ALGORITHMS[algo]().build()
+    learner = algorithm.init(params)
+    state = start(env, jax.random.key(2), num_envs=2)
+    for _ in range(3):
+        state, transitions = rollout(env, sampled(learner.params, sharing), state, 4)
+        learner, metrics = jax.jit(algorithm.update)(learner, sharing, transitions)
+    assert all(np.isfinite(value) for value in metrics.values())
+    moved = jax.tree.map(lambda a, b: (a != b).any(), learner.params, params)
+    assert all(jax.tree.leaves(moved))
+    obs, legal = transitions.obs, transitions.legal
+    assert actor_logits(learner.params, sharing, obs, legal).shape == legal.shape
+    assert critic_value(learner.params, sharing, obs).shape == transitions.reward.shape

@@ -1,0 +1,67 @@
+"""Probe environments through the whole of ``adaps.train``."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import adaps
+from adaps.networks import critic_value
+from probes import OPPOSITE, Probe, constant, late, one_action, what_is_seen
+
+FAST = adaps.A2C(learning_rate=5e-3)
+SMALL = {"steps": 8_000, "seeds": 1, "hidden": (16,), "evaluations": 1, "eval_episodes": 32}
+
+
+def values(result, obs):
+    policy = result.policies[0]
+    return critic_value(policy.params, policy.sharing, jnp.array(obs)[None, :, None])[0]
+
+
+def test_the_critic_learns_a_constant():
+    result = adaps.train(Probe("constant", constant), "fups", FAST, **SMALL)
+    np.testing.assert_allclose(values(result, [1.0, -1.0]), 1.0, atol=0.05)
+
+
+def test_the_critic_bootstraps_through_truncation_but_not_termination():
+    discount = 0.5
+    algo = dataclasses.replace(FAST, discount=discount)
+    ends = adaps.train(Probe("ends", constant, max_steps=1), "fups", algo, **SMALL)
+    cut = adaps.train(Probe("cut", constant, max_steps=1, terminates=False), "fups", algo, **SMALL)
+    np.testing.assert_allclose(values(ends, [1.0, -1.0]), 1.0, atol=0.1)
+    np.testing.assert_allclose(values(cut, [1.0, -1.0]), 1 / (1 - discount), atol=0.2)
+
+
+def test_values_reach_back_in_time():
+    algo = dataclasses.replace(FAST, discount=0.5)
+    # The value is a mean over both steps of an episode, since no observation tells them apart.
+    result = adaps.train(Probe("late", late, max_steps=2), "fups", algo, **SMALL)
+    np.testing.assert_allclose(values(result, [1.0, -1.0]), [0.75, -0.75], atol=0.15)
+
+
+@pytest.mark.parametrize("reward", [one_action, what_is_seen])
+def test_the_actor_learns(reward):
+    result = adaps.train(Probe(reward.__name__, reward), "fups", FAST, **SMALL)
+    assert result.return_mean == pytest.approx(2.0)
+
+
+def test_full_sharing_cannot_answer_one_observation_in_two_ways():
+    result = adaps.train(OPPOSITE, "fups", FAST, **SMALL)
+    assert abs(result.return_mean) < 6.0  # of 30: some agents are always wrong
+
+
+def test_adaps_can():
+    result = adaps.train(OPPOSITE, "adaps", FAST, **SMALL | {"hidden": (32,)}, gather_steps=1_600)
+    assert result.adjusted_rand_index == [1.0]
+    assert result.return_mean == pytest.approx(30.0)
+
+
+def test_a_policy_of_a_custom_environment_comes_back(tmp_path: Path):
+    out = tmp_path / "run"
+    result = adaps.train(OPPOSITE, "fups", FAST, **SMALL, out=out)
+    obs = jnp.ones((6, 1))
+    loaded = adaps.load(out).act(obs, key=jax.random.key(1))
+    assert (loaded == result.policies[0].act(obs, key=jax.random.key(1))).all()

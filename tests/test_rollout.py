@@ -1,0 +1,71 @@
+"""Rollouts: what is recorded is what happened."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import adaps
+from adaps.evaluate import Episodes, best_return, evaluate, mean_return, regret, returns_per_type
+from adaps.rollout import rollout, start
+
+
+def always(action):
+    return lambda key, obs, legal: jnp.full(obs.shape[:-1], action)
+
+
+def test_transitions_follow_each_other():
+    env = adaps.make("bps:2-1")
+    state = start(env, jax.random.key(0), num_envs=4)
+    final, t = rollout(env, always(1), state, 60)
+    assert t.obs.shape == (60, 4, 3, 8)
+    assert t.reward.shape == t.action.shape == (60, 4, 3)
+    ended = t.truncated
+    assert ended.sum(0).tolist() == [1, 1, 1, 1]
+    same = np.asarray(t.obs[1:] == t.last_obs[:-1]).all(axis=(2, 3))
+    np.testing.assert_array_equal(same, ~np.asarray(ended[:-1]))
+    np.testing.assert_array_equal(state.timestep.obs, t.obs[0])
+    np.testing.assert_array_equal(final.timestep.obs, t.last_obs[-1])
+
+
+def test_a_rollout_in_two_parts_is_one():
+    env = adaps.make("bps:2-1")
+
+    def policy(key, obs, legal):
+        return jax.random.randint(key, obs.shape[:-1], 0, 5)
+
+    state = start(env, jax.random.key(0), num_envs=4)
+    middle, first = rollout(env, policy, state, 10)
+    _, second = rollout(env, policy, middle, 10)
+    assert (first.action != second.action).any()
+    np.testing.assert_array_equal(second.obs[0], first.last_obs[-1])
+
+
+def test_evaluation_sums_one_whole_episode():
+    env = adaps.make("bps:2-1")
+    episodes = evaluate(env, always(0), num_episodes=5)
+    assert episodes.returns.shape == (5, 3)
+    # Who never moves gets the same reward 50 times.
+    keys = jax.random.split(jax.random.key(20231), 5)
+    state, _ = jax.vmap(env.reset)(keys)
+    still = -0.5 * 50 * np.linalg.norm(jax.vmap(env._to_own_landmark)(state), axis=-1)
+    np.testing.assert_allclose(episodes.returns, still, rtol=1e-5)
+    assert (episodes.best >= still.sum(1)).all()
+
+
+def test_resets_are_the_same_for_every_policy():
+    env = adaps.make("bps:2-1")
+    a = evaluate(env, always(0), 5, jax.random.key(1))
+    b = evaluate(env, always(3), 5, jax.random.key(2))
+    np.testing.assert_array_equal(a.best, b.best)
+    assert (a.returns != b.returns).all()
+
+
+def test_numbers_by_hand():
+    episodes = Episodes(np.array([[-1.0, -2.0, -4.0], [-3.0, -2.0, -4.0]]), np.array([-6.0, -4.0]))
+    assert mean_return(episodes) == -8.0
+    assert best_return(episodes) == -5.0
+    assert regret(episodes) == 0.6
+    assert returns_per_type(episodes, (0, 1, 0)) == [-6.0, -2.0]
+    assert returns_per_type(episodes, None) is None
+    assert regret(episodes._replace(best=None)) is None
+    assert regret(episodes._replace(best=np.zeros(2))) is None
