@@ -1,8 +1,13 @@
 """Shapes and types are checked while tests run; the environments of the probes live here too."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Tests compile the same programs many times over; what takes long is compiled once.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".jax_cache"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(200 * 2**20))  # needs filelock
 
 from jaxtyping import install_import_hook
 

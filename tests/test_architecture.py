@@ -20,7 +20,7 @@ ALLOWED = {
     "rollout": {"types"},
     "identity": {"types"},
     "networks": {"types"},
-    "sharing": {"types", "errors"},
+    "sharing": {"types", "errors", "networks"},
     "algos": {"types", "networks"},
     "run_folder": {"types", "errors", "networks"},
     "policy": {"types", "errors", "networks", "rollout", "run_folder"},

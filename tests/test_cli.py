@@ -167,20 +167,9 @@ def test_list_names_everything(capsys):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_saves_and_says_where(number, code, tmp_path):
-    words = [
-        "train",
-        "bps:2-2",
-        "--steps",
-        "1e9",
-        "--gather-steps",
-        "1600",
-        "--seeds",
-        "2",
-        "--evaluations",
-        "100000",
-    ]
+    train = "train bps:2-2 --steps 1e9 --gather-steps 1600 --seeds 2 --evaluations 100000"
     process = subprocess.Popen(
-        [sys.executable, "-m", "adaps", *words, "--out", str(tmp_path / "run")],
+        [sys.executable, "-m", "adaps", *train.split(), "--out", str(tmp_path / "run")],
         stderr=subprocess.PIPE,
         text=True,
     )

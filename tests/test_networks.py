@@ -120,6 +120,9 @@ def test_an_agents_output_depends_on_its_own_set_alone():
 def test_a_set_does_not_depend_on_how_many_there_are():
     one, three = (init_params(jax.random.key(5), SHAPE, num_sets=n) for n in (1, 3))
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[0], b[0]), one, three)
+    assert num_params(SHAPE, 3, num_tags=2) == count_params(
+        init_params(jax.random.key(5), SHAPE, 3, num_tags=2)
+    )
     assert count_params(three) == 3 * count_params(one)
 
 

@@ -3,9 +3,19 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import adaps
-from adaps.evaluate import Episodes, best_return, evaluate, mean_return, regret, returns_per_type
+from adaps.evaluate import (
+    EVAL_SEED,
+    Episodes,
+    best_return,
+    evaluate,
+    in_batches,
+    mean_return,
+    regret,
+    returns_per_type,
+)
 from adaps.rollout import rollout, start
 
 
@@ -42,11 +52,11 @@ def test_a_rollout_in_two_parts_is_one():
 
 def test_evaluation_sums_one_whole_episode():
     env = adaps.make("bps:2-1")
-    episodes = evaluate(env, always(0), num_episodes=5)
+    episodes = evaluate(env, always(0), jnp.arange(5))
     assert episodes.returns.shape == (5, 3)
     # Who never moves gets the same reward 50 times.
-    keys = jax.random.split(jax.random.key(20231), 5)
-    state, _ = jax.vmap(env.reset)(keys)
+    key, _ = jax.random.split(jax.random.key(EVAL_SEED))
+    state, _ = jax.vmap(lambda n: env.reset(jax.random.fold_in(key, n)))(jnp.arange(5))
     still = -0.5 * 50 * np.linalg.norm(jax.vmap(env._to_own_landmark)(state), axis=-1)
     np.testing.assert_allclose(episodes.returns, still, rtol=1e-5)
     assert (episodes.best >= still.sum(1)).all()
@@ -54,10 +64,18 @@ def test_evaluation_sums_one_whole_episode():
 
 def test_resets_are_the_same_for_every_policy():
     env = adaps.make("bps:2-1")
-    a = evaluate(env, always(0), 5, jax.random.key(1))
-    b = evaluate(env, always(3), 5, jax.random.key(2))
-    np.testing.assert_array_equal(a.best, b.best)
-    assert (a.returns != b.returns).all()
+    a = evaluate(env, always(0), jnp.arange(5))
+    b = evaluate(env, always(3), jnp.arange(3, 5))
+    np.testing.assert_array_equal(a.best[3:], b.best)
+    assert (a.returns[3:] != b.returns).all()
+
+
+@pytest.mark.parametrize("count", [1, 99, 100, 101, 250])
+def test_batches_join_to_the_number_asked_for(count):
+    def play(numbers):
+        return Episodes(numbers[:, None] * jnp.ones(2), None)
+
+    np.testing.assert_array_equal(in_batches(play, count).returns[:, 0], np.arange(count))
 
 
 def test_numbers_by_hand():

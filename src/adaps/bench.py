@@ -25,7 +25,7 @@ from rich.table import Table
 from adaps.config import TrainConfig, algo_options, sharing_options
 from adaps.identity.clusters import cluster
 from adaps.placement import stack
-from adaps.stages import Stages, TrainState, make_stages
+from adaps.stages import Stages, TrainState, initial_params, make_stages
 from adaps.types import Environment, Identity, Sharing
 
 SEPS_STEPS_PER_SECOND = {"fups": 696, "seps": 661}
@@ -95,10 +95,11 @@ class _Trainer:
         self.stages: Stages = make_stages(env, config, num_seeds=1)
         keys = self.stages.keys(jnp.array([seed], jnp.uint32))
         identity = _true_identity(env)
-        self.sharing: Sharing = stack(
-            [config.sharing.build(keys.masks[0], self.stages.shape, identity)]
+        sharing: Sharing = config.sharing.build(keys.masks[0], self.stages.shape, identity)
+        self.sharing = stack([sharing])
+        self.state: TrainState = self.stages.begin(
+            keys, initial_params(self.stages.shape, keys, [sharing]), self.sharing
         )
-        self.state: TrainState = self.stages.begin(keys, self.sharing)
         self.compile_seconds = _seconds(lambda: self._train(1))
         self.updates = max(1, round(100 * MEASURED_SECONDS / _seconds(lambda: self._train(100))))
 

@@ -3,10 +3,9 @@
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import tyro
 
@@ -132,13 +131,8 @@ def check(config: TrainConfig, env: Environment) -> None:
         _at_least("workers", config.workers, 1)
     if not config.hidden or min(config.hidden) < 1:
         raise UserError(f"--hidden must be one or more widths of at least 1, not {config.hidden}")
-    _check_fields("encoder", config.encoder, ENCODER_RANGES)
-    _check_fields("algo", config.algo, ALGO_RANGES)
-    _check_fields(
-        "sharing",
-        config.sharing,
-        {"threshold": (0, 1, False), "mapping_hidden": (1, math.inf, True)},
-    )
+    for prefix in RANGES:
+        _check_ranges(prefix, getattr(config, prefix))
     clusters = getattr(config.sharing, "clusters", None)
     if clusters is not None and not 1 <= clusters <= env.num_agents:
         raise UserError(
@@ -165,37 +159,55 @@ def num_updates(config: TrainConfig) -> int:
     return (config.steps - gathering_steps(config)) // config.steps_per_update
 
 
-# name: (least, greatest, whether the ends themselves are allowed)
-ENCODER_RANGES = {
-    "latent_size": (1, math.inf, True),
-    "hidden": (1, math.inf, True),
-    "kl_weight": (0, math.inf, True),
-    "learning_rate": (0, math.inf, False),
-    "batch_size": (1, math.inf, True),
-    "epochs": (1, math.inf, True),
-}
-ALGO_RANGES = {
-    "learning_rate": (0, math.inf, False),
-    "discount": (0, 1, True),
-    "entropy": (0, math.inf, True),
-    "value_loss": (0, math.inf, True),
-    "max_grad_norm": (0, math.inf, False),
-    "adam_epsilon": (0, math.inf, False),
+class Range(NamedTuple):
+    """Numbers that an option may take."""
+
+    low: float
+    high: float = math.inf
+    ends_included: bool = True
+
+    def holds(self, value: int | float) -> bool:
+        """Whether a finite value lies inside."""
+        if self.ends_included:
+            return math.isfinite(value) and self.low <= value <= self.high
+        return self.low < value < self.high
+
+    def __str__(self) -> str:
+        interval = f"{self.low}, {self.high}"
+        return f"[{interval}]" if self.ends_included else f"({interval})"
+
+
+POSITIVE = Range(0, ends_included=False)
+RANGES = {
+    "encoder": {
+        "latent_size": Range(1),
+        "hidden": Range(1),
+        "kl_weight": Range(0),
+        "learning_rate": POSITIVE,
+        "batch_size": Range(1),
+        "epochs": Range(1),
+    },
+    "algo": {
+        "learning_rate": POSITIVE,
+        "discount": Range(0, 1),
+        "entropy": Range(0),
+        "value_loss": Range(0),
+        "max_grad_norm": POSITIVE,
+        "adam_epsilon": POSITIVE,
+    },
+    "sharing": {
+        "threshold": Range(0, 1, ends_included=False),
+        "mapping_hidden": Range(1),
+    },
 }
 
 
-def _check_fields(
-    prefix: str, options: Any, ranges: Mapping[str, tuple[float, float, bool]]
-) -> None:
-    for name, (low, high, closed) in ranges.items():
+def _check_ranges(prefix: str, options: Any) -> None:
+    for name, allowed in RANGES[prefix].items():
         value = getattr(options, name, None)
-        if value is None:
-            continue
-        inside = low <= value <= high if closed else low < value < high
-        if not (math.isfinite(value) and inside):
-            bounds = f"[{low}, {high}]" if closed else f"({low}, {high})"
+        if value is not None and not allowed.holds(value):
             flag = f"--{prefix}.{name}".replace("_", "-")
-            raise UserError(f"{flag} must be in {bounds}, not {value}")
+            raise UserError(f"{flag} must be in {allowed}, not {value}")
 
 
 def _at_least(name: str, value: int, least: int) -> None:

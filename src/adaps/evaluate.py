@@ -1,20 +1,26 @@
 """Fresh episodes of a policy, and how far they are from the best possible. Stage: evaluation."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Int
 
 from adaps.policy import greedy, load
 from adaps.rollout import Policy
 from adaps.run_folder import saved_seeds
-from adaps.types import Environment
+from adaps.types import Environment, Params, Sharing
 
 EVAL_SEED = 20231
 """Fixes the resets that every policy is evaluated on, whatever its own seed."""
+BATCH_EPISODES = 100
+"""Episodes played side by side, at most."""
+
+T = TypeVar("T")
 
 
 class Episodes(NamedTuple):
@@ -26,26 +32,23 @@ class Episodes(NamedTuple):
     """Best possible return, summed over agents; None where no bound is known."""
 
 
-def evaluate(
-    env: Environment, policy: Policy, num_episodes: int, key: Key[Array, ""] | None = None
-) -> Episodes:
-    """Play ``num_episodes`` episodes side by side, each to its end.
+def evaluate(env: Environment, policy: Policy, numbers: Int[Array, " episode"]) -> Episodes:
+    """Play episodes side by side, each to its end.
 
-    The resets depend on ``num_episodes`` and :data:`EVAL_SEED` only; ``key`` feeds a policy
-    that samples, and the environment's own chance.
+    An episode's number fixes its reset, for every policy; :data:`EVAL_SEED` fixes the rest.
     """
-    key = jax.random.key(EVAL_SEED + 1) if key is None else key
-    reset_keys = jax.random.split(jax.random.key(EVAL_SEED), num_episodes)
+    num_episodes = numbers.shape[0]
+    reset_key, key = jax.random.split(jax.random.key(EVAL_SEED))
+    reset_keys = jax.vmap(partial(jax.random.fold_in, reset_key))(numbers)
     env_state, timestep = jax.vmap(env.reset)(reset_keys)
     bound = getattr(env, "best_return", None)
     best = None if bound is None else jax.vmap(bound)(env_state)
 
     def step(carry, key):
         env_state, timestep, running, total = carry
-        action_key, step_key = jax.random.split(key)
-        action = policy(action_key, timestep.obs, timestep.legal)
-        step_keys = jax.random.split(step_key, num_episodes)
-        env_state, timestep = jax.vmap(env.step)(step_keys, env_state, action)
+        keys = jax.random.split(key, 1 + num_episodes)
+        action = policy(keys[0], timestep.obs, timestep.legal)
+        env_state, timestep = jax.vmap(env.step)(keys[1:], env_state, action)
         total = total + jnp.where(running[:, None], timestep.reward, 0.0)
         running = running & ~(timestep.terminated | timestep.truncated)
         return (env_state, timestep, running, total), None
@@ -55,6 +58,33 @@ def evaluate(
     keys = jax.random.split(key, env.max_steps)
     (*_, total), _ = jax.lax.scan(step, (env_state, timestep, running, total), keys)
     return Episodes(total, best)
+
+
+def evaluate_greedy(
+    env: Environment, params: Params, sharing: Sharing, numbers: Int[Array, " episode"]
+) -> Episodes:
+    """Episodes of each agent's most likely actions."""
+    return evaluate(env, greedy(params, sharing), numbers)
+
+
+def first_batch(num_episodes: int) -> Int[Array, " episode"]:
+    """Numbers of the first episodes: all of them, or a batch."""
+    return jnp.arange(min(BATCH_EPISODES, num_episodes))
+
+
+def in_batches(play: Callable[[Int[Array, " episode"]], T], num_episodes: int, axis: int = 0) -> T:
+    """Episodes 0, 1, …, played batch by batch so that one program serves any number of them.
+
+    Args:
+        play: numbers of episodes → episodes.
+        num_episodes: how many to play in all.
+        axis: that of the episodes in what ``play`` returns.
+    """
+    batch = first_batch(num_episodes)
+    starts = range(0, num_episodes, len(batch))
+    parts = [jax.device_get(play(batch + start)) for start in starts]
+    joined = jax.tree.map(lambda *part: np.concatenate(part, axis), *parts)
+    return jax.tree.map(lambda x: x.take(range(num_episodes), axis), joined)
 
 
 def mean_return(episodes: Episodes) -> float:
@@ -97,15 +127,11 @@ def evaluate_run(env: Environment, folder: Path, num_episodes: int) -> list[Seed
     Raises:
         UserError: nothing is saved there, or a file is damaged.
     """
-
-    @jax.jit
-    def play(params, sharing):
-        return evaluate(env, greedy(params, sharing), num_episodes)
-
+    play = jax.jit(partial(evaluate_greedy, env))
     rows = []
     for seed in saved_seeds(folder):
         policy = load(folder, seed)
-        episodes = jax.device_get(play(policy.params, policy.sharing))
+        episodes = in_batches(partial(play, policy.params, policy.sharing), num_episodes)
         row = SeedReturn(seed, mean_return(episodes), best_return(episodes), regret(episodes))
         rows.append(row)
     return rows

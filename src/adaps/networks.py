@@ -3,10 +3,12 @@
 Stage: network. Every sharing method runs through this forward pass; only its arrays differ.
 """
 
+import itertools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from adaps.types import NetworkShape, Sharing
@@ -32,29 +34,38 @@ class ActorCritic(NamedTuple):
 def init_params(
     key: Key[Array, ""], shape: NetworkShape, num_sets: int = 1, num_tags: int = 0
 ) -> ActorCritic:
-    """Orthogonal weights and zero biases; a set's values do not depend on how many there are."""
-    keys = jax.vmap(lambda s: jax.random.fold_in(key, s))(jnp.arange(num_sets))
+    """Orthogonal weights and zero biases; a set's values do not depend on how many there are.
+
+    Made with NumPy: compiling the same in JAX takes longer than a short training run.
+    """
     inputs = (shape.obs_size + num_tags, *shape.hidden)
     hidden_gains = (HIDDEN_GAIN,) * len(shape.hidden)
 
-    def one_set(key):
-        actor_key, critic_key = jax.random.split(key)
+    def one_set(number: int) -> ActorCritic:
+        rng = np.random.default_rng([*jax.random.key_data(key).tolist(), number])
         return ActorCritic(
-            actor=_init_mlp(actor_key, (*inputs, shape.num_actions), (*hidden_gains, ACTOR_GAIN)),
-            critic=_init_mlp(critic_key, (*inputs, 1), (*hidden_gains, CRITIC_GAIN)),
+            actor=_init_mlp(rng, (*inputs, shape.num_actions), (*hidden_gains, ACTOR_GAIN)),
+            critic=_init_mlp(rng, (*inputs, 1), (*hidden_gains, CRITIC_GAIN)),
         )
 
-    return jax.vmap(one_set)(keys)
+    sets = [one_set(number) for number in range(num_sets)]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *sets)
 
 
 def _init_mlp(
-    key: Key[Array, ""], sizes: tuple[int, ...], gains: tuple[float, ...]
+    rng: np.random.Generator, sizes: tuple[int, ...], gains: tuple[float, ...]
 ) -> tuple[Layer, ...]:
-    keys = jax.random.split(key, len(gains))
     return tuple(
-        Layer(jax.nn.initializers.orthogonal(gain)(k, (fan_in, fan_out)), jnp.zeros(fan_out))
-        for k, gain, fan_in, fan_out in zip(keys, gains, sizes[:-1], sizes[1:], strict=True)
+        Layer(jnp.float32(gain * orthogonal(rng, fan_in, fan_out)), jnp.zeros(fan_out))
+        for gain, fan_in, fan_out in zip(gains, sizes[:-1], sizes[1:], strict=True)
     )
+
+
+def orthogonal(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """A random matrix whose shorter side's vectors are orthonormal (arXiv 1312.6120)."""
+    q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
+    q = q * np.sign(np.diag(r))  # without this, QR would prefer some directions
+    return q if rows >= columns else q.T
 
 
 def actor_logits(
@@ -99,10 +110,12 @@ def count_params(params: ActorCritic) -> int:
 
 def num_params(shape: NetworkShape, num_sets: int = 1, num_tags: int = 0) -> int:
     """What :func:`count_params` would say, without making them."""
-    abstract = jax.eval_shape(
-        lambda k: init_params(k, shape, num_sets, num_tags), jax.random.key(0)
+    inputs = (shape.obs_size + num_tags, *shape.hidden)
+    return num_sets * sum(
+        (fan_in + 1) * fan_out
+        for sizes in ((*inputs, shape.num_actions), (*inputs, 1))
+        for fan_in, fan_out in itertools.pairwise(sizes)
     )
-    return count_params(abstract)
 
 
 def _tagged(
@@ -116,7 +129,7 @@ def _tagged(
 
 def _mlp(
     layers: tuple[Layer, ...],
-    masks: tuple[Float[Array, "agent hidden"], ...],
+    masks: tuple[Float[Array, "agent _hidden"], ...],
     group: Int[Array, " agent"],
     x: Float[Array, "*batch agent in"],
 ) -> Float[Array, "*batch agent out"]:
@@ -166,10 +179,20 @@ def _dense_forward(x, weight, bias):
 
 
 def _dense_backward(residuals, gradient):
-    """XLA's CPU product is half as fast when it contracts the leading axis, so transpose first."""
+    """Plain calculus, arranged for a CPU.
+
+    XLA's product is half as fast where it contracts the leading axis of its first factor, so that
+    factor is transposed beforehand, and the smaller one is chosen for it. A row of ones gives the
+    bias's gradient along the way.
+    """
     x, weight = residuals
-    transposed = jax.lax.optimization_barrier(x.T)
-    return gradient @ weight.T, transposed @ gradient, gradient.sum(axis=0)
+    if x.shape[1] > gradient.shape[1]:
+        transposed = jax.lax.optimization_barrier(gradient.T)
+        return gradient @ weight.T, (transposed @ x).T, transposed.sum(axis=1)
+    ones = jnp.ones((1, x.shape[0]), x.dtype)
+    transposed = jax.lax.optimization_barrier(jnp.concatenate([x.T, ones]))
+    both = transposed @ gradient
+    return gradient @ weight.T, both[:-1], both[-1]
 
 
 _dense.defvjp(_dense_forward, _dense_backward)

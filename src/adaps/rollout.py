@@ -29,9 +29,9 @@ class RolloutState(NamedTuple):
 
 def start(env: Environment, key: Key[Array, ""], num_envs: int) -> RolloutState:
     """``num_envs`` fresh copies of an environment."""
-    reset_key, key = jax.random.split(key)
-    env_state, timestep = jax.vmap(env.reset)(jax.random.split(reset_key, num_envs))
-    return RolloutState(env_state, timestep, key)
+    keys = jax.random.split(key, 1 + num_envs)
+    env_state, timestep = jax.vmap(env.reset)(keys[1:])
+    return RolloutState(env_state, timestep, keys[0])
 
 
 def rollout(
@@ -60,8 +60,8 @@ def _keys_of_steps(
 ) -> tuple[Key[Array, ""], Key[Array, " time"], Key[Array, "time env"]]:
     """The next key, one per step to act with, and one per step and copy for the environment.
 
-    Made at once: on a CPU a random number costs little, and a call for one costs much.
+    Made by a single call, which costs a CPU as much as a call for one key.
     """
-    key, action_key, step_key = jax.random.split(key, 3)
-    action_keys = jax.random.split(action_key, num_steps)
-    return key, action_keys, jax.random.split(step_key, (num_steps, num_envs))
+    keys = jax.random.split(key, 1 + num_steps * (1 + num_envs))
+    of_steps = keys[1:].reshape(num_steps, 1 + num_envs)
+    return keys[0], of_steps[:, 0], of_steps[:, 1:]

@@ -58,9 +58,7 @@ class RunFolder:
         with self._lock, (self.path / METRICS).open("a") as file:
             file.write(json.dumps(line) + "\n")
 
-    def save_policy(
-        self, seed: int, params: ActorCritic, sharing: Sharing, env_steps: int
-    ) -> None:
+    def save_policy(self, seed: int, params: ActorCritic, sharing: Sharing, env_steps: int) -> None:
         """Parameters and sharing of one seed, as of ``env_steps``."""
         tensors = {
             **_named("actor", params.actor),

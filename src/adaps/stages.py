@@ -1,25 +1,21 @@
 """The steps of training as compiled functions over a leading seed axis. Stage: train."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, UInt
 
 from adaps.config import TrainConfig, gathering_steps
 from adaps.evaluate import Episodes, evaluate
 from adaps.identity import vae
-from adaps.networks import init_params
-from adaps.placement import over_seeds
-from adaps.policy import greedy, sampled
+from adaps.networks import actor_logits, greedy_action, init_params, sample_action
+from adaps.placement import over_seeds, stack, unstack
+from adaps.policy import sampled
 from adaps.rollout import RolloutState, rollout, start
-from adaps.sharing import FuPS
 from adaps.types import Environment, Learner, Metrics, NetworkShape, Params, Sharing
-
-CURVE_EPISODES = 100
-"""Episodes of one point of the learning curve, at most."""
 
 
 class SeedKeys(NamedTuple):
@@ -56,15 +52,13 @@ class Stages(NamedTuple):
     """What ``train.py`` calls in order. Arguments and results have a leading seed axis."""
 
     shape: NetworkShape
-    keys: Callable[[Int[Array, " seed"]], SeedKeys]
-    gather: Callable[[SeedKeys], vae.Samples]
-    begin_encoder: Callable[[SeedKeys, vae.Samples], vae.VAEState]
+    keys: Callable[[UInt[Array, " seed"]], SeedKeys]
+    gather: Callable[[SeedKeys, Params, Sharing], vae.Samples]
     encoder_epoch: Callable[[vae.VAEState, vae.Samples], tuple[vae.VAEState, Float[Array, " seed"]]]
     codes: Callable[[vae.VAEState], Float[Array, "seed agent latent"]]
-    begin: Callable[[SeedKeys, Sharing], TrainState]
+    begin: Callable[[SeedKeys, Params, Sharing], TrainState]
     advance: Callable[[TrainState, Sharing, Int[Array, ""]], TrainState]
-    evaluate: Callable[[Params, Sharing], tuple[Episodes, Episodes]]
-    evaluate_finally: Callable[[Params, Sharing], Episodes]
+    evaluate: Callable[[Params, Sharing, Int[Array, " episode"]], tuple[Episodes, Episodes]]
 
 
 def network_shape(env: Environment, config: TrainConfig) -> NetworkShape:
@@ -79,43 +73,54 @@ def make_stages(env: Environment, config: TrainConfig, num_seeds: int) -> Stages
     return Stages(
         shape=shape,
         keys=each(_keys),
-        gather=each(partial(_gather, env, config, shape)),
-        begin_encoder=each(partial(_begin_encoder, config, shape)),
+        gather=each(partial(_gather, env, config)),
         encoder_epoch=each(partial(vae.epoch, config.encoder)),
         codes=each(vae.codes),
-        begin=each(partial(_begin, env, config, shape)),
+        begin=each(partial(_begin, env, config)),
         advance=each(partial(_advance, env, config), shared=(2,)),
-        evaluate=each(partial(_evaluate, env, min(CURVE_EPISODES, config.eval_episodes))),
-        evaluate_finally=each(partial(_evaluate_greedy, env, config.eval_episodes)),
+        evaluate=each(partial(_evaluate, env), shared=(2,)),
     )
 
 
-def _keys(seed: Int[Array, ""]) -> SeedKeys:
+def initial_params(shape: NetworkShape, keys: SeedKeys, sharings: Sequence[Sharing]) -> Params:
+    """Each seed's parameters before training, in as many sets as its agents use."""
+    each = zip(unstack(keys.params, len(sharings)), sharings, strict=True)
+    return stack(
+        [
+            init_params(key, shape, int(sharing.group.max()) + 1, sharing.tags.shape[-1])
+            for key, sharing in each
+        ]
+    )
+
+
+def initial_encoder(
+    config: TrainConfig, shape: NetworkShape, keys: SeedKeys, samples: vae.Samples
+) -> vae.VAEState:
+    """Each seed's encoder and decoder before training."""
+    num_seeds = len(samples.agent)
+    each = zip(unstack(keys.encoder, num_seeds), unstack(samples, num_seeds), strict=True)
+    return stack([vae.init(config.encoder, key, shape.num_agents, own) for key, own in each])
+
+
+def _keys(seed: UInt[Array, ""]) -> SeedKeys:
     return SeedKeys(*jax.random.split(jax.random.key(seed), len(SeedKeys._fields)))
 
 
 def _gather(
-    env: Environment, config: TrainConfig, shape: NetworkShape, keys: SeedKeys
+    env: Environment, config: TrainConfig, keys: SeedKeys, params: Params, sharing: Sharing
 ) -> vae.Samples:
-    """Transitions of every agent under the initial shared policy: full sharing, no masks."""
-    policy = sampled(init_params(keys.params, shape), FuPS().build(keys.masks, shape, None))
+    """Transitions of every agent under a policy that is not trained meanwhile."""
+    policy = sampled(params, sharing)
     num_steps = gathering_steps(config) // config.num_envs
     _, transitions = rollout(env, policy, start(env, keys.gather, config.num_envs), num_steps)
     return vae.as_samples(transitions)
 
 
-def _begin_encoder(
-    config: TrainConfig, shape: NetworkShape, keys: SeedKeys, samples: vae.Samples
-) -> vae.VAEState:
-    return vae.init(config.encoder, keys.encoder, shape.num_agents, samples)
-
-
 def _begin(
-    env: Environment, config: TrainConfig, shape: NetworkShape, keys: SeedKeys, sharing: Sharing
+    env: Environment, config: TrainConfig, keys: SeedKeys, params: Params, sharing: Sharing
 ) -> TrainState:
-    """A fresh learner and fresh copies of the environment."""
-    num_tags = sharing.tags.shape[-1]
-    learner = config.algo.build().init(init_params(keys.params, shape, num_tags=num_tags))
+    """A learner and copies of the environment at their start."""
+    learner = config.algo.build().init(params)
     rollout_state = start(env, keys.rollout, config.num_envs)
     one = partial(_rollout_and_update, env, config, sharing)
     *_, metrics = jax.eval_shape(one, learner, rollout_state)
@@ -156,16 +161,15 @@ def _rollout_and_update(
 
 
 def _evaluate(
-    env: Environment, num_episodes: int, params: Params, sharing: Sharing
+    env: Environment, params: Params, sharing: Sharing, numbers: Int[Array, " episode"]
 ) -> tuple[Episodes, Episodes]:
-    """Greedy and sampled episodes, from the same resets."""
-    return (
-        evaluate(env, greedy(params, sharing), num_episodes),
-        evaluate(env, sampled(params, sharing), num_episodes),
-    )
+    """Greedy and sampled episodes from the same resets, side by side in one program."""
+    half = numbers.shape[0]
 
+    def policy(key, obs, legal):
+        logits = actor_logits(params, sharing, obs, legal)
+        best, drawn = greedy_action(logits[:half]), sample_action(key, logits[half:])
+        return jnp.concatenate([best, drawn])
 
-def _evaluate_greedy(
-    env: Environment, num_episodes: int, params: Params, sharing: Sharing
-) -> Episodes:
-    return evaluate(env, greedy(params, sharing), num_episodes)
+    both = evaluate(env, policy, jnp.concatenate([numbers, numbers]))
+    return jax.tree.map(lambda x: x[:half], both), jax.tree.map(lambda x: x[half:], both)

@@ -22,6 +22,7 @@ from adaps.config import (
     num_updates,
     sharing_options,
 )
+from adaps.evaluate import first_batch, in_batches
 from adaps.identity.clusters import cluster
 from adaps.placement import place, run_side_by_side, stack, unstack
 from adaps.policy import Policy
@@ -29,7 +30,15 @@ from adaps.progress import Watch
 from adaps.recorder import Recorder
 from adaps.result import Result, SeedResult, result_json, summarise
 from adaps.run_folder import RESULT, RunFolder
-from adaps.stages import SeedKeys, Stages, TrainState, make_stages
+from adaps.sharing import FuPS
+from adaps.stages import (
+    SeedKeys,
+    Stages,
+    TrainState,
+    initial_encoder,
+    initial_params,
+    make_stages,
+)
 from adaps.types import Environment, Identity, Sharing
 
 CALL_SECONDS = 0.4
@@ -51,7 +60,7 @@ def train_seeds(
     recorder.shared(seeds, identities, sharings)
 
     sharing = stack(sharings)
-    state = stages.begin(keys, sharing)
+    state = stages.begin(keys, initial_params(stages.shape, keys, sharings), sharing)
     with recorder.compiling():
         jax.block_until_ready(stages.advance(state, sharing, jnp.int32(0)))
 
@@ -63,12 +72,14 @@ def train_seeds(
         recorder.save(seeds, env_steps, policies_of(stages, state, sharings))
         if recorder.stopping:
             return []
-        episodes = stages.evaluate(state.learner.params, sharing)
+        batch = first_batch(config.eval_episodes)
+        episodes = stages.evaluate(state.learner.params, sharing, batch)
         recorder.evaluated(seeds, env_steps, episodes, state.mean_metrics())
         state = state.evaluated()
 
     recorder.begin("evaluate")
-    final = jax.device_get(stages.evaluate_finally(state.learner.params, sharing))
+    play = partial(stages.evaluate, state.learner.params, sharing)
+    final, _ = in_batches(play, config.eval_episodes, axis=1)
     recorder.advance("evaluate", len(seeds))
     policies = policies_of(stages, state, sharings)
     each = zip(seeds, identities, policies, unstack(final, len(seeds)), strict=True)
@@ -82,11 +93,13 @@ def identify(
     if not config.sharing.needs_identity:
         return [None] * len(seeds)
     recorder.begin("gather")
-    samples = jax.block_until_ready(stages.gather(keys))
+    alike = [FuPS().build(key, stages.shape, None) for key in unstack(keys.masks, len(seeds))]
+    params = initial_params(stages.shape, keys, alike)
+    samples = jax.block_until_ready(stages.gather(keys, params, stack(alike)))
     recorder.advance("gather", gathering_steps(config) * len(seeds))
 
     recorder.begin("identify")
-    encoder = stages.begin_encoder(keys, samples)
+    encoder = initial_encoder(config, stages.shape, keys, samples)
     for _ in range(config.encoder.epochs):
         encoder, loss = stages.encoder_epoch(encoder, samples)
         recorder.advance("identify", len(seeds), f"loss {float(loss.mean()):.3f}")
@@ -125,7 +138,7 @@ def train_until(
 
 def policies_of(stages: Stages, state: TrainState, sharings: list[Sharing]) -> list[Policy]:
     """The seeds' policies as they are now."""
-    params = unstack(jax.device_get(state.learner.params), len(sharings))
+    params = unstack(state.learner.params, len(sharings))
     return [Policy(p, s, stages.shape) for p, s in zip(params, sharings, strict=True)]
 
 

@@ -78,8 +78,8 @@ class Transition(NamedTuple):
 class Masks(NamedTuple):
     """Per hidden layer, the neurons each agent owns: 0, or the scale of a neuron it keeps."""
 
-    actor: tuple[Float[Array, "agent hidden"], ...]
-    critic: tuple[Float[Array, "agent hidden"], ...]
+    actor: tuple[Float[Array, "agent _hidden"], ...]
+    critic: tuple[Float[Array, "agent _hidden"], ...]
 
 
 class Sharing(NamedTuple):
@@ -118,7 +118,8 @@ Params = Any
 Learner = Any
 """What an algorithm carries from update to update: a pytree with a ``params`` field."""
 
-Metrics = dict[str, Float[Array, ""]]
+Metrics = dict[str, Float[Array, "*seed"]]
+"""Scalars; with a leading seed axis outside the compiled stages."""
 
 
 class Algorithm(NamedTuple):

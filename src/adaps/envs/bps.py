@@ -28,6 +28,8 @@ from adaps.errors import UserError
 from adaps.types import Timestep
 
 REWARD_SCALE = 0.5
+LANDMARK_RANGE = 3.0
+"""Landmarks lie in the square of this half-width, agents start in that of half-width 1."""
 
 VARIANTS = {
     1: (5, 5, 5),
@@ -79,11 +81,12 @@ class BlindParticleSpread:
         return tuple(int(g) for g in np.repeat(np.arange(len(self.groups)), self.groups))
 
     def reset(self, key: Key[Array, ""]) -> tuple[State, Timestep]:
-        position_key, landmark_key = jax.random.split(key)
+        num_points = self.num_agents + len(self.groups)
+        points = jax.random.uniform(key, (num_points, 2), minval=-1, maxval=1)
         state = State(
-            position=jax.random.uniform(position_key, (self.num_agents, 2), minval=-1, maxval=1),
+            position=points[: self.num_agents],
             velocity=jnp.zeros((self.num_agents, 2)),
-            landmark=jax.random.uniform(landmark_key, (len(self.groups), 2), minval=-3, maxval=3),
+            landmark=LANDMARK_RANGE * points[self.num_agents :],
             time=jnp.zeros((), jnp.int32),
         )
         return state, self._timestep(state, reward=jnp.zeros(self.num_agents))

@@ -5,11 +5,13 @@ predict what follows. So the code can carry nothing but what differs between age
 dynamics. From the SePS paper (arXiv 2102.07475), with standardised targets.
 """
 
+import itertools
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
@@ -65,13 +67,13 @@ def as_samples(transitions: Transition) -> Samples:
 
 def init(options: VAE, key: Key[Array, ""], num_agents: int, samples: Samples) -> VAEState:
     """A fresh encoder and decoder."""
-    encoder_key, code_key, decoder_key, key = jax.random.split(key, 4)
+    rng = np.random.default_rng(jax.random.key_data(key).tolist())
     num_inputs, num_outputs = samples.given.shape[-1], samples.target.shape[-1]
     width, latent = options.hidden, options.latent_size
     params = {
-        "encoder": _init_layers(encoder_key, (num_agents, width)),
-        "code": _init_layers(code_key, (width, 2 * latent)),
-        "decoder": _init_layers(decoder_key, (num_inputs + latent, width, width, num_outputs)),
+        "encoder": _init_layers(rng, (num_agents, width)),
+        "code": _init_layers(rng, (width, 2 * latent)),
+        "decoder": _init_layers(rng, (num_inputs + latent, width, width, num_outputs)),
     }
     return VAEState(params, _optimiser(options).init(params), key)
 
@@ -123,13 +125,15 @@ def _encode_all(
     return mean, log_variance
 
 
-def _init_layers(key: Key[Array, ""], sizes: tuple[int, ...]) -> list[tuple[Array, Array]]:
-    glorot = jax.nn.initializers.glorot_uniform()
-    keys = jax.random.split(key, len(sizes) - 1)
-    return [
-        (glorot(k, (fan_in, fan_out)), jnp.zeros(fan_out))
-        for k, fan_in, fan_out in zip(keys, sizes[:-1], sizes[1:], strict=True)
-    ]
+def _init_layers(rng: np.random.Generator, sizes: tuple[int, ...]) -> list[tuple[Array, Array]]:
+    """Uniform in ±√(6 / (fan_in + fan_out)), as Glorot and Bengio (2010)."""
+
+    def weight(fan_in: int, fan_out: int) -> Array:
+        limit = (6 / (fan_in + fan_out)) ** 0.5
+        return jnp.asarray(rng.uniform(-limit, limit, (fan_in, fan_out)), jnp.float32)
+
+    pairs = itertools.pairwise(sizes)
+    return [(weight(fan_in, fan_out), jnp.zeros(fan_out)) for fan_in, fan_out in pairs]
 
 
 def _forward(layers: list[tuple[Array, Array]], x: Float[Array, "row in"]) -> Array:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
+from adaps.networks import orthogonal
 from adaps.sharing.masks import all_ones, rescale, split_layers
 from adaps.types import Identity, Masks, NetworkShape, Sharing
 
@@ -72,7 +74,10 @@ def _map(
     key: Key[Array, ""], centres: Float[Array, "cluster latent"], hidden: int, num_neurons: int
 ) -> Float[Array, "cluster neuron"]:
     """The mapping network: one hidden layer, orthogonal weights, never trained."""
-    hidden_key, out_key = jax.random.split(key)
-    orthogonal = jax.nn.initializers.orthogonal(2**0.5)
-    features = jnp.tanh(centres @ orthogonal(hidden_key, (centres.shape[-1], hidden)))
-    return features @ orthogonal(out_key, (hidden, num_neurons))
+    rng = np.random.default_rng(jax.random.key_data(key).tolist())
+    features = jnp.tanh(centres @ _weights(rng, centres.shape[-1], hidden))
+    return features @ _weights(rng, hidden, num_neurons)
+
+
+def _weights(rng: np.random.Generator, fan_in: int, fan_out: int) -> Float[Array, "in out"]:
+    return jnp.asarray(2**0.5 * orthogonal(rng, fan_in, fan_out), jnp.float32)
