@@ -18,7 +18,7 @@ TINY = "--steps 4_000 --gather-steps 1_600 --seeds 1 --evaluations 2 --eval-epis
 BAD = [
     ("train bps-7", "bps-"),
     ("train bsp-1", "did you mean 'bps-1'"),
-    ("train", "ENV|required"),
+    ("train", "such as bps-1"),
     ("train bps:5-0-5", "such as bps:5-5-5"),
     ("train bps-1 --sharing fupz", "did you mean 'fups'"),
     ("train bps-1 --sharing", "sharing"),

@@ -131,6 +131,8 @@ def _dispatch(words: list[str]) -> int:
 def train_command(words: list[str]) -> int:
     """``adaps train``."""
     command = _parse_train(words)
+    if not command.config.env:
+        raise UserError("name an environment to train in, such as bps-1 (see: adaps list)")
     env = make(command.config.env)
     name = f"{env.name}-{command.config.sharing.name}".replace(":", "-")
     out = command.out or run_folder.free_folder(Path("runs"), name)
@@ -223,7 +225,7 @@ def _parse_train(words: list[str]) -> TrainCommand:
     algorithm = _chosen(words, "--algo", "a2c").lower()
     sharing, algo = sharing_options(method, preset), algo_options(algorithm, preset)
     default = TrainCommand(
-        TrainConfig(env=tyro.MISSING, sharing=sharing, algo=algo), method, algorithm, preset
+        TrainConfig(env="", sharing=sharing, algo=algo), method, algorithm, preset
     )
     return _parse(TrainCommand[type(sharing), type(algo)], "train", words, default)
 
@@ -231,7 +233,7 @@ def _parse_train(words: list[str]) -> TrainCommand:
 def _chosen(words: list[str], flag: str, default: str) -> str:
     """The value that follows ``flag``, where it is given; the parser reports what is wrong."""
     value = default
-    for word, following in zip(words, [*words[1:], default], strict=True):
+    for word, following in zip(words, [*words, default][1:], strict=True):
         if word == flag:
             value = following
         elif word.startswith(f"{flag}="):
@@ -258,13 +260,14 @@ def _parse(kind: Any, name: str, words: list[str], default: Any = tyro.MISSING) 
 
 def _one_line(box: str, kind: Any, name: str, given: dict[str, Any]) -> str:
     """The first complaint of tyro's box; for an option that does not exist, the nearest one."""
-    text = " ".join(re.sub(r"[╭╮╰╯│─]+", " ", box).split())
-    text = re.sub(r"For full helptext.*$", "", text).strip()
+    text = " ".join(re.sub(r"[╭╮╰╯│─+|]+|-{3,}", " ", box).split())
+    text = re.split(r"For full helptext|Full helptext|Argument helptext", text)[0].strip()
     help_line = f"see: adaps {name} --help"
-    stranger = re.search(r"nrecogni[sz]ed (?:options|arguments):? (\S+)", text)
-    if stranger is None:
-        return f"{text} ({help_line})"
-    return str(unknown("option", stranger[1], _flags(kind, name, given), help_line))
+    if stranger := re.search(r"nrecogni[sz]ed \w+: ([^\s,]+)", text):
+        return str(unknown("option", stranger[1], _flags(kind, name, given), help_line))
+    if unread := re.search(r"Error parsing (\S+): .*?\[(.*?)\]", text):
+        return f"{unread[1]} cannot be {unread[2]} ({help_line})"
+    return f"{text.removeprefix('Value error Error parsing ')} ({help_line})"
 
 
 def _flags(kind: Any, name: str, given: dict[str, Any]) -> list[str]:
@@ -272,7 +275,7 @@ def _flags(kind: Any, name: str, given: dict[str, Any]) -> list[str]:
     page = io.StringIO()
     with contextlib.redirect_stdout(page), contextlib.suppress(SystemExit):
         tyro.cli(kind, prog=name, args=["--help"], **given)
-    return sorted(set(re.findall(r"--[a-z][\w.-]*", page.getvalue())))
+    return sorted(set(re.findall(r"--[a-z][\w.-]*\w", page.getvalue())))
 
 
 def _terminate(*_: Any) -> None:

@@ -50,7 +50,7 @@ Count = Annotated[
 class TrainConfig(Generic[S, A]):
     """Train a team and write what was found and learnt into a folder."""
 
-    env: tyro.conf.Positional[str]
+    env: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ENV")]
     """Environment, such as bps-1 (see: adaps list)."""
     sharing: S
     """The sharing method's options."""

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class RunFolder:
         """Replace a JSON file as a whole."""
         text = _compact(json.dumps(data, indent=1)) + "\n"
         with self._lock:
-            _replace(self.path / name, lambda path: path.write_text(text))
+            replace(self.path / name, lambda path: path.write_text(text))
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Add one line to ``metrics.jsonl``."""
@@ -70,7 +71,7 @@ class RunFolder:
         }
         arrays = {name: np.ascontiguousarray(jax.device_get(x)) for name, x in tensors.items()}
         metadata = {"schema": str(SCHEMA), "env_steps": str(env_steps)}
-        _replace(policy_file(self.path, seed), lambda path: save_file(arrays, path, metadata))
+        replace(policy_file(self.path, seed), lambda path: save_file(arrays, path, metadata))
 
 
 def policy_file(path: Path, seed: int) -> Path:
@@ -152,7 +153,7 @@ def read_json(path: Path, name: str) -> Any:
         raise UserError(f"{path / name} is damaged: {error}") from None
 
 
-def _replace(path: Path, write: Any) -> None:
+def replace(path: Path, write: Callable[[Path], Any]) -> None:
     """Write beside the file and rename, so that no reader ever sees half of it."""
     temporary = path.with_name(f".{path.name}.tmp")
     write(temporary)
