@@ -19,13 +19,13 @@ def blocks(language):
             yield pytest.param(code, id=f"{page.relative_to(ROOT)}-{i}")
 
 
-@pytest.mark.parametrize("code", blocks("python"))
+@pytest.mark.parametrize("code", list(blocks("python")))
 def test_python(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "documentation", "exec"), {"__name__": "documentation"})
 
 
-@pytest.mark.parametrize("code", blocks("sh"))
+@pytest.mark.parametrize("code", list(blocks("sh")))
 def test_commands(code, tmp_path, monkeypatch, capsys):
     """Commands run in turn, training cut short; of make's targets only the existence is checked."""
     monkeypatch.chdir(tmp_path)

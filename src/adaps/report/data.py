@@ -1,0 +1,358 @@
+"""What a run's folder holds, read and checked. Stage: report."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from adaps.errors import UserError
+from adaps.run_folder import CONFIG, IDENTITY, METRICS, RESULT, SCHEMA, SHARING, read_json
+
+T = TypeVar("T")
+
+NETWORKS = ("actor", "critic")
+
+
+class Settings(NamedTuple):
+    """``config.json``."""
+
+    config: dict[str, Any]
+    versions: dict[str, Any]
+    env: str
+    sharing: str
+    algo: str
+    steps: int
+    seeds: range
+    """Every seed that the run is to train."""
+
+
+class Kinds(NamedTuple):
+    """What one seed found out about who is alike."""
+
+    clusters: list[int]
+    """Cluster of each agent."""
+    latent: np.ndarray
+    """One row per agent."""
+    rand_index: float | None
+    silhouette: float | None
+    """Of the number of clusters that was chosen; None where no choice was made."""
+
+    @property
+    def num_kinds(self) -> int:
+        """How many kinds."""
+        return len(set(self.clusters))
+
+
+class Identities(NamedTuple):
+    """``identity.json``."""
+
+    agent_types: list[int] | list[str] | None
+    by_seed: dict[int, Kinds]
+    """Without seeds that are not so far, or that look for no kinds."""
+
+
+class LayerShares(NamedTuple):
+    """One hidden layer's masks in numbers; shares from 0 to 1."""
+
+    name: str
+    keep: float
+    overlap: float | None
+    dead: float
+
+
+class Shared(NamedTuple):
+    """How one seed shared out its network."""
+
+    group: list[int]
+    """Parameter set of each agent."""
+    masks: dict[str, np.ndarray]
+    """By layer's name, ``bool[agent, neuron]``: who keeps which."""
+    layers: list[LayerShares]
+
+    @property
+    def everything(self) -> bool:
+        """Whether every agent keeps every neuron."""
+        return all(mask.all() for mask in self.masks.values())
+
+
+class Point(NamedTuple):
+    """One evaluation of one seed."""
+
+    seed: int
+    env_steps: int
+    greedy: float
+    sampled: float
+    per_type: list[float] | None
+
+
+class Totals(NamedTuple):
+    """``result.json``."""
+
+    parameters: int
+    fups: int
+    """Parameters of one network for all."""
+    nops: int
+    """Parameters of one network for each agent."""
+    best: float | None
+    episodes: int
+    steps_per_second: float
+    wall_seconds: float
+    returns: dict[int, float]
+    regrets: dict[int, float | None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that is known of a run; parts are missing while it is not finished."""
+
+    folder: Path
+    settings: Settings
+    identities: Identities
+    shared: dict[int, Shared]
+    points: list[Point]
+    totals: Totals | None
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds of which anything is known, in rising order."""
+        known = {point.seed for point in self.points} | set(self.shared) | set(self.kinds)
+        return sorted(known | (set(self.totals.returns) if self.totals else set()))
+
+    @property
+    def kinds(self) -> dict[int, Kinds]:
+        """What each seed found out."""
+        return self.identities.by_seed
+
+    @property
+    def num_agents(self) -> int | None:
+        """None while no seed is so far that it is known."""
+        counts = [len(kinds.clusters) for kinds in self.kinds.values()]
+        counts += [len(shared.group) for shared in self.shared.values()]
+        return counts[0] if counts else None
+
+    @property
+    def latest(self) -> dict[int, Point]:
+        """Each seed's last evaluation."""
+        by_steps = sorted(self.points, key=lambda point: point.env_steps)
+        return {point.seed: point for point in by_steps}
+
+    @property
+    def finished(self) -> bool:
+        """Whether every planned seed came to its end."""
+        if self.totals is None:
+            return False
+        done = set(self.totals.returns) & set(self.shared)
+        return all(seed in done for seed in self.settings.seeds)
+
+
+def read_run(folder: Path) -> Run:
+    """Everything that a run's folder holds so far.
+
+    Raises:
+        UserError: there is no configuration, or a file is damaged; the message names the file.
+    """
+    settings = _read(folder, CONFIG, _settings)
+    identities = _read_if_there(folder, IDENTITY, _identities, Identities(None, {}))
+    shared = _read_if_there(folder, SHARING, _shared, {})
+    counts = {len(kinds.clusters) for kinds in identities.by_seed.values()}
+    if len(counts | {len(one.group) for one in shared.values()}) > 1:
+        raise UserError(f"{folder / SHARING} is damaged: the number of agents is not one")
+    return Run(
+        folder=folder,
+        settings=settings,
+        identities=identities,
+        shared=shared,
+        points=_points(folder),
+        totals=_read_if_there(folder, RESULT, _totals, None),
+    )
+
+
+def _read(folder: Path, name: str, build: Callable[[Any], T]) -> T:
+    """One JSON file as ``build`` understands it."""
+    return _checked(folder / name, lambda: build(_of_this_schema(read_json(folder, name))))
+
+
+def _read_if_there(folder: Path, name: str, build: Callable[[Any], T], otherwise: T) -> T:
+    return _read(folder, name, build) if (folder / name).exists() else otherwise
+
+
+def _checked(path: Path, build: Callable[[], T]) -> T:
+    """Turn whatever goes wrong with a file's content into one line that names the file."""
+    try:
+        return build()
+    except UserError:
+        raise
+    except KeyError as error:
+        reason = f"it lacks {error}"
+    except RecursionError:
+        reason = "it is nested too deeply"
+    except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        reason = " ".join(str(error).split())
+    raise UserError(f"{path} is damaged: {reason}")
+
+
+def _of_this_schema(data: Any) -> Any:
+    if data["schema"] != SCHEMA:
+        raise ValueError(f"schema {data['schema']!r}, where this version reads {SCHEMA}")
+    return data
+
+
+def _settings(data: Any) -> Settings:
+    config = data["config"]
+    first, count = _whole(config["seed"]), _whole(config["seeds"])
+    if not 1 <= count <= 2**32:
+        raise ValueError(f"{count} is no number of seeds")
+    return Settings(
+        config=config,
+        versions=dict(data.get("versions", {})),
+        env=_text(config["env"]),
+        sharing=_text(config["sharing"]["name"]),
+        algo=_text(config["algo"]["name"]),
+        steps=_whole(config["steps"]),
+        seeds=range(first, first + count),
+    )
+
+
+def _identities(data: Any) -> Identities:
+    types = data["agent_types"]
+    columns = ("seeds", "clusters", "latent", "adjusted_rand_index", "silhouette")
+    by_seed = {}
+    for seed, clusters, latent, index, scores in _rows(data, columns):
+        if clusters is not None:
+            by_seed[_whole(seed)] = _kinds(clusters, latent, index, scores)
+    for kinds in by_seed.values():
+        if types is not None and len(types) != len(kinds.clusters):
+            raise ValueError("as many agent_types as agents are needed")
+    return Identities(None if types is None else _labels(types), by_seed)
+
+
+def _kinds(clusters: Any, latent: Any, index: Any, scores: Any) -> Kinds:
+    clusters = [_whole(cluster) for cluster in clusters]
+    if not all(0 <= cluster < len(clusters) for cluster in clusters):
+        raise ValueError("clusters must be numbered from 0")
+    latent = np.asarray(latent, float)
+    if latent.ndim != 2 or len(latent) != len(clusters) or not np.isfinite(latent).all():
+        raise ValueError("latent codes must be one row of finite numbers per agent")
+    silhouette = scores.get(str(len(set(clusters))))
+    return Kinds(clusters, latent, _number(index), _number(silhouette))
+
+
+def _labels(types: list[Any]) -> list[int] | list[str]:
+    """Whole numbers, or else texts: one or the other, so that they can be sorted."""
+    if all(isinstance(label, int) for label in types):
+        return types
+    return [str(label) for label in types]
+
+
+def _shared(data: Any) -> dict[int, Shared]:
+    rows = _rows(data, ("seeds", "group", "masks", "summary"))
+    shared = {
+        _whole(seed): _shared_out([_whole(g) for g in group], masks, summary)
+        for seed, group, masks, summary in rows
+        if group is not None
+    }
+    if len({len(one.layers) for one in shared.values()}) > 1:
+        raise ValueError("every seed must have the same layers")
+    return shared
+
+
+def _shared_out(group: list[int], masks: Any, summary: Any) -> Shared:
+    named, layers = {}, []
+    for network in NETWORKS:
+        both = zip(masks[network], summary[network], strict=True)
+        for number, (rows, numbers) in enumerate(both, start=1):
+            name = f"{network}, hidden layer {number}"
+            named[name] = _mask(rows, len(group))
+            overlap = _number(numbers["overlap"])
+            layers.append(
+                LayerShares(name, float(numbers["keep"]), overlap, float(numbers["dead"]))
+            )
+    return Shared(group, named, layers)
+
+
+def _mask(rows: list[str], num_agents: int) -> np.ndarray:
+    """Strings of 0 and 1 → ``bool[agent, neuron]``."""
+    if len(rows) != num_agents or not all(rows) or set("".join(rows)) - {"0", "1"}:
+        raise ValueError("a mask must be one string of 0 and 1 per agent")
+    if len({len(row) for row in rows}) != 1:
+        raise ValueError("the strings of a mask must be of one length")
+    return np.array([list(row) for row in rows]) == "1"
+
+
+def _totals(data: Any) -> Totals:
+    rows = list(_rows(data, ("seeds", "return_per_seed", "regret_per_seed")))
+    returns = {_whole(seed): float(value) for seed, value, _ in rows if value is not None}
+    if not returns:
+        raise ValueError("no seed has a return")
+    return Totals(
+        parameters=_whole(data["parameters"]),
+        fups=_whole(data["parameters_fups"]),
+        nops=_whole(data["parameters_nops"]),
+        best=_number(data["best_return_mean"]),
+        episodes=_whole(data["episodes"]),
+        steps_per_second=float(data["env_steps_per_second"]),
+        wall_seconds=float(data["wall_seconds"]),
+        returns=returns,
+        regrets={_whole(seed): _number(regret) for seed, _, regret in rows},
+    )
+
+
+def _points(folder: Path) -> list[Point]:
+    """``metrics.jsonl``; a last line that was cut off while it was written does not count."""
+    path = folder / METRICS
+    if not path.exists():
+        return []
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    *whole, _ = text.split("\n")
+    lines = [(number, line) for number, line in enumerate(whole, start=1) if line.strip()]
+    points = [_checked(path, lambda n=n, line=line: _point(n, line)) for n, line in lines]
+    if len({len(point.per_type or ()) for point in points}) > 1:
+        raise UserError(f"{path} is damaged: returns_per_type differ in length")
+    return points
+
+
+def _point(number: int, line: str) -> Point:
+    try:
+        data = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"line {number}: {error}") from None
+    per_type = data["returns_per_type"]
+    return Point(
+        seed=_whole(data["seed"]),
+        env_steps=_whole(data["env_steps"]),
+        greedy=float(data["return_greedy"]),
+        sampled=float(data["return_sampled"]),
+        per_type=None if per_type is None else [float(value) for value in per_type],
+    )
+
+
+def _rows(data: Any, columns: tuple[str, ...]) -> Any:
+    """Lists with one entry per seed, side by side."""
+    lists = [data[column] for column in columns]
+    if not all(isinstance(entries, list) for entries in lists):
+        raise ValueError(f"{', '.join(columns)} must be lists")
+    return zip(*lists, strict=True)
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int):
+        raise ValueError(f"{value!r} is not a whole number")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not a text")
+    return value
+
+
+def _number(value: Any) -> float | None:
+    """None also where it is not finite: a page has nothing to say about such a number."""
+    return None if value is None or not math.isfinite(value) else float(value)

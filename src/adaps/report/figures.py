@@ -1,0 +1,383 @@
+"""A run's pictures, as SVG text to be put into a page. Stage: report."""
+
+import re
+import threading
+from collections.abc import Callable
+from io import StringIO
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, StrMethodFormatter
+
+from adaps.report.data import Kinds, Run, Shared, Totals
+from adaps.report.words import index, number, percent, ranges, reach
+
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6BB1", "#737373")
+"""Okabe and Ito's colours, which colour-blind readers tell apart, without black and pale yellow."""
+MARKERS = dict(zip("os^DvPX*<>ph", "●■▲◆▼✚✖★◀▶⬟⬢", strict=True))
+"""Shapes of matplotlib, and the same shapes as text."""
+INK, SAMPLED, DROPPED = "#1f3a5f", "#9a6a00", "#e5e7eb"
+STYLE: dict[Any, Any] = {
+    "font.size": 9.5,
+    "axes.edgecolor": "#9ca3af",
+    "axes.labelcolor": "#374151",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "#eef0f3",
+    "xtick.color": "#4b5563",
+    "ytick.color": "#4b5563",
+    "legend.frameon": False,
+    "svg.fonttype": "path",  # looks the same whatever fonts the reader has
+}
+SMALL = 8.5
+MAX_LABELS = 10
+"""More labels than this would hide a map's points."""
+LABEL_LENGTH = 14
+
+_style_lock = threading.Lock()
+
+
+class Picture(NamedTuple):
+    """A figure with its words."""
+
+    svg: Markup
+    caption: str
+    alt: str
+    """What a reader who cannot see it is told."""
+
+
+def kind_colours(count: int) -> list[str]:
+    """One colour per kind: distinct ones while they last, then steps from dark to light."""
+    if count <= len(PALETTE):
+        return list(PALETTE[:count])
+    steps = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, count))
+    # Neighbours in number are put far apart in lightness.
+    order = np.argsort(np.arange(count) % 4, kind="stable").argsort()
+    return [to_hex(tuple(steps[i])) for i in order]
+
+
+def type_markers(types: list[int] | list[str] | None, plain: bool = False) -> dict[int | str, str]:
+    """True type → the marker that stands for it, or with ``plain`` the same as text.
+
+    Empty where there are more types than shapes.
+    """
+    names = sorted(set(types or []))
+    if len(names) > len(MARKERS):
+        return {}
+    return dict(zip(names, MARKERS.values() if plain else MARKERS, strict=False))
+
+
+def learning_curve(run: Run) -> Picture:
+    """Greedy and sampled return against environment steps."""
+    by_name = {
+        "greedy": [(p.seed, p.env_steps, p.greedy) for p in run.points],
+        "sampled": [(p.seed, p.env_steps, p.sampled) for p in run.points],
+    }
+    best = run.totals.best if run.totals else None
+
+    def draw(figure: Figure) -> None:
+        axes = _curve_axes(figure, "return, all agents")
+        for (name, rows), colour, style in zip(
+            by_name.items(), (INK, SAMPLED), ("-", (0, (4, 1.5))), strict=True
+        ):
+            seeds, steps, values = _grid(rows)
+            if name == "greedy" and len(seeds) > 1:
+                _each_seed(axes, rows, colour)
+            _mean_and_band(axes, steps, values, label=name, color=colour, linestyle=style)
+        if best is not None:
+            label = f"best possible, {number(best)}"
+            axes.axhline(best, color="#047857", linestyle=":", linewidth=1.6, label=label)
+        figure.legend(loc="outside upper left", ncols=3, fontsize=SMALL, handlelength=2.4)
+
+    num_seeds = len({point.seed for point in run.points})
+    return Picture(
+        svg("curve", (5.0, 3.1), draw),
+        "Return summed over agents while training. Greedy: every agent takes its most likely "
+        f"action; sampled: it draws one.{_over_seeds(num_seeds)}"
+        + (" Thin lines: each seed, greedy." if num_seeds > 1 else "")
+        + (" Dotted: the best possible return." if best is not None else ""),
+        f"Line chart of return against environment steps; {_first_and_last(by_name['greedy'])}.",
+    )
+
+
+def type_curves(run: Run) -> Picture | None:
+    """Greedy return of each true type; None where types are not known."""
+    if not run.points or run.points[0].per_type is None:
+        return None
+    count = len(run.points[0].per_type)
+    few = count <= len(MARKERS)
+    names, key = _type_names(run.identities.agent_types, count)
+    markers = list(MARKERS) if few else ["None"] * count
+
+    def draw(figure: Figure) -> None:
+        axes = _curve_axes(figure, "return of the type's agents")
+        shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.75, count))
+        for i, name in enumerate(names):
+            rows = [(p.seed, p.env_steps, p.per_type[i]) for p in run.points if p.per_type]
+            _, steps, values = _grid(rows)
+            style = {"color": shades[i], "marker": markers[i], "markevery": 0.11}
+            _mean_and_band(axes, steps, values, label=name, **style)
+        if few:
+            figure.legend(loc="outside upper left", ncols=5, fontsize=SMALL, handlelength=2)
+
+    num_seeds = len({point.seed for point in run.points})
+    return Picture(
+        svg("types", (5.0, 3.1), draw),
+        "Greedy return of each true type of agents, summed over its agents."
+        f"{_over_seeds(num_seeds)}"
+        + ("" if few else " One line per type, from dark (first) to light (last).")
+        + key,
+        f"Line chart of the return of each of {count} types of agents against environment steps.",
+    )
+
+
+def latent_map(seed: int, kinds: Kinds, types: list[int] | list[str] | None) -> Picture:
+    """Agents' latent codes in two dimensions."""
+    places, shares = principal_axes(kinds.latent)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.margins(0.16)
+        _agents(axes, places, kinds, types)
+        axes.set(xticks=[], yticks=[])
+        for name, share, label in zip("xy", shares, ("1st", "2nd"), strict=True):
+            text = f"{label} axis, {percent(share, 0)}"
+            axes.set(**{f"{name}label": text})
+        _label_agents(axes, places)
+
+    count = kinds.num_kinds
+    found = f"{count} kind{'' if count == 1 else 's'}"
+    known = "" if kinds.rand_index is None else f", Rand index {index(kinds.rand_index)}"
+    held = percent(min(1.0, sum(shares)), 0)
+    return Picture(
+        svg(f"map{seed}", (2.7, 2.5), draw),
+        f"Seed {seed}: {found}{known}. The two axes hold {held} of the variance.",
+        f"Scatter plot of {len(places)} agents' latent codes of seed {seed}, in {found}.",
+    )
+
+
+def mask_picture(layer: str, shared: Shared, kinds: Kinds | None) -> Picture:
+    """Which neurons of a hidden layer each distinct mask keeps."""
+    groups = distinct_masks(shared)
+    mask = shared.masks[layer][[agents[0] for agents in groups]]
+    # Sorted by who keeps them: first the first row's neurons, within these the second row's, …
+    mask = mask[:, np.lexsort(mask[::-1])[::-1]]
+    colours = row_colours(groups, kinds)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        for row, (kept, colour) in enumerate(zip(mask, colours, strict=True)):
+            axes.broken_barh([(0, mask.shape[1])], (row - 0.38, 0.76), color=DROPPED, lw=0)
+            axes.broken_barh(_runs(kept), (row - 0.38, 0.76), color=colour, lw=0)
+        labels = [_short(agents) for agents in groups]
+        axes.set_yticks(range(len(groups)), labels, fontsize=SMALL)
+        axes.set(xlim=(0, mask.shape[1]), ylim=(len(groups) - 0.5, -0.5), xlabel="neurons, sorted")
+        axes.set_ylabel("agents")
+        axes.tick_params(left=False)
+        axes.spines[:].set_visible(False)
+
+    height = 0.75 + 0.24 * len(groups)
+    return Picture(
+        svg("mask-" + re.sub(r"\W+", "-", layer), (4.8, height), draw),
+        f"{layer.capitalize()}: {mask.shape[1]} neurons.",
+        f"{layer}: {len(groups)} rows, one per distinct mask, which keep "
+        + ", ".join(str(int(kept)) for kept in mask.sum(axis=1))
+        + f" of {mask.shape[1]} neurons.",
+    )
+
+
+def parameter_bars(totals: Totals, method: str) -> Picture:
+    """The run's size beside the two extremes."""
+    sizes = {method: totals.parameters, "one network for all": totals.fups}
+    sizes["one network per agent"] = totals.nops
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        colours = (PALETTE[0], "#9ca3af", "#9ca3af")
+        bars = axes.barh(list(sizes), list(sizes.values()), color=colours, height=0.62)
+        axes.bar_label(bars, [f"{size:,}" for size in sizes.values()], padding=4)
+        axes.set_xlim(0, 1.2 * max(1, *sizes.values()))
+        axes.set_xticks([])
+        axes.invert_yaxis()
+        axes.tick_params(left=False)
+        axes.spines["bottom"].set_visible(False)
+
+    return Picture(
+        svg("parameters", (4.6, 1.4), draw),
+        "Trainable parameters of actor and critic: this run, one network that all agents share "
+        "(FuPS) and one network for each agent (NoPS).",
+        "Bar chart: " + ", ".join(f"{name} {size:,} parameters" for name, size in sizes.items()),
+    )
+
+
+def principal_axes(codes: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
+    """Codes on their two main axes, and the share of the variance that each axis holds."""
+    centred = codes - codes.mean(axis=0)
+    left, scale, _ = np.linalg.svd(centred, full_matrices=False)
+    # An axis may point either way: let the agent farthest out along it be on the positive side.
+    farthest = left[np.abs(left).argmax(axis=0), np.arange(left.shape[1])]
+    places = np.zeros((len(codes), 2))
+    main = (left * scale * np.where(farthest < 0, -1, 1))[:, :2]
+    places[:, : main.shape[1]] = main
+    variance = np.zeros(2)
+    variance[: len(scale[:2])] = scale[:2] ** 2 / max(float((scale**2).sum()), 1e-30)
+    return places, (float(variance[0]), float(variance[1]))
+
+
+def distinct_masks(shared: Shared) -> list[list[int]]:
+    """Agents by their masks over all layers, in the order of their first agents."""
+    groups: dict[bytes, list[int]] = {}
+    for agent, row in enumerate(np.concatenate(list(shared.masks.values()), axis=1)):
+        groups.setdefault(row.tobytes(), []).append(agent)
+    return list(groups.values())
+
+
+def row_colours(groups: list[list[int]], kinds: Kinds | None) -> list[str]:
+    """Each mask in the colour that its agents have on the map."""
+    if kinds is None:
+        return kind_colours(len(groups))
+    colours = kind_colours(max(kinds.clusters) + 1)
+    return [colours[kinds.clusters[agents[0]]] for agents in groups]
+
+
+def svg(name: str, size: tuple[float, float], draw: Callable[[Figure], None]) -> Markup:
+    """What ``draw`` puts into a figure, as an SVG element that a page takes in unescaped.
+
+    Args:
+        name: set before every id, so that several figures can live in one page.
+        size: width and height in inches.
+        draw: called with the empty figure.
+    """
+    text = StringIO()
+    # Settings are global in matplotlib: a user's own must neither show here nor be changed.
+    with _style_lock, matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        matplotlib.rcParams["svg.hashsalt"] = name
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    return Markup(_inline(text.getvalue(), name))
+
+
+def _inline(text: str, name: str) -> str:
+    """Take away what belongs to a file, and make ids unique in the page."""
+    text = text[text.index("<svg") :]
+    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\s+xmlns(:xlink)?="[^"]*"', "", text).replace("xlink:href", "href")
+    return re.sub(r'(\bid="|\bhref="#|url\(#)', rf"\g<1>{name}-", text).strip()
+
+
+def _curve_axes(figure: Figure, label: str) -> Axes:
+    axes = figure.add_subplot()
+    axes.set(xlabel="environment steps", ylabel=label)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.5g}"))
+    axes.grid(visible=True)
+    return axes
+
+
+def _grid(rows: list[tuple[int, int, float]]) -> tuple[list[int], np.ndarray, np.ndarray]:
+    """Seeds, the steps at which all of them were evaluated, and values ``[seed, step]``."""
+    values = {(seed, steps): value for seed, steps, value in rows}
+    seeds = sorted({seed for seed, _ in values})
+    common = set.intersection(*({s for one, s in values if one == seed} for seed in seeds))
+    steps = sorted(common)
+    return seeds, np.array(steps), np.array([[values[seed, s] for s in steps] for seed in seeds])
+
+
+def _each_seed(axes: Axes, rows: list[tuple[int, int, float]], colour: str) -> None:
+    for seed in sorted({row[0] for row in rows}):
+        line = sorted((steps, value) for one, steps, value in rows if one == seed)
+        axes.plot(*zip(*line, strict=True), color=colour, linewidth=0.6, alpha=0.4)
+
+
+def _mean_and_band(axes: Axes, steps: np.ndarray, values: np.ndarray, **style) -> None:
+    """Mean over seeds and its 95 % t-interval; a single point is drawn as a dot."""
+    mean = values.mean(axis=0)
+    if len(steps) == 1:
+        style = {**style, "marker": style.get("marker", "o"), "markevery": 1}
+    axes.plot(steps, mean, linewidth=1.8, markersize=4.5, **style)
+    if len(values) > 1:
+        half = reach(values)
+        band = (mean - half, mean + half)
+        axes.fill_between(steps, *band, color=style["color"], alpha=0.16, linewidth=0)
+
+
+def _type_names(types: list[int] | list[str] | None, count: int) -> tuple[list[str], str]:
+    """What types are called in a figure, and a key where that is not what they are called.
+
+    Texts from files stay out of figures, where a ``$`` begins a formula.
+    """
+    names = sorted(set(types or ()))
+    if len(names) != count or isinstance(names[0], int):
+        return [f"type {name}" for name in (names if len(names) == count else range(count))], ""
+    short = [f"type {i}" for i in range(count)]
+    return short, " " + ", ".join(f"{s}: {n}" for s, n in zip(short, names, strict=True)) + "."
+
+
+def _over_seeds(num_seeds: int) -> str:
+    if num_seeds == 1:
+        return ""
+    return f" Mean over {num_seeds} seeds, with its 95 % t-interval shaded."
+
+
+def _first_and_last(rows: list[tuple[int, int, float]]) -> str:
+    _, steps, values = _grid(rows)
+    first, last = (number(float(values[:, i].mean())) for i in (0, -1))
+    return f"greedy return goes from {first} to {last} over {steps[-1]:,} steps"
+
+
+def _agents(axes: Axes, places: np.ndarray, kinds: Kinds, types: list | None) -> None:
+    """One marker per agent: coloured by kind, shaped by true type."""
+    colours = kind_colours(max(kinds.clusters) + 1)
+    markers = type_markers(types)
+    for agent, (x, y) in enumerate(places):
+        marker = markers.get(types[agent], "o") if types else "o"
+        colour = colours[kinds.clusters[agent]]
+        axes.scatter(x, y, s=46, marker=marker, color=colour, alpha=0.8, edgecolors="white", lw=0.6)
+
+
+def _label_agents(axes: Axes, places: np.ndarray) -> None:
+    """Agents' numbers where there is room; agents too close to be told apart share a label."""
+    span = max(float(np.ptp(places, axis=0).max()), 1e-12)
+    groups = _close(places, 0.13 * span)
+    taken: list[tuple[float, float, float]] = []
+    for agents in groups if len(groups) <= MAX_LABELS else []:
+        text = _short(agents)
+        x, top = places[agents, 0].mean() / span, places[agents, 1].max() / span
+        half = 0.014 * len(text)
+        if any(abs(x - x2) < half + half2 and abs(top - y2) < 0.07 for x2, y2, half2 in taken):
+            continue
+        taken.append((x, top, half))
+        style = {"fontsize": 8, "color": "#374151", "ha": "center"}
+        axes.annotate(text, (x * span, top * span), (0, 5), textcoords="offset points", **style)
+
+
+def _close(places: np.ndarray, distance: float) -> list[list[int]]:
+    """Agents in groups, where each is within ``distance`` of another of its group."""
+    groups: list[list[int]] = []
+    for agent, place in enumerate(places):
+        gaps = [np.linalg.norm(places[group] - place, axis=1).min() for group in groups]
+        near = [g for g, gap in zip(groups, gaps, strict=True) if gap < distance]
+        groups = [g for g in groups if g not in near]
+        groups.append(sorted([agent, *(one for g in near for one in g)]))
+    return groups
+
+
+def _short(agents: list[int]) -> str:
+    text = ranges(agents)
+    return text if len(text) <= LABEL_LENGTH else f"{len(agents)} agents"
+
+
+def _runs(kept: np.ndarray) -> list[tuple[int, int]]:
+    """Start and length of every run of kept neurons."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], kept.astype(int), [0]])))
+    return [(int(a), int(b - a)) for a, b in zip(edges[::2], edges[1::2], strict=True)]

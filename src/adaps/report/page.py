@@ -1,0 +1,241 @@
+"""A run as the page's template wants it. Stage: report."""
+
+import shlex
+from collections.abc import Iterator
+from importlib import resources
+from typing import Any, NamedTuple
+
+import jinja2
+import numpy as np
+
+from adaps.report import figures, words
+from adaps.report.data import Run
+from adaps.run_folder import CONFIG, IDENTITY, METRICS, RESULT, SHARING
+
+MAPS = 6
+"""Seeds that get a map."""
+FILES = {
+    CONFIG: "every setting, and the versions of what was used",
+    METRICS: "one line per seed and evaluation",
+    IDENTITY: "latent codes, the kinds found, silhouettes",
+    SHARING: "masks and parameter sets of every agent",
+    RESULT: "what the run came to",
+    "checkpoints": "trained parameters, one file per seed",
+}
+
+
+class Tile(NamedTuple):
+    """A key figure."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+def render(run: Run) -> str:
+    """The whole page."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    text = resources.files("adaps.report").joinpath("template.html.j2").read_text("utf-8")
+    return environment.from_string(text).render(_context(run))
+
+
+def _context(run: Run) -> dict[str, Any]:
+    settings = run.settings
+    return {
+        "env": settings.env,
+        "method": words.method(settings.sharing),
+        "algo": settings.algo,
+        "num_seeds": words.counted(len(settings.seeds), "seed"),
+        "steps": f"{settings.steps:,}",
+        "summary": words.summary(run),
+        "unfinished": [] if run.finished else list(_unfinished(run)),
+        "tiles": list(_tiles(run)),
+        "curves": _curves(run),
+        "maps": _maps(run),
+        "masks": _masks(run),
+        "sizes": _sizes(run),
+        "seed_rows": list(_seed_rows(run)),
+        "last": run.totals is None,
+        "groups": _groups(run),
+        "settings": list(flat(settings.config)),
+        "versions": settings.versions,
+        "command": _command(run),
+        "folder": str(run.folder.resolve()),
+        "episodes": f"{run.totals.episodes:,}" if run.totals else "some",
+        "files": {k: v for k, v in FILES.items() if (run.folder / k).exists()},
+    }
+
+
+def _unfinished(run: Run) -> Iterator[str]:
+    """What there is not."""
+    planned = run.settings.seeds
+    waiting = len(planned) - sum(seed in planned for seed in run.shared)
+    if waiting:
+        yield f"{waiting} of {words.counted(len(planned), 'seed')} had not begun to train"
+    if run.points:
+        done = min(point.env_steps for point in run.latest.values())
+        yield f"its last evaluation was after {done:,} of {run.settings.steps:,} steps"
+    else:
+        yield "there was no evaluation yet"
+    if run.totals is None:
+        yield "there is no final evaluation"
+
+
+def _tiles(run: Run) -> Iterator[Tile]:
+    yield from _result_tiles(run)
+    yield from _kinds_tiles(run)
+    totals = run.totals
+    if totals:
+        fups = words.compared(totals.parameters, totals.fups, "full sharing")
+        nops = words.compared(totals.parameters, totals.nops, "one network per agent")
+        yield Tile("Trainable parameters", f"{totals.parameters:,}", f"{fups}; {nops}")
+        speed = f"{totals.steps_per_second:,.0f}"
+        yield Tile("Training speed", speed, "environment steps per second, over all seeds")
+        yield Tile("Wall time", words.duration(totals.wall_seconds), "the whole run")
+
+
+def _result_tiles(run: Run) -> Iterator[Tile]:
+    values = list(_returns(run).values())
+    if not values:
+        return
+    mean, reach = words.interval(values)
+    seeds = words.counted(len(values), "seed")
+    around = words.number(reach, beside=mean)
+    spread = seeds if reach is None else f"± {around} (95 % interval over {seeds})"
+    label = "Greedy return" if run.totals else "Greedy return, latest"
+    yield Tile(label, words.number(mean), spread)
+    regret = words.mean_regret(run.totals) if run.totals else None
+    if run.totals and regret is not None:
+        note = f"below the best possible, {words.number(run.totals.best)}"
+        yield Tile("Regret", words.percent(regret), note)
+
+
+def _kinds_tiles(run: Run) -> Iterator[Tile]:
+    if not run.kinds:
+        return
+    types = run.identities.agent_types
+    true = f"; {words.counted(len(set(types)), 'true type')}" if types else ""
+    yield Tile("Kinds found", words.kinds_range(run), f"among {run.num_agents} agents{true}")
+    mean = words.mean_rand_index(run)
+    note = "true types are not known" if mean is None else "agreement with true types; 1 is perfect"
+    yield Tile("Adjusted Rand index", words.index(mean), note)
+
+
+def _returns(run: Run) -> dict[int, float]:
+    """Each seed's final return, or where there is none yet, its latest."""
+    if run.totals:
+        return run.totals.returns
+    return {seed: point.greedy for seed, point in run.latest.items()}
+
+
+def _curves(run: Run) -> list[figures.Picture]:
+    if not run.points:
+        return []
+    return [p for p in (figures.learning_curve(run), figures.type_curves(run)) if p]
+
+
+def _maps(run: Run) -> dict[str, Any]:
+    """Pictures and the keys to their colours and shapes."""
+    types = run.identities.agent_types
+    shown = sorted(run.kinds.items())[:MAPS]
+    count = max((max(kinds.clusters) + 1 for _, kinds in shown), default=0)
+    return {
+        "pictures": [figures.latent_map(seed, kinds, types) for seed, kinds in shown],
+        "colours": list(enumerate(figures.kind_colours(count))),
+        "shapes": figures.type_markers(types, plain=True),
+        "left_out": len(run.kinds) - len(shown),
+    }
+
+
+def _masks(run: Run) -> dict[str, Any]:
+    """Pictures of the first seed, and every layer's shares."""
+    if not run.shared:
+        return {"pictures": [], "layers": [], "seed": None, "sets": 0}
+    seed, shared = min(run.shared.items())
+    pictures = []
+    if not shared.everything:
+        kinds = run.kinds.get(seed)
+        pictures = [figures.mask_picture(layer, shared, kinds) for layer in shared.masks]
+    sets = len(set(shared.group))
+    return {"pictures": pictures, "layers": _layer_rows(run), "seed": seed, "sets": sets}
+
+
+def _layer_rows(run: Run) -> list[tuple[str, list[str]]]:
+    """Layer, keep ratio, overlap and dead share, each a mean over seeds."""
+    rows = []
+    for layers in zip(*(shared.layers for shared in run.shared.values()), strict=True):
+        overlaps = [layer.overlap for layer in layers if layer.overlap is not None]
+        keep, dead = (np.mean([getattr(one, name) for one in layers]) for name in ("keep", "dead"))
+        overlap = float(np.mean(overlaps)) if overlaps else None
+        cells = [words.percent(value) for value in (float(keep), overlap, float(dead))]
+        rows.append((layers[0].name.capitalize(), cells))
+    return rows
+
+
+def _sizes(run: Run) -> figures.Picture | None:
+    if run.totals is None:
+        return None
+    return figures.parameter_bars(run.totals, "this run")
+
+
+def _seed_rows(run: Run) -> Iterator[tuple[str, ...]]:
+    returns = _returns(run)
+    regrets = run.totals.regrets if run.totals else {}
+    for seed in run.seeds:
+        kinds = run.kinds.get(seed)
+        found = (words.NONE,) * 3
+        if kinds:
+            indices = words.index(kinds.rand_index), words.index(kinds.silhouette)
+            found = (str(kinds.num_kinds), *indices)
+        value, regret = words.number(returns.get(seed)), words.percent(regrets.get(seed), 2)
+        yield (str(seed), *found, value, regret)
+
+
+def _groups(run: Run) -> dict[str, Any] | None:
+    """Which agents each kind of the first seed holds."""
+    if not run.kinds:
+        return None
+    seed, kinds = min(run.kinds.items())
+    colours = figures.kind_colours(max(kinds.clusters) + 1)
+    types, rows = run.identities.agent_types, []
+    for kind in sorted(set(kinds.clusters)):
+        agents = [agent for agent, own in enumerate(kinds.clusters) if own == kind]
+        rows.append((kind, colours[kind], words.ranges(agents), len(agents), _mix(types, agents)))
+    return {"seed": seed, "rows": rows}
+
+
+def _mix(types: list[int] | list[str] | None, agents: list[int]) -> str:
+    """How many agents of each true type."""
+    own = [types[agent] for agent in agents] if types else []
+    return ", ".join(f"{own.count(t)} of type {t}" for t in sorted(set(own))) or words.NONE
+
+
+def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as dotted names and texts.
+
+    >>> list(flat({"sharing": {"threshold": 0.5}, "hidden": [64, 64], "workers": None}))
+    [('sharing.threshold', '0.5'), ('hidden', '64, 64'), ('workers', 'none')]
+    """
+    for name, value in config.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list):
+            yield f"{prefix}{name}", ", ".join(map(str, value))
+        else:
+            yield f"{prefix}{name}", "none" if value is None else str(value)
+
+
+def _command(run: Run) -> list[str]:
+    """The command line with the settings that matter most, in parts that belong together."""
+    settings = run.settings
+    options = {
+        "sharing": settings.sharing,
+        "algo": settings.algo,
+        "steps": settings.steps,
+        "seeds": len(settings.seeds),
+        "seed": settings.config["seed"],
+    }
+    given = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items()]
+    return ["adaps train", shlex.quote(settings.env), *given]
