@@ -182,17 +182,20 @@ def _dense_backward(residuals, gradient):
     """Plain calculus, arranged for a CPU.
 
     XLA's product is half as fast where it contracts the leading axis of its first factor, so that
-    factor is transposed beforehand, and the smaller one is chosen for it. A row of ones gives the
-    bias's gradient along the way.
+    factor is transposed beforehand, and the smaller of the two is chosen for it.
     """
     x, weight = residuals
     if x.shape[1] > gradient.shape[1]:
-        transposed = jax.lax.optimization_barrier(gradient.T)
-        return gradient @ weight.T, (transposed @ x).T, transposed.sum(axis=1)
-    ones = jnp.ones((1, x.shape[0]), x.dtype)
-    transposed = jax.lax.optimization_barrier(jnp.concatenate([x.T, ones]))
-    both = transposed @ gradient
-    return gradient @ weight.T, both[:-1], both[-1]
+        by_weight = jax.lax.optimization_barrier(_transposed(gradient) @ x).T
+    else:
+        by_weight = _transposed(x) @ gradient
+    ones = jnp.ones((1, gradient.shape[0]), gradient.dtype)
+    return gradient @ weight.T, by_weight, (ones @ gradient)[0]
+
+
+def _transposed(x: Float[Array, "row column"]) -> Float[Array, "column row"]:
+    """Written out: XLA would fold a mere view into the product."""
+    return jax.lax.optimization_barrier(x.T)
 
 
 _dense.defvjp(_dense_forward, _dense_backward)

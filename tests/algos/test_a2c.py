@@ -55,7 +55,7 @@ def updated(data, num_sets):
     sharing = sharing._replace(group=jnp.minimum(jnp.arange(3), num_sets - 1))
     algorithm = A2C().build()
     learner = algorithm.init(init_params(jax.random.key(1), SHAPE, num_sets))
-    return algorithm.update(learner, sharing, data)[0].params
+    return jax.jit(algorithm.update)(learner, sharing, data)[0].params
 
 
 def test_with_a_network_each_one_agents_noise_changes_no_other():
@@ -76,7 +76,7 @@ def test_a_lone_agents_update_does_not_shrink_with_the_team():
     algorithm = A2C(max_grad_norm=None).build()
     params = init_params(jax.random.key(1), SHAPE, num_sets=3)
     sharing = FuPS().build(jax.random.key(0), SHAPE, None)._replace(group=jnp.arange(3))
-    team, _ = algorithm.update(algorithm.init(params), sharing, data)
+    team, _ = jax.jit(algorithm.update)(algorithm.init(params), sharing, data)
     own = jax.tree.map(lambda leaf: leaf[:1], params)
     first = data._replace(
         **{
@@ -85,7 +85,7 @@ def test_a_lone_agents_update_does_not_shrink_with_the_team():
         }
     )
     sharing = FuPS().build(jax.random.key(0), alone_shape, None)
-    alone, _ = algorithm.update(algorithm.init(own), sharing, first)
+    alone, _ = jax.jit(algorithm.update)(algorithm.init(own), sharing, first)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a[0], b[0], rtol=1e-5, atol=1e-7),
         team.params,
