@@ -21,6 +21,8 @@ class Phase:
     name: str
     unit: str
     total: int
+    timed: bool = False
+    """Whether it goes on evenly, so that its speed and the time left can be told."""
     done: int = 0
     text: str = ""
     started: float | None = None
@@ -29,15 +31,14 @@ class Phase:
     def line(self) -> str:
         """Amount done, speed, time left, and the phase's own word."""
         parts = [f"{self.done:,}/{self.total:,} {self.unit}"]
-        now = time.monotonic()
-        seconds = max(now - (self.started or now), 1e-9)
-        if self.done and self.unit == "steps":
-            parts.append(f"{self.done / seconds:,.0f} steps/s")
+        seconds = max(time.monotonic() - (self.started or time.monotonic()), 1e-9)
+        if self.timed and self.done:
+            parts.append(f"{self.done / seconds:,.0f} {self.unit}/s")
         if self.text:
             parts.append(self.text)
-        if 0 < self.done < self.total:
+        if self.timed and 0 < self.done < self.total:
             parts.append(f"{_clock(seconds * (self.total - self.done) / self.done)} left")
-        elif self.done >= self.total:
+        elif self.timed and self.done:
             parts.append(f"took {_clock(seconds)}")
         return "  ".join(parts)
 
@@ -48,7 +49,7 @@ class Watch:
     def __init__(self) -> None:
         self.stop = threading.Event()
 
-    def plan(self, name: str, unit: str, total: int) -> None:
+    def plan(self, name: str, unit: str, total: int, timed: bool = False) -> None:
         """Announce a phase and how much there is to do in it, over all seeds."""
 
     def begin(self, name: str) -> None:
@@ -84,8 +85,8 @@ class ConsoleWatch(Watch):
         with self._live:
             yield self
 
-    def plan(self, name: str, unit: str, total: int) -> None:
-        self.phases[name] = Phase(name, unit, total)
+    def plan(self, name: str, unit: str, total: int, timed: bool = False) -> None:
+        self.phases[name] = Phase(name, unit, total, timed)
 
     def begin(self, name: str) -> None:
         with self._lock:

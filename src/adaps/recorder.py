@@ -137,7 +137,7 @@ class Recorder:
             self.watch.plan("identify", "epochs", num_seeds * self.config.encoder.epochs)
         self.watch.plan("compile", "programs", len(self.placement.programs))
         steps = num_updates(self.config) * self.config.steps_per_update
-        self.watch.plan("train", "steps", num_seeds * steps)
+        self.watch.plan("train", "steps", num_seeds * steps, timed=True)
         self.watch.plan("evaluate", "seeds", num_seeds)
         if self.folder is not None:
             data = {"schema": files.SCHEMA, "config": to_json(self.config), "versions": _versions()}
