@@ -66,9 +66,14 @@ def test_everything_fits_together(env, method, algo):
     algorithm = ALGORITHMS[algo]().build()
     learner = algorithm.init(params)
     state = start(env, jax.random.key(2), num_envs=2)
-    for _ in range(3):
+
+    @jax.jit
+    def roll_out_and_update(learner, state):
         state, transitions = rollout(env, sampled(learner.params, sharing), state, 4)
-        learner, metrics = jax.jit(algorithm.update)(learner, sharing, transitions)
+        return *algorithm.update(learner, sharing, transitions), state, transitions
+
+    for _ in range(3):
+        learner, metrics, state, transitions = roll_out_and_update(learner, state)
     assert all(np.isfinite(value) for value in metrics.values())
     moved = jax.tree.map(lambda a, b: (a != b).any(), learner.params, params)
     assert all(jax.tree.leaves(moved))
