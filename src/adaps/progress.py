@@ -58,9 +58,6 @@ class Watch:
     def advance(self, name: str, amount: int, text: str = "") -> None:
         """Say that ``amount`` more of a phase is done."""
 
-    def say(self, line: str) -> None:
-        """A line that stays."""
-
 
 class ConsoleWatch(Watch):
     """Shows phases on a console; use as a context manager."""
@@ -101,9 +98,6 @@ class ConsoleWatch(Watch):
             phase.done += amount
             phase.text = text or phase.text
             self._show(phase)
-
-    def say(self, line: str) -> None:
-        self._live.console.print(line)
 
     def _show(self, phase: Phase) -> None:
         if self.console.is_terminal:

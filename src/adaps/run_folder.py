@@ -154,10 +154,16 @@ def read_json(path: Path, name: str) -> Any:
 
 
 def replace(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write beside the file and rename, so that no reader ever sees half of it."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    write(temporary)
-    temporary.replace(path)
+    """Write beside the file and rename, so that no reader ever sees half of it.
+
+    The writer's own name is in that of the file beside, so that two writers do not mix.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _compact(text: str) -> str:

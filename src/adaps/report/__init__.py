@@ -1,13 +1,11 @@
 """A run's page, made from its result files alone. Stage: report."""
 
-import contextlib
-import os
 from pathlib import Path
 
 from adaps.errors import UserError
 from adaps.report.data import read_run
 from adaps.report.page import render
-from adaps.run_folder import REPORT
+from adaps.run_folder import REPORT, replace
 
 __all__ = ["write_report"]
 
@@ -21,12 +19,8 @@ def write_report(folder: Path) -> Path:
     page = folder / REPORT
     # Texts from files may hold what no encoding can: lone surrogates become question marks.
     content = render(read_run(folder)).encode("utf-8", "replace")
-    temporary = folder / f".{REPORT}.{os.getpid()}.tmp"
     try:
-        temporary.write_bytes(content)
-        temporary.replace(page)
+        replace(page, lambda temporary: temporary.write_bytes(content))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise UserError(f"cannot write {page}: {error.strerror}") from None
     return page
