@@ -9,11 +9,11 @@ import pytest
 
 import adaps
 from adaps.algos import ALGORITHMS
-from adaps.networks import actor_logits, critic_value, init_params
+from adaps.networks import actor_logits, critic_value, init_params, num_sets_of
 from adaps.policy import sampled
 from adaps.rollout import rollout, start
 from adaps.sharing import METHODS
-from adaps.types import Environment, Identity, NetworkShape
+from adaps.types import Environment, Identity, NetworkShape, SharingMethod
 from probes import OPPOSITE
 
 ENVS = {
@@ -21,7 +21,8 @@ ENVS = {
     "bps:1-2-shuffled": adaps.make("bps:1-2-shuffled"),
     "probe": OPPOSITE,
 }
-ALL = list(itertools.product(ENVS, METHODS, ALGORITHMS))
+TRAINED = ("bps:2-1", "probe")
+ALL = list(itertools.product(TRAINED, METHODS, ALGORITHMS))
 
 
 def shape_of(env):
@@ -60,9 +61,15 @@ def test_environments(env):
 def test_everything_fits_together(env, method, algo):
     env = ENVS[env]
     shape = shape_of(env)
+    assert isinstance(METHODS[method](), SharingMethod)
     sharing = METHODS[method]().build(jax.random.key(0), shape, identity_of(env))
-    num_sets = int(sharing.group.max()) + 1
-    params = init_params(jax.random.key(1), shape, num_sets, sharing.tags.shape[-1])
+    params = init_params(
+        jax.random.key(1),
+        shape,
+        num_sets_of(sharing),
+        sharing.tags.shape[-1],
+        sharing.learned,
+    )
     algorithm = ALGORITHMS[algo]().build()
     learner = algorithm.init(params)
     state = start(env, jax.random.key(2), num_envs=2)

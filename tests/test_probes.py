@@ -13,6 +13,7 @@ from adaps.networks import critic_value
 from probes import OPPOSITE, Probe, constant, late, one_action, what_is_seen
 
 FAST = adaps.A2C(learning_rate=5e-3)
+GATHER = {"gather_steps": 1_600}
 SMALL = {"steps": 8_000, "seeds": 1, "hidden": (16,), "evaluations": 1, "eval_episodes": 32}
 
 
@@ -48,15 +49,36 @@ def test_the_actor_learns(reward):
     assert result.return_mean == pytest.approx(2.0)
 
 
-def test_full_sharing_cannot_answer_one_observation_in_two_ways():
-    result = adaps.train(OPPOSITE, "fups", FAST, **SMALL)
-    assert abs(result.return_mean) < 6.0  # of 30: some agents are always wrong
+CAN = ["nops", "fups+id", "seps", "snp-ps", "adaps", "kaleidoscope", "fups+group-id"]
+ORACLES = [adaps.AdaPS(groups="oracle"), adaps.SePS(groups=[[0, 1, 2], [3, 4, 5]])]
+CANNOT = [
+    "fups",
+    "fups+mask",
+    adaps.AdaPS(groups="shuffled"),
+    adaps.SePS(groups="shuffled"),
+    adaps.FuPSGroupId(groups="shuffled"),
+    adaps.AdaPS(clusters=1),
+]
 
 
-def test_adaps_can():
-    result = adaps.train(OPPOSITE, "adaps", FAST, **SMALL | {"hidden": (32,)}, gather_steps=1_600)
-    assert result.adjusted_rand_index == [1.0]
+def opposites(method):
+    """Learned masks are given more to learn with: every threshold has far to go."""
+    slow = method == "kaleidoscope"
+    algo = adaps.A2C(learning_rate=2e-2) if slow else FAST
+    steps = {"steps": 16_000} if slow else {}
+    return adaps.train(OPPOSITE, method, algo, **SMALL | steps | {"hidden": (32,)}, **GATHER)
+
+
+@pytest.mark.parametrize("method", [*CAN, *ORACLES], ids=str)
+def test_one_observation_is_answered_in_two_ways(method):
+    result = opposites(method)
+    assert result.adjusted_rand_index in ([1.0], [None])
     assert result.return_mean == pytest.approx(30.0)
+
+
+@pytest.mark.parametrize("method", CANNOT, ids=str)
+def test_sharing_among_unlike_agents_cannot(method):
+    assert opposites(method).return_mean <= 10.0  # of 30: some agents are always wrong
 
 
 def test_a_policy_of_a_custom_environment_comes_back(tmp_path: Path):

@@ -6,22 +6,49 @@ from adaps.errors import UserError
 from adaps.identity.vae import VAE
 from adaps.policy import Policy, load
 from adaps.result import Result
-from adaps.sharing import AdaPS, FuPS
+from adaps.sharing import (
+    SNPPS,
+    AdaPS,
+    FuPS,
+    FuPSGroupId,
+    FuPSId,
+    FuPSMask,
+    Grouped,
+    Kaleidoscope,
+    NoPS,
+    SePS,
+)
 from adaps.train import train
-from adaps.types import Environment, Identity, Sharing, Timestep, Transition
+from adaps.types import (
+    Environment,
+    Identity,
+    Sharing,
+    SharingMethod,
+    Timestep,
+    Transition,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
     "A2C",
+    "SNPPS",
     "VAE",
     "AdaPS",
     "Environment",
     "FuPS",
+    "FuPSGroupId",
+    "FuPSId",
+    "FuPSMask",
+    "Grouped",
     "Identity",
+    "Kaleidoscope",
+    "NoPS",
     "Policy",
     "Result",
+    "SePS",
     "Sharing",
+    "SharingMethod",
     "Timestep",
     "Transition",
     "UserError",

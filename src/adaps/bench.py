@@ -11,7 +11,7 @@ import platform
 import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,54 +25,68 @@ from threadpoolctl import threadpool_limits
 
 from adaps.config import TrainConfig, algo_options, sharing_options
 from adaps.identity.clusters import cluster
+from adaps.networks import count_params
 from adaps.placement import stack
 from adaps.stages import Stages, TrainState, initial_params, make_stages
 from adaps.types import Environment, Identity, Sharing
 
-SEPS_STEPS_PER_SECOND = {"fups": 696, "seps": 661}
+SEPS_STEPS_PER_SECOND = {"fups": 696, "seps": 661, "nops": 443}
 """The SePS authors' code on bps-1, one thread, where a core does 88 GFLOP/s (see the docs)."""
 SEPS_GFLOPS = 88
-MEASURED_SECONDS = 2.0
+MEASURED_SECONDS = 0.5
 """How long one measurement trains."""
 
 
-def run(env: Environment, repeats: int, out: Path | None, console: Console) -> None:
+def run(
+    env: Environment, methods: Sequence[str], repeats: int, out: Path | None, console: Console
+) -> None:
     """Measure, print a table, and write the figures to ``out`` if it is given."""
-    figures = measure(env, repeats, console)
+    figures = measure(env, methods, repeats, console)
     console.print(_table(figures))
     if out is not None:
         out.write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def measure(env: Environment, repeats: int, console: Console) -> dict[str, Any]:
-    """Medians over ``repeats``; FuPS, AdaPS and two seeds are measured in turn in one process."""
+def measure(
+    env: Environment, methods: Sequence[str], repeats: int, console: Console
+) -> dict[str, Any]:
+    """Medians over ``repeats``; the methods are measured in turn in one process."""
     cores = sorted(os.sched_getaffinity(0))
     spawn = multiprocessing.get_context("spawn")
-    console.print(f"one seed on one core, {repeats} times FuPS and AdaPS in turn …")
+    methods = list(dict.fromkeys(("fups", *methods)))
+    console.print(f"one seed on one core, {repeats} times in turn: {', '.join(methods)} …")
     with spawn.Pool(1, initializer=os.sched_setaffinity, initargs=(0, cores[:1])) as pool:
-        one = pool.apply(_measure_one_core, (env, repeats))
+        one = pool.apply(_measure_one_core, (env, methods, repeats))
     figures = {"machine": _machine(len(cores)), "env": env.name, **one}
     if len(cores) > 1:
-        console.print("two seeds on two cores …")
+        console.print("two seeds of AdaPS on two cores …")
         with spawn.Pool(1, initializer=os.sched_setaffinity, initargs=(0, cores[:2])) as pool:
             figures["adaps_two_seeds_two_cores"] = pool.apply(_measure_two_cores, (env, repeats))
     return figures
 
 
-def _measure_one_core(env: Environment, repeats: int) -> dict[str, Any]:
+def _measure_one_core(env: Environment, methods: list[str], repeats: int) -> dict[str, Any]:
+    """Each method's rate, and the median of its ratios to FuPS in the same round.
+
+    Every round begins with another method, so that none is always first after a pause.
+    """
     gflops = _gflops()
-    methods = {name: _Trainer(env, name) for name in ("fups", "adaps")}
-    rates: dict[str, list[float]] = {name: [] for name in methods}
-    ratios = []
-    for _ in range(repeats):
-        for name, trainer in methods.items():
-            rates[name].append(trainer.steps_per_second())
-        ratios.append(rates["adaps"][-1] / rates["fups"][-1])
+    trainers = {name: _Trainer(env, name) for name in methods}
+    rounds = []
+    for start in range(repeats):
+        turn = [methods[(start + i) % len(methods)] for i in range(len(methods))]
+        rounds.append({name: trainers[name].steps_per_second() for name in turn})
     return {
         "gflops_per_core": gflops,
-        **{f"{name}_one_core": statistics.median(rates[name]) for name in methods},
-        "adaps_over_fups": statistics.median(ratios),
-        "compile_seconds": methods["fups"].compile_seconds,
+        "methods": {
+            name: {
+                "steps_per_second": statistics.median(r[name] for r in rounds),
+                "over_fups": statistics.median(r[name] / r["fups"] for r in rounds),
+                "parameters": trainers[name].parameters,
+                "compile_seconds": trainers[name].compile_seconds,
+            }
+            for name in methods
+        },
         "peak_memory_mb": _peak_memory_mb(),
     }
 
@@ -98,9 +112,9 @@ class _Trainer:
         identity = _true_identity(env)
         sharing: Sharing = config.sharing.build(keys.masks[0], self.stages.shape, identity)
         self.sharing = stack([sharing])
-        self.state: TrainState = self.stages.begin(
-            keys, initial_params(self.stages.shape, keys, [sharing]), self.sharing
-        )
+        params = initial_params(self.stages.shape, keys, [sharing])
+        self.parameters = count_params(params)
+        self.state: TrainState = self.stages.begin(keys, params, self.sharing)
         self.compile_seconds = _seconds(lambda: self._train(1))
         self.updates = max(1, round(100 * MEASURED_SECONDS / _seconds(lambda: self._train(100))))
 
@@ -155,23 +169,22 @@ def _processor() -> str:
 
 
 def _table(figures: dict[str, Any]) -> Table:
-    machine = figures["machine"]
-    one, gflops = figures["adaps_one_core"], figures["gflops_per_core"]
-    scaled = SEPS_STEPS_PER_SECOND["seps"] * gflops / SEPS_GFLOPS
-    table = Table(
-        "figure",
-        "value",
-        title=f"{figures['env']} on {machine['processor']}, {machine['cores']} cores",
-        show_header=False,
-    )
-    table.add_row("float32 matrix products, one core", f"{gflops:,.0f} GFLOP/s")
-    table.add_row("FuPS, one seed on one core", f"{figures['fups_one_core']:,.0f} steps/s")
-    table.add_row("AdaPS, one seed on one core", f"{one:,.0f} steps/s")
-    table.add_row("AdaPS over FuPS", f"{figures['adaps_over_fups']:.3f}")
+    machine, methods = figures["machine"], figures["methods"]
+    title = f"{figures['env']} on {machine['processor']}, {machine['cores']} cores"
+    table = Table("method, one seed on one core", "steps/s", "over FuPS", "parameters", title=title)
+    for name, figure in methods.items():
+        rate, ratio = f"{figure['steps_per_second']:,.0f}", f"{figure['over_fups']:.3f}"
+        table.add_row(name, rate, ratio, f"{figure['parameters']:,}")
+    table.add_section()
+    gflops = figures["gflops_per_core"]
     if figures["env"] == "bps-1":
-        table.add_row("over the SePS authors' code, scaled by GFLOP/s", f"{one / scaled:,.1f} ×")
+        for name in SEPS_STEPS_PER_SECOND.keys() & methods.keys():
+            scaled = SEPS_STEPS_PER_SECOND[name] * gflops / SEPS_GFLOPS
+            times = methods[name]["steps_per_second"] / scaled
+            table.add_row(f"{name} over the SePS authors' code, by GFLOP/s", f"{times:,.1f} ×")
     if (two := figures.get("adaps_two_seeds_two_cores")) is not None:
-        table.add_row("AdaPS, two seeds on two cores", f"{two:,.0f} steps/s ({two / one:.2f} ×)")
-    table.add_row("compilation", f"{figures['compile_seconds']:.1f} s")
+        table.add_row("adaps, two seeds on two cores", f"{two:,.0f}")
+    table.add_row("float32 matrix products, one core", f"{gflops:,.0f} GFLOP/s")
+    table.add_row("compilation of fups", f"{methods['fups']['compile_seconds']:.1f} s")
     table.add_row("peak memory", f"{figures['peak_memory_mb']:,.0f} MB")
     return table

@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 import adaps
-from adaps import bench, run_folder
+from adaps import bench, catalogue, run_folder
 from adaps.algos import ALGORITHMS
 from adaps.config import (
     PRESETS,
@@ -23,6 +23,7 @@ from adaps.config import (
     TrainConfig,
     algo_options,
     from_json,
+    saved_env,
     sharing_options,
 )
 from adaps.envs import FAMILIES, make
@@ -61,6 +62,8 @@ class TrainCommand(Generic[S, A]):
     ]
     preset: Annotated[str, tyro.conf.arg(metavar="|".join(PRESETS))] = "default"
     """Options to start from; "paper" is AdaPS exactly as published."""
+    settings: Annotated[Path | None, tyro.conf.arg(name="config", metavar="FILE")] = None
+    """A run's config.json to start from: run again what it says, but for what is named here."""
     out: Path | None = None
     """Folder for the run, which must not hold one; None: the next free one under runs/."""
 
@@ -85,7 +88,14 @@ class ReportCommand:
 
 @dataclass(frozen=True)
 class ListCommand:
-    """Show environments, sharing methods and algorithms."""
+    """Show environments, sharing methods and algorithms; with ENV, each method's parameters."""
+
+    env: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[ENV]")] = ""
+    """Environment to count every method's trainable parameters for."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers of actor and critic."""
+    clusters: int | None = None
+    """Groups that methods with groups are taken to find; None: the true number, or 2."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,9 @@ class BenchCommand:
 
     env: tyro.conf.Positional[str] = "bps-1"
     """Environment to train in."""
-    repeats: Count = 5
+    methods: tuple[str, ...] = tuple(METHODS)
+    """Sharing methods to measure; FuPS is always among them."""
+    repeats: Count = 15
     """Measurements of each setting, taken in turn; medians are shown."""
     out: Path | None = None
     """Write the figures into this JSON file too."""
@@ -158,8 +170,8 @@ def evaluate_command(words: list[str]) -> int:
     command = _parse(EvaluateCommand, "evaluate", words)
     if command.episodes < 1:
         raise UserError(f"--episodes must be at least 1, not {command.episodes}")
-    config = from_json(command.run / run_folder.CONFIG)
-    rows = evaluate_run(make(config.env), command.run, command.episodes)
+    env = make(saved_env(command.run / run_folder.CONFIG))
+    rows = evaluate_run(env, command.run, command.episodes)
     table = Table(
         "seed",
         "return",
@@ -182,7 +194,10 @@ def report_command(words: list[str]) -> int:
 
 def list_command(words: list[str]) -> int:
     """``adaps list``."""
-    _parse(ListCommand, "list", words)
+    command = _parse(ListCommand, "list", words)
+    if command.env:
+        _print_parameters(make(command.env), command.hidden, command.clusters)
+        return 0
     table = Table("what", "names", show_header=False)
     for family in FAMILIES:
         table.add_row("environments", ", ".join((*family.NAMES, *family.PATTERNS)))
@@ -198,7 +213,9 @@ def bench_command(words: list[str]) -> int:
     command = _parse(BenchCommand, "bench", words)
     if command.repeats < 1:
         raise UserError(f"--repeats must be at least 1, not {command.repeats}")
-    bench.run(make(command.env), command.repeats, command.out, Console())
+    for method in command.methods:
+        sharing_options(method)
+    bench.run(make(command.env), command.methods, command.repeats, command.out, Console())
     return 0
 
 
@@ -221,13 +238,22 @@ HELP = {
 def _parse_train(words: list[str]) -> TrainCommand:
     """Parse in two steps: which method and algorithm, then everything with their options."""
     preset = _chosen(words, "--preset", "default")
-    method = _chosen(words, "--sharing", "adaps").lower()
-    algorithm = _chosen(words, "--algo", "a2c").lower()
-    sharing, algo = sharing_options(method, preset), algo_options(algorithm, preset)
+    saved = _chosen(words, "--config", "")
+    method, algorithm = _chosen(words, "--sharing", ""), _chosen(words, "--algo", "")
+    if saved:
+        start = from_json(Path(saved))
+    else:
+        start = TrainConfig(
+            env="", sharing=sharing_options("adaps", preset), algo=algo_options("a2c", preset)
+        )
+    if method:
+        start = replace(start, sharing=sharing_options(method, preset))
+    if algorithm:
+        start = replace(start, algo=algo_options(algorithm, preset))
     default = TrainCommand(
-        TrainConfig(env="", sharing=sharing, algo=algo), method, algorithm, preset
+        start, method or start.sharing.name, algorithm or start.algo.name, preset
     )
-    return _parse(TrainCommand[type(sharing), type(algo)], "train", words, default)
+    return _parse(TrainCommand[type(start.sharing), type(start.algo)], "train", words, default)
 
 
 def _chosen(words: list[str], flag: str, default: str) -> str:
@@ -311,6 +337,29 @@ def _print_result(env: Environment, result: Result) -> None:
     table.add_row("mean", "", "", _number(result.return_mean), _percent(result.regret_mean))
     Console().print(table)
     print(f"trained at {result.env_steps_per_second:,.0f} environment steps per second")
+
+
+def _print_parameters(env: Environment, hidden: tuple[int, ...], clusters: int | None) -> None:
+    if not hidden or min(hidden) < 1:
+        raise UserError(f"--hidden must be one or more widths of at least 1, not {hidden}")
+    kinds = catalogue.num_kinds(env)
+    num_groups = clusters or kinds or min(2, env.num_agents)
+    if clusters is not None and not 1 <= clusters <= env.num_agents:
+        raise UserError(f"--clusters must be from 1 to {env.num_agents}, not {clusters}")
+    known = "kinds not known" if kinds is None else f"{kinds} kinds"
+    table = Table(
+        title=f"{env.name}: {env.num_agents} agents, {known}; hidden layers of "
+        f"{' and '.join(map(str, hidden))}; methods with groups as if they found {num_groups}"
+    )
+    for heading in ("method", "parameter sets", "tags", "masks on", "parameters", "over FuPS"):
+        table.add_column(heading, justify="left" if heading == "method" else "right")
+    rows = catalogue.rows(env, hidden, num_groups)
+    fups = next(row.parameters for row in rows if row.method == "fups")
+    for row in rows:
+        ratio = f"{row.parameters / fups:.2f} ×"
+        sets, tags = str(row.num_sets), str(row.num_tags or "–")
+        table.add_row(row.method, sets, tags, row.masks, f"{row.parameters:,}", ratio)
+    Console().print(table)
 
 
 def _number(value: float | None) -> str:

@@ -11,8 +11,10 @@ import tyro
 
 from adaps.algos import ALGORITHMS
 from adaps.errors import UserError, unknown
+from adaps.extensions import dotted_name, is_dotted, load_options
+from adaps.identity.groups import FOUND, given_groups
 from adaps.identity.vae import VAE
-from adaps.sharing import METHODS
+from adaps.sharing import METHODS, Grouped
 from adaps.types import Environment
 
 S = TypeVar("S")
@@ -94,27 +96,34 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def options(kind: str, registry: dict[str, type], name: str, preset: str = "default") -> Any:
-    """The named method's or algorithm's options, as the preset has them.
+def sharing_options(name: str, preset: str = "default") -> Any:
+    """Options of a sharing method by name, as the preset has them.
 
     Raises:
         UserError: no such name or preset.
     """
-    if preset not in PRESETS:
-        raise unknown("preset", preset, PRESETS)
-    if name.lower() not in registry:
-        raise unknown(kind, name, registry)
-    return registry[name.lower()](**PRESETS[preset].get(name.lower(), {}))
-
-
-def sharing_options(name: str, preset: str = "default") -> Any:
-    """Options of a sharing method by name."""
-    return options("sharing method", METHODS, name, preset)
+    return _options("sharing method", METHODS, ("needs_identity", "build"), name, preset)
 
 
 def algo_options(name: str, preset: str = "default") -> Any:
-    """Options of an algorithm by name."""
-    return options("algorithm", ALGORITHMS, name, preset)
+    """Options of an algorithm by name, as the preset has them.
+
+    Raises:
+        UserError: no such name or preset.
+    """
+    return _options("algorithm", ALGORITHMS, ("build",), name, preset)
+
+
+def _options(
+    kind: str, registry: dict[str, Any], needed: tuple[str, ...], name: str, preset: str
+) -> Any:
+    if preset not in PRESETS:
+        raise unknown("preset", preset, PRESETS)
+    if is_dotted(name):
+        return load_options(kind, name, ("name", *needed))
+    if name.lower() not in registry:
+        raise unknown(kind, name, registry)
+    return registry[name.lower()](**PRESETS[preset].get(name.lower(), {}))
 
 
 def check(config: TrainConfig, env: Environment) -> None:
@@ -133,17 +142,32 @@ def check(config: TrainConfig, env: Environment) -> None:
         raise UserError(f"--hidden must be one or more widths of at least 1, not {config.hidden}")
     for prefix in RANGES:
         _check_ranges(prefix, getattr(config, prefix))
-    clusters = getattr(config.sharing, "clusters", None)
-    if clusters is not None and not 1 <= clusters <= env.num_agents:
-        raise UserError(
-            f"--sharing.clusters must be from 1 to the number of agents, {env.num_agents} "
-            f"in {env.name}, not {clusters}"
-        )
+    _check_groups(grouping(config), env)
     least = config.steps_per_update + gathering_steps(config)
     if config.steps < least:
         raise UserError(
             f"--steps {config.steps} is fewer than one rollout: {config.num_envs} copies × "
             f"{config.rollout_length} steps and gathering need at least {least}"
+        )
+
+
+def grouping(config: TrainConfig) -> Grouped:
+    """Where the method's groups come from; as discovered, where it has no such option."""
+    return config.sharing if isinstance(config.sharing, Grouped) else Grouped()
+
+
+def _check_groups(how: Grouped, env: Environment) -> None:
+    if how.clusters is None:
+        given_groups(how.groups, env)
+    elif how.groups not in FOUND:
+        raise UserError(
+            f"--sharing.clusters {how.clusters} cannot be had with --sharing.groups "
+            f"{how.groups}, which says how many there are"
+        )
+    elif not 1 <= how.clusters <= env.num_agents:
+        raise UserError(
+            f"--sharing.clusters must be from 1 to the number of agents, {env.num_agents} "
+            f"in {env.name}, not {how.clusters}"
         )
 
 
@@ -178,6 +202,7 @@ class Range(NamedTuple):
 
 
 POSITIVE = Range(0, ends_included=False)
+ANY = Range(-math.inf)
 RANGES = {
     "encoder": {
         "latent_size": Range(1),
@@ -198,6 +223,11 @@ RANGES = {
     "sharing": {
         "threshold": Range(0, 1, ends_included=False),
         "mapping_hidden": Range(1),
+        "keep_ratio": Range(0, 1),
+        "diversity": Range(0),
+        "initial": ANY,
+        "renew_every": Range(1),
+        "renew_share": Range(0, 1),
     },
 }
 
@@ -205,9 +235,10 @@ RANGES = {
 def _check_ranges(prefix: str, options: Any) -> None:
     for name, allowed in RANGES[prefix].items():
         value = getattr(options, name, None)
-        if value is not None and not allowed.holds(value):
-            flag = f"--{prefix}.{name}".replace("_", "-")
-            raise UserError(f"{flag} must be in {allowed}, not {value}")
+        for number in value if isinstance(value, tuple) else (value,):
+            if number is not None and not allowed.holds(number):
+                flag = f"--{prefix}.{name}".replace("_", "-")
+                raise UserError(f"{flag} must be in {allowed}, not {number}")
 
 
 def _at_least(name: str, value: int, least: int) -> None:
@@ -223,9 +254,14 @@ def _within(name: str, value: int, low: int, high: int) -> None:
 def to_json(config: TrainConfig) -> dict[str, Any]:
     """The configuration as plain data, with the names that select method and algorithm."""
     data = dataclasses.asdict(config)
-    data["sharing"]["name"] = config.sharing.name
-    data["algo"]["name"] = config.algo.name
+    data["sharing"]["name"] = _name_of(config.sharing, METHODS)
+    data["algo"]["name"] = _name_of(config.algo, ALGORITHMS)
     return data
+
+
+def _name_of(options: Any, registry: dict[str, Any]) -> str:
+    own = registry.get(options.name) is type(options)
+    return options.name if own else dotted_name(type(options))
 
 
 def from_json(path: Path) -> TrainConfig:
@@ -234,19 +270,48 @@ def from_json(path: Path) -> TrainConfig:
     Raises:
         UserError: the file cannot be read, or says something else than a configuration.
     """
+    data = _saved(path)
     try:
-        data = json.loads(path.read_text())["config"]
         sharing, algo = dict(data["sharing"]), dict(data["algo"])
         return TrainConfig(
             **{
                 **data,
-                "sharing": METHODS[sharing.pop("name")](**sharing),
-                "algo": ALGORITHMS[algo.pop("name")](**algo),
+                "sharing": dataclasses.replace(sharing_options(sharing.pop("name")), **sharing),
+                "algo": dataclasses.replace(algo_options(algo.pop("name")), **algo),
                 "encoder": VAE(**data["encoder"]),
                 "hidden": tuple(data["hidden"]),
             }
         )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is not a run's configuration: {error}") from None
+
+
+def saved_env(path: Path) -> str:
+    """The environment's name in a ``config.json``.
+
+    Raises:
+        UserError: the file cannot be read, or says something else than a configuration.
+    """
+    name = _saved(path).get("env")
+    if not isinstance(name, str):
+        raise UserError(f"{path} is not a run's configuration: env is {name!r}")
+    return name
+
+
+def _saved(path: Path) -> dict[str, Any]:
+    """What a ``config.json`` says, with tuples for lists."""
+    try:
+        data = json.loads(path.read_text())["config"]
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is not a run's configuration: {error}") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path} is not a run's configuration: {data!r}")
+    return _with_tuples(data)
+
+
+def _with_tuples(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {name: _with_tuples(value) for name, value in data.items()}
+    return tuple(map(_with_tuples, data)) if isinstance(data, list) else data

@@ -4,6 +4,8 @@ Stage: network. Every sharing method runs through this forward pass; only its ar
 """
 
 import itertools
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -11,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from adaps.types import NetworkShape, Sharing
+from adaps import learned_masks
+from adaps.types import LearnedMasks, NetworkShape, Sharing
 
 HIDDEN_GAIN = 2**0.5
 ACTOR_GAIN = 0.01
@@ -22,6 +25,15 @@ CRITIC_GAIN = 1.0
 class Layer(NamedTuple):
     weight: Float[Array, "set in out"]
     bias: Float[Array, "set out"]
+    threshold: Float[Array, "set agent in out"] | None = None
+    """Of learned masks, before the sigmoid; there is a single set then."""
+
+    @property
+    def shared(self) -> tuple[Float[Array, "in out"], Float[Array, "agent in out"]]:
+        """The weight that all agents share, and each agent's thresholds for it."""
+        if self.threshold is None:
+            raise ValueError("these parameters have no learned masks")
+        return self.weight[0], self.threshold[0]
 
 
 class ActorCritic(NamedTuple):
@@ -32,7 +44,11 @@ class ActorCritic(NamedTuple):
 
 
 def init_params(
-    key: Key[Array, ""], shape: NetworkShape, num_sets: int = 1, num_tags: int = 0
+    key: Key[Array, ""],
+    shape: NetworkShape,
+    num_sets: int = 1,
+    num_tags: int = 0,
+    learned: LearnedMasks | None = None,
 ) -> ActorCritic:
     """Orthogonal weights and zero biases; a set's values do not depend on how many there are.
 
@@ -40,16 +56,21 @@ def init_params(
     """
     inputs = (shape.obs_size + num_tags, *shape.hidden)
     hidden_gains = (HIDDEN_GAIN,) * len(shape.hidden)
+    seed = jax.random.key_data(key).tolist()
 
     def one_set(number: int) -> ActorCritic:
-        rng = np.random.default_rng([*jax.random.key_data(key).tolist(), number])
+        rng = np.random.default_rng([*seed, number])
         return ActorCritic(
             actor=_init_mlp(rng, (*inputs, shape.num_actions), (*hidden_gains, ACTOR_GAIN)),
             critic=_init_mlp(rng, (*inputs, 1), (*hidden_gains, CRITIC_GAIN)),
         )
 
     sets = [one_set(number) for number in range(num_sets)]
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *sets)
+    params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *sets)
+    if learned is None:
+        return params
+    rng = np.random.default_rng([*seed, num_sets])
+    return _map_layers(partial(_with_thresholds, rng, shape.num_agents, learned), params)
 
 
 def _init_mlp(
@@ -59,6 +80,29 @@ def _init_mlp(
         Layer(jnp.float32(gain * orthogonal(rng, fan_in, fan_out)), jnp.zeros(fan_out))
         for gain, fan_in, fan_out in zip(gains, sizes[:-1], sizes[1:], strict=True)
     )
+
+
+def _with_thresholds(
+    rng: np.random.Generator, num_agents: int, learned: LearnedMasks, layer: Layer
+) -> Layer:
+    shape = (1, num_agents, *layer.weight.shape[1:])
+    low, high = np.asarray(learned.initial).tolist()
+    threshold = rng.uniform(low, high, shape)
+    return layer._replace(threshold=jnp.asarray(threshold, jnp.float32))
+
+
+def _map_layers(function: Callable[[Layer], Layer], params: ActorCritic) -> ActorCritic:
+    return ActorCritic(tuple(map(function, params.actor)), tuple(map(function, params.critic)))
+
+
+def num_sets_of(sharing: Sharing) -> int:
+    """How many parameter sets the agents use."""
+    return int(sharing.group.max()) + 1
+
+
+def used_sets(params: ActorCritic, sharing: Sharing) -> ActorCritic:
+    """The parameter sets that the agents use, without any that only fill up."""
+    return jax.tree.map(lambda leaf: leaf[: num_sets_of(sharing)], params)
 
 
 def orthogonal(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
@@ -118,6 +162,27 @@ def num_params(shape: NetworkShape, num_sets: int = 1, num_tags: int = 0) -> int
     )
 
 
+def mask_difference(params: ActorCritic) -> Float[Array, ""]:
+    """How unlike the agents' learned masks are: 0 where all are one; no more than about 1/2."""
+    pairs = [layer.shared for layer in (*params.actor, *params.critic)]
+    differing = jnp.stack([learned_masks.difference(*pair) for pair in pairs]).sum()
+    sizes = jnp.stack([jnp.abs(weight).sum() for weight, _ in pairs])
+    return differing / jax.lax.stop_gradient(sizes.sum())
+
+
+def renew_unused(key: Key[Array, ""], params: ActorCritic, learned: LearnedMasks) -> ActorCritic:
+    """Draw weights anew that no agent's learned mask lets pass."""
+    keys = iter(jax.random.split(key, len(params.actor) + len(params.critic)))
+
+    def one(layer: Layer) -> Layer:
+        weight, threshold = learned_masks.renew(
+            next(keys), *layer.shared, learned.initial, learned.renew_share
+        )
+        return layer._replace(weight=weight[None], threshold=threshold[None])
+
+    return _map_layers(one, params)
+
+
 def _tagged(
     sharing: Sharing, obs: Float[Array, "*batch agent obs"]
 ) -> Float[Array, "*batch agent input"]:
@@ -135,8 +200,8 @@ def _mlp(
 ) -> Float[Array, "*batch agent out"]:
     """Rows of all agents through one set, or each agent's rows through its own set."""
     rows = x.reshape(-1, *x.shape[-2:])
-    num_sets = layers[0].weight.shape[0]
-    forward = _one_set if num_sets == 1 else _several_sets
+    all_alike = layers[0].weight.shape[0] == 1 and layers[0].threshold is None
+    forward = _one_set if all_alike else _own_weights
     out = forward(layers, masks, group, rows)
     return out.reshape(*x.shape[:-1], out.shape[-1])
 
@@ -153,18 +218,28 @@ def _one_set(
     return _dense(x, layers[-1].weight[0], layers[-1].bias[0]).reshape(num_rows, num_agents, -1)
 
 
-def _several_sets(
+def _own_weights(
     layers, masks, group, x: Float[Array, "row agent in"]
 ) -> Float[Array, "row agent out"]:
-    """Gathers each agent's set, so a forward pass costs one set per agent, however many exist."""
+    """Each agent's rows through its own weights: a pass costs one set per agent, not all sets."""
 
     def one_agent(agent_layers, agent_masks, x):
-        for layer, mask in zip(agent_layers[:-1], agent_masks, strict=True):
-            x = jax.nn.relu(_dense(x, layer.weight, layer.bias)) * mask
-        return _dense(x, agent_layers[-1].weight, agent_layers[-1].bias)
+        for (weight, bias), mask in zip(agent_layers[:-1], agent_masks, strict=True):
+            x = jax.nn.relu(_dense(x, weight, bias)) * mask
+        return _dense(x, *agent_layers[-1])
 
-    own_layers = jax.tree.map(lambda leaf: leaf[group], layers)
-    return jax.vmap(one_agent, in_axes=(0, 0, 1), out_axes=1)(own_layers, masks, x)
+    own = [_weights_of_agents(layer, group) for layer in layers]
+    return jax.vmap(one_agent, in_axes=(0, 0, 1), out_axes=1)(own, masks, x)
+
+
+def _weights_of_agents(
+    layer: Layer, group: Int[Array, " agent"]
+) -> tuple[Float[Array, "agent in out"], Float[Array, "agent out"]]:
+    """The set that an agent uses, or what its own thresholds leave of the shared one."""
+    if layer.threshold is None:
+        return layer.weight[group], layer.bias[group]
+    weight = learned_masks.masked_weight(*layer.shared)
+    return weight, jnp.broadcast_to(layer.bias[0], (len(group), layer.bias.shape[-1]))
 
 
 @jax.custom_vjp

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from adaps import run_folder as files
-from adaps.config import TrainConfig, gathering_steps, num_updates, to_json
+from adaps.config import TrainConfig, gathering_steps, grouping, num_updates, to_json
 from adaps.evaluate import Episodes, mean_return, regret, returns_per_type
 from adaps.identity.clusters import rand_index
 from adaps.placement import Placement, unstack
@@ -157,7 +157,8 @@ class Recorder:
             "adjusted_rand_index": [rand_index(self.env.agent_types, i) for i in found],
             "agent_types": self.env.agent_types,
             "silhouette": [_each(i, lambda i: i.scores) for i in found],
-            "latent": [_each(i, lambda i: np.round(i.latent, 5).tolist()) for i in found],
+            "groups": grouping(self.config).groups,
+            "latent": [_each(i, _rounded_latent) for i in found],
         }
 
     def _sharing_json(self) -> dict[str, Any]:
@@ -173,6 +174,10 @@ class Recorder:
 
 def _each(value: Any, function: Any) -> Any:
     return None if value is None else function(value)
+
+
+def _rounded_latent(identity: Identity) -> list[list[float]] | None:
+    return None if identity.latent is None else np.round(identity.latent, 5).tolist()
 
 
 def _kept(sharing: Sharing) -> dict[str, list[list[str]]]:

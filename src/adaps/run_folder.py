@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from adaps.errors import UserError
 from adaps.networks import ActorCritic, Layer
-from adaps.types import Masks, NetworkShape, Sharing
+from adaps.types import LearnedMasks, Masks, NetworkShape, Sharing
 
 SCHEMA = 1
 """Version of the files' layout."""
@@ -64,10 +64,7 @@ class RunFolder:
         tensors = {
             **_named("actor", params.actor),
             **_named("critic", params.critic),
-            **_named("sharing.masks.actor", sharing.masks.actor),
-            **_named("sharing.masks.critic", sharing.masks.critic),
-            "sharing.group": sharing.group,
-            "sharing.tags": sharing.tags,
+            **_named("sharing", sharing),
         }
         arrays = {name: np.ascontiguousarray(jax.device_get(x)) for name, x in tensors.items()}
         metadata = {"schema": str(SCHEMA), "env_steps": str(env_steps)}
@@ -102,8 +99,8 @@ def load_policy(path: Path, seed: int) -> tuple[ActorCritic, Sharing, NetworkSha
         masks = Masks(
             _listed(arrays, "sharing.masks.actor"), _listed(arrays, "sharing.masks.critic")
         )
-        sharing = Sharing(arrays["sharing.group"], masks, arrays["sharing.tags"])
-    except (SafetensorError, KeyError, OSError) as error:
+        sharing = Sharing(arrays["sharing.group"], masks, arrays["sharing.tags"], _learned(arrays))
+    except (SafetensorError, KeyError, OSError, TypeError) as error:
         raise UserError(f"{file} is damaged: {error}") from None
     shape = NetworkShape(
         num_agents=sharing.group.shape[0],
@@ -171,14 +168,18 @@ def _compact(text: str) -> str:
     return re.sub(r"\[[^\[\]{}]*\]", lambda found: re.sub(r"\s*\n\s*", " ", found[0]), text)
 
 
-def _named(prefix: str, layers: tuple) -> dict[str, Any]:
-    named = {}
-    for i, layer in enumerate(layers):
-        if isinstance(layer, Layer):
-            named |= {f"{prefix}.{i}.{k}": v for k, v in layer._asdict().items()}
-        else:
-            named[f"{prefix}.{i}"] = layer
-    return named
+def _named(prefix: str, part: Any) -> dict[str, Any]:
+    """Arrays of a part of a policy by name; what is None has no entry."""
+    if part is None:
+        return {}
+    if not isinstance(part, tuple):
+        return {prefix: part}
+    names = getattr(part, "_fields", range(len(part)))
+    return {
+        name: array
+        for field, value in zip(names, part, strict=True)
+        for name, array in _named(f"{prefix}.{field}", value).items()
+    }
 
 
 def _listed(arrays: dict[str, Array], prefix: str) -> tuple[Array, ...]:
@@ -187,7 +188,18 @@ def _listed(arrays: dict[str, Array], prefix: str) -> tuple[Array, ...]:
 
 
 def _layers(arrays: dict[str, Array], prefix: str) -> tuple[Layer, ...]:
-    count = sum(name.startswith(f"{prefix}.") for name in arrays) // 2
+    count = sum(name.startswith(f"{prefix}.") and name.endswith(".weight") for name in arrays)
     return tuple(
-        Layer(arrays[f"{prefix}.{i}.weight"], arrays[f"{prefix}.{i}.bias"]) for i in range(count)
+        Layer(
+            arrays[f"{prefix}.{i}.weight"],
+            arrays[f"{prefix}.{i}.bias"],
+            arrays.get(f"{prefix}.{i}.threshold"),
+        )
+        for i in range(count)
     )
+
+
+def _learned(arrays: dict[str, Array]) -> LearnedMasks | None:
+    prefix = "sharing.learned."
+    fields = {n.removeprefix(prefix): x for n, x in arrays.items() if n.startswith(prefix)}
+    return LearnedMasks(**fields) if fields else None

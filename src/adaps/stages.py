@@ -11,7 +11,14 @@ from jaxtyping import Array, Float, Int, Key, UInt
 from adaps.config import TrainConfig, gathering_steps
 from adaps.evaluate import Episodes, evaluate
 from adaps.identity import vae
-from adaps.networks import actor_logits, greedy_action, init_params, sample_action
+from adaps.networks import (
+    actor_logits,
+    greedy_action,
+    init_params,
+    num_sets_of,
+    renew_unused,
+    sample_action,
+)
 from adaps.placement import over_seeds, stack, unstack
 from adaps.policy import sampled
 from adaps.rollout import RolloutState, rollout, start
@@ -37,6 +44,8 @@ class TrainState(NamedTuple):
     """Sums over the updates since the last evaluation."""
     num_updates: Int[Array, "*seed"]
     """How many those are."""
+    total_updates: Int[Array, "*seed"]
+    """Updates since the beginning."""
 
     def mean_metrics(self) -> Metrics:
         """Means over the updates since the last evaluation."""
@@ -83,14 +92,18 @@ def make_stages(env: Environment, config: TrainConfig, num_seeds: int) -> Stages
 
 
 def initial_params(shape: NetworkShape, keys: SeedKeys, sharings: Sequence[Sharing]) -> Params:
-    """Each seed's parameters before training, in as many sets as its agents use."""
+    """Each seed's parameters before training, in as many sets as the most that one of them uses."""
+    num_sets = max(map(num_sets_of, sharings))
     each = zip(unstack(keys.params, len(sharings)), sharings, strict=True)
-    return stack(
-        [
-            init_params(key, shape, int(sharing.group.max()) + 1, sharing.tags.shape[-1])
-            for key, sharing in each
-        ]
-    )
+    return stack([init_params(k, shape, num_sets, s.tags.shape[-1], s.learned) for k, s in each])
+
+
+def alike_in_size(sharings: Sequence[Sharing]) -> list[Sharing]:
+    """Tags filled up with zeros, so that seeds with more and with fewer groups fit together."""
+    most = max(sharing.tags.shape[-1] for sharing in sharings)
+    return [
+        s._replace(tags=jnp.pad(s.tags, ((0, 0), (0, most - s.tags.shape[-1])))) for s in sharings
+    ]
 
 
 def initial_encoder(
@@ -125,7 +138,7 @@ def _begin(
     one = partial(_rollout_and_update, env, config, sharing)
     *_, metrics = jax.eval_shape(one, learner, rollout_state)
     zeros = jax.tree.map(lambda metric: jnp.zeros(metric.shape, metric.dtype), metrics)
-    return TrainState(learner, rollout_state, zeros, jnp.int32(0))
+    return TrainState(learner, rollout_state, zeros, jnp.int32(0), jnp.int32(0))
 
 
 def _advance(
@@ -139,12 +152,27 @@ def _advance(
 
     def one(_, state: TrainState) -> TrainState:
         learner, rollout_state, metrics = _rollout_and_update(
-            env, config, sharing, state.learner, state.rollout
+            env, config, sharing, _renewed(state, sharing), state.rollout
         )
         sums = jax.tree.map(jnp.add, state.metrics, metrics)
-        return TrainState(learner, rollout_state, sums, state.num_updates + 1)
+        return TrainState(
+            learner, rollout_state, sums, state.num_updates + 1, state.total_updates + 1
+        )
 
     return jax.lax.fori_loop(0, num_updates, one, state)
+
+
+def _renewed(state: TrainState, sharing: Sharing) -> Learner:
+    """Now and then, weights that learned masks have shut out for everyone are drawn anew."""
+    learner, learned, total = state.learner, sharing.learned, state.total_updates
+    if learned is None:
+        return learner
+    params = jax.lax.cond(
+        (total % learned.renew_every == 0) & (total > 0),
+        lambda: renew_unused(jax.random.fold_in(state.rollout.key, 0), learner.params, learned),
+        lambda: learner.params,
+    )
+    return learner._replace(params=params)
 
 
 def _rollout_and_update(

@@ -19,11 +19,15 @@ from adaps.config import (
     algo_options,
     check,
     gathering_steps,
+    grouping,
     num_updates,
     sharing_options,
 )
 from adaps.evaluate import first_batch, in_batches
 from adaps.identity.clusters import cluster
+from adaps.identity.groups import as_identity, given_groups, regroup
+from adaps.identity.vae import Samples
+from adaps.networks import used_sets
 from adaps.placement import place, run_side_by_side, stack, unstack
 from adaps.policy import Policy
 from adaps.progress import Watch
@@ -35,6 +39,7 @@ from adaps.stages import (
     SeedKeys,
     Stages,
     TrainState,
+    alike_in_size,
     initial_encoder,
     initial_params,
     make_stages,
@@ -89,14 +94,15 @@ def train_seeds(
 def identify(
     config: TrainConfig, stages: Stages, recorder: Recorder, keys: SeedKeys, seeds: list[int]
 ) -> list[Identity | None]:
-    """Gather with the initial shared policy, learn each agent's code, cluster the codes."""
+    """Gather with the initial shared policy, learn each agent's code, cluster the codes.
+
+    Groups that are given spare all that.
+    """
+    if (groups := given_groups(grouping(config).groups, recorder.env)) is not None:
+        return [as_identity(groups, config.encoder.latent_size, seed) for seed in seeds]
     if not config.sharing.needs_identity:
         return [None] * len(seeds)
-    recorder.begin("gather")
-    alike = [FuPS().build(key, stages.shape, None) for key in unstack(keys.masks, len(seeds))]
-    params = initial_params(stages.shape, keys, alike)
-    samples = jax.block_until_ready(stages.gather(keys, params, stack(alike)))
-    recorder.advance("gather", gathering_steps(config) * len(seeds))
+    samples = gather(config, stages, recorder, keys, len(seeds))
 
     recorder.begin("identify")
     encoder = initial_encoder(config, stages.shape, keys, samples)
@@ -106,10 +112,25 @@ def identify(
         if recorder.stopping:
             break
     codes = np.asarray(stages.codes(encoder))
-    return [
-        cluster(code, config.sharing.clusters, seed)
-        for code, seed in zip(codes, seeds, strict=True)
-    ]
+    return [find_groups(config, code, seed) for code, seed in zip(codes, seeds, strict=True)]
+
+
+def gather(
+    config: TrainConfig, stages: Stages, recorder: Recorder, keys: SeedKeys, num_seeds: int
+) -> Samples:
+    """Transitions of every agent under the initial policy, which all share."""
+    recorder.begin("gather")
+    alike = [FuPS().build(key, stages.shape, None) for key in unstack(keys.masks, num_seeds)]
+    params = initial_params(stages.shape, keys, alike)
+    samples = jax.block_until_ready(stages.gather(keys, params, stack(alike)))
+    recorder.advance("gather", gathering_steps(config) * num_seeds)
+    return samples
+
+
+def find_groups(config: TrainConfig, codes: np.ndarray, seed: int) -> Identity:
+    """Clusters of one seed's codes, or what the control makes of them."""
+    how = grouping(config)
+    return regroup(how.groups, cluster(codes, how.clusters, seed), seed)
 
 
 def share_out(
@@ -117,7 +138,7 @@ def share_out(
 ) -> list[Sharing]:
     """Who uses which part of the network, as the sharing method decides."""
     each = zip(unstack(keys.masks, len(identities)), identities, strict=True)
-    return [config.sharing.build(key, stages.shape, identity) for key, identity in each]
+    return alike_in_size([config.sharing.build(key, stages.shape, i) for key, i in each])
 
 
 def train_until(
@@ -139,7 +160,8 @@ def train_until(
 def policies_of(stages: Stages, state: TrainState, sharings: list[Sharing]) -> list[Policy]:
     """The seeds' policies as they are now."""
     params = unstack(state.learner.params, len(sharings))
-    return [Policy(p, s, stages.shape) for p, s in zip(params, sharings, strict=True)]
+    each = zip(params, sharings, strict=True)
+    return [Policy(used_sets(p, sharing), sharing, stages.shape) for p, sharing in each]
 
 
 def evaluation_points(config: TrainConfig) -> list[int]:
@@ -171,9 +193,10 @@ def train(
     Raises:
         UserError: an option that cannot be; nothing has been written.
     """
+    name = env if isinstance(env, str) else env.name
     env = envs.make(env) if isinstance(env, str) else env
     config = TrainConfig(
-        env=env.name,
+        env=name,
         sharing=sharing_options(sharing, preset) if isinstance(sharing, str) else sharing,
         algo=algo_options(algo, preset) if isinstance(algo, str) else algo,
         **options,

@@ -82,6 +82,19 @@ class Masks(NamedTuple):
     critic: tuple[Float[Array, "agent _hidden"], ...]
 
 
+class LearnedMasks(NamedTuple):
+    """How masks on weights are learnt together with the policy; see ``learned_masks.py``."""
+
+    initial: Float[Array, "*seed 2"]
+    """Least and greatest initial threshold, before the sigmoid."""
+    diversity: Float[Array, "*seed"]
+    """Weight of the term that pushes agents' masks apart, as a share of the loss."""
+    renew_every: Int[Array, "*seed"]
+    """Updates between two renewals of weights that no agent uses."""
+    renew_share: Float[Array, "*seed"]
+    """Which share of those is renewed."""
+
+
 class Sharing(NamedTuple):
     """Who uses which parameters: all that tells one sharing method from another."""
 
@@ -90,17 +103,38 @@ class Sharing(NamedTuple):
     masks: Masks
     tags: Float[Array, "agent tag"]
     """Appended to the agent's observation; may be empty."""
+    learned: LearnedMasks | None = None
+    """Whether each agent also learns which weights it uses; None: it does not."""
 
 
 class Identity(NamedTuple):
     """Who is who: a latent code per agent, and the clusters found among the codes."""
 
-    latent: Float[np.ndarray, "agent latent"]
+    latent: Float[np.ndarray, "agent latent"] | None
+    """None where the groups were given, and nothing was learnt."""
     clusters: Int[np.ndarray, " agent"]
     """Cluster of each agent, numbered from 0 in the order of their first agents."""
     centres: Float[np.ndarray, "cluster latent"]
     scores: dict[int, float]
     """Silhouette for every number of clusters that was tried; empty where it was given."""
+
+
+@runtime_checkable
+class SharingMethod(Protocol):
+    """Decides who shares what: a frozen dataclass whose fields are its options."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def needs_identity(self) -> bool:
+        """Whether agents' codes are to be learnt first."""
+        ...
+
+    def build(
+        self, key: Key[Array, ""], shape: "NetworkShape", identity: Identity | None
+    ) -> Sharing:
+        """``identity`` is None where it is neither needed nor given."""
+        ...
 
 
 class NetworkShape(NamedTuple):

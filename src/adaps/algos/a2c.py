@@ -5,15 +5,15 @@ the loss is summed over agents, and gradients are clipped for each set by its ow
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from adaps.networks import ActorCritic, actor_logits, critic_value
-from adaps.types import Algorithm, Metrics, Sharing, Transition
+from adaps.networks import ActorCritic, actor_logits, critic_value, mask_difference
+from adaps.types import Algorithm, LearnedMasks, Metrics, Params, Sharing, Transition
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class A2C:
         """The learner's start and its update."""
         optimiser = _optimiser(self)
 
-        def init(params: ActorCritic) -> A2CLearner:
+        def init(params: Params) -> A2CLearner:
             return A2CLearner(params, optimiser.init(params))
 
         def update(
@@ -49,7 +49,7 @@ class A2C:
                 self, learner.params, sharing, transitions
             )
             updates, opt_state = optimiser.update(gradients, learner.opt_state)
-            params = cast(ActorCritic, optax.apply_updates(learner.params, updates))
+            params: Any = optax.apply_updates(cast(Any, learner.params), updates)
             return A2CLearner(params, opt_state), metrics
 
         return Algorithm(init, update)
@@ -130,7 +130,18 @@ def _loss(
         + options.value_loss * terms["value_loss"]
         - options.entropy * terms["entropy"]
     )
+    if sharing.learned is not None:
+        terms["mask_difference"] = mask_difference(params)
+        loss = loss - _diversity_bonus(sharing.learned, loss, terms["mask_difference"])
     return loss, terms
+
+
+def _diversity_bonus(
+    learned: LearnedMasks, loss: Float[Array, ""], difference: Float[Array, ""]
+) -> Float[Array, ""]:
+    """Kaleidoscope's reward for unlike masks, worth a fixed share of the loss itself."""
+    size = jnp.abs(loss) / jnp.where(difference > 0, difference, 1.0)
+    return learned.diversity * jax.lax.stop_gradient(size) * difference
 
 
 def _over_agents(x: Float[Array, "time env agent"]) -> Float[Array, ""]:

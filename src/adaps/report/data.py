@@ -15,6 +15,7 @@ from adaps.run_folder import CONFIG, IDENTITY, METRICS, RESULT, SCHEMA, SHARING,
 T = TypeVar("T")
 
 NETWORKS = ("actor", "critic")
+NAMED_GROUPS = ("discovered", "oracle", "shuffled")
 
 
 class Settings(NamedTuple):
@@ -35,8 +36,8 @@ class Kinds(NamedTuple):
 
     clusters: list[int]
     """Cluster of each agent."""
-    latent: np.ndarray
-    """One row per agent."""
+    latent: np.ndarray | None
+    """One row per agent; None where the groups were given."""
     rand_index: float | None
     silhouette: float | None
     """Of the number of clusters that was chosen; None where no choice was made."""
@@ -50,6 +51,8 @@ class Kinds(NamedTuple):
 class Identities(NamedTuple):
     """``identity.json``."""
 
+    groups: str
+    """Where the groups come from: discovered, oracle, shuffled, or given in some other way."""
     agent_types: list[int] | list[str] | None
     by_seed: dict[int, Kinds]
     """Without seeds that are not so far, or that look for no kinds."""
@@ -156,7 +159,7 @@ def read_run(folder: Path) -> Run:
         UserError: there is no configuration, or a file is damaged; the message names the file.
     """
     settings = _read(folder, CONFIG, _settings)
-    identities = _read_if_there(folder, IDENTITY, _identities, Identities(None, {}))
+    identities = _read_if_there(folder, IDENTITY, _identities, Identities("discovered", None, {}))
     shared = _read_if_there(folder, SHARING, _shared, {})
     counts = {len(kinds.clusters) for kinds in identities.by_seed.values()}
     if len(counts | {len(one.group) for one in shared.values()}) > 1:
@@ -227,18 +230,26 @@ def _identities(data: Any) -> Identities:
     for kinds in by_seed.values():
         if types is not None and len(types) != len(kinds.clusters):
             raise ValueError("as many agent_types as agents are needed")
-    return Identities(None if types is None else _labels(types), by_seed)
+    groups = data.get("groups", "discovered")
+    named = groups if groups in NAMED_GROUPS else "given"
+    return Identities(named, None if types is None else _labels(types), by_seed)
 
 
 def _kinds(clusters: Any, latent: Any, index: Any, scores: Any) -> Kinds:
     clusters = [_whole(cluster) for cluster in clusters]
     if not all(0 <= cluster < len(clusters) for cluster in clusters):
         raise ValueError("clusters must be numbered from 0")
-    latent = np.asarray(latent, float)
-    if latent.ndim != 2 or len(latent) != len(clusters) or not np.isfinite(latent).all():
-        raise ValueError("latent codes must be one row of finite numbers per agent")
     silhouette = scores.get(str(len(set(clusters))))
-    return Kinds(clusters, latent, _number(index), _number(silhouette))
+    return Kinds(clusters, _latent(latent, len(clusters)), _number(index), _number(silhouette))
+
+
+def _latent(rows: Any, num_agents: int) -> np.ndarray | None:
+    if rows is None:
+        return None
+    latent = np.asarray(rows, float)
+    if latent.ndim != 2 or len(latent) != num_agents or not np.isfinite(latent).all():
+        raise ValueError("latent codes must be one row of finite numbers per agent")
+    return latent
 
 
 def _labels(types: list[Any]) -> list[int] | list[str]:

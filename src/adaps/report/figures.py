@@ -139,6 +139,8 @@ def type_curves(run: Run) -> Picture | None:
 
 def latent_map(seed: int, kinds: Kinds, types: list[int] | list[str] | None) -> Picture:
     """Agents' latent codes in two dimensions."""
+    if kinds.latent is None:
+        raise ValueError("no codes were learnt")
     places, shares = principal_axes(kinds.latent)
 
     def draw(figure: Figure) -> None:

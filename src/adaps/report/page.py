@@ -117,7 +117,8 @@ def _kinds_tiles(run: Run) -> Iterator[Tile]:
         return
     types = run.identities.agent_types
     true = f"; {words.counted(len(set(types)), 'true type')}" if types else ""
-    yield Tile("Kinds found", words.kinds_range(run), f"among {run.num_agents} agents{true}")
+    found = "Kinds found" if run.identities.groups == "discovered" else "Kinds"
+    yield Tile(found, words.kinds_range(run), f"among {run.num_agents} agents{true}")
     mean = words.mean_rand_index(run)
     note = "true types are not known" if mean is None else "agreement with true types; 1 is perfect"
     yield Tile("Adjusted Rand index", words.index(mean), note)
@@ -139,13 +140,14 @@ def _curves(run: Run) -> list[figures.Picture]:
 def _maps(run: Run) -> dict[str, Any]:
     """Pictures and the keys to their colours and shapes."""
     types = run.identities.agent_types
-    shown = sorted(run.kinds.items())[:MAPS]
+    learnt = {seed: kinds for seed, kinds in run.kinds.items() if kinds.latent is not None}
+    shown = sorted(learnt.items())[:MAPS]
     count = max((max(kinds.clusters) + 1 for _, kinds in shown), default=0)
     return {
         "pictures": [figures.latent_map(seed, kinds, types) for seed, kinds in shown],
         "colours": list(enumerate(figures.kind_colours(count))),
         "shapes": figures.type_markers(types, plain=True),
-        "left_out": len(run.kinds) - len(shown),
+        "left_out": len(learnt) - len(shown),
     }
 
 

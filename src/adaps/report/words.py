@@ -11,7 +11,23 @@ from adaps.report.data import Run, Totals
 
 NONE = "–"
 """Stands where there is nothing to show."""
-METHOD_NAMES = {"adaps": "AdaPS", "fups": "FuPS", "nops": "NoPS", "seps": "SePS"}
+METHOD_NAMES = {
+    "adaps": "AdaPS",
+    "fups": "FuPS",
+    "fups+group-id": "FuPS+group-id",
+    "fups+id": "FuPS+id",
+    "fups+mask": "FuPS+mask",
+    "kaleidoscope": "Kaleidoscope",
+    "nops": "NoPS",
+    "seps": "SePS",
+    "snp-ps": "SNP-PS",
+}
+GROUPS = {
+    "oracle": "the true types, as it was told",
+    "shuffled": "as found, but with the members dealt out wrongly on purpose",
+    "given": "as it was told",
+}
+"""Where groups come from, unless they were discovered."""
 FAR_FROM_BOUND = 0.0005
 """A regret below this is 0.0 % when it is written out."""
 
@@ -153,6 +169,8 @@ def _kinds_found(run: Run) -> str:
     name = "adjusted Rand index" if alike else "mean adjusted Rand index"
     agreement = "" if mean is None else f" ({name} {index(mean)})"
     everywhere = " in every seed" if len(run.kinds) > 1 else ""
+    if run.identities.groups != "discovered":
+        return f"{agents} in {kinds} kinds, {GROUPS[run.identities.groups]}{agreement}"
     if run.settings.config["sharing"].get("clusters") is not None:
         return f"split {agents} into {kinds} kinds, as it was told to{agreement}"
     if kinds == "1":

@@ -12,16 +12,15 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from adaps.networks import orthogonal
-from adaps.sharing.masks import all_ones, rescale, split_layers
+from adaps.sharing.grouped import Grouped
+from adaps.sharing.masks import all_ones, as_is, rescale, split_layers
 from adaps.types import Identity, Masks, NetworkShape, Sharing
 
 
 @dataclass(frozen=True)
-class AdaPS:
+class AdaPS(Grouped):
     """Options of AdaPS."""
 
-    clusters: int | None = None
-    """Number of clusters K, from 1 (no masks) to the number of agents; None finds it."""
     threshold: float = 0.5
     """λ: a neuron is kept where the mapping's sigmoid exceeds it; higher keeps fewer."""
     standardise: bool = True
@@ -32,11 +31,6 @@ class AdaPS:
     """Width of the mapping network's hidden layer."""
 
     name = "adaps"
-
-    @property
-    def needs_identity(self) -> bool:
-        """One cluster holds everyone: there is nothing to find out."""
-        return self.clusters != 1
 
     def build(self, key: Key[Array, ""], shape: NetworkShape, identity: Identity | None) -> Sharing:
         """One parameter set; each agent gets the mask of its cluster."""
@@ -61,7 +55,7 @@ class AdaPS:
         num_neurons = 2 * sum(shape.hidden)
         importance = jax.nn.sigmoid(_map(key, centres, self.mapping_hidden, num_neurons))
         masks = split_layers((importance > self.threshold).astype(jnp.float32), shape)
-        return jax.tree.map(rescale, masks) if self.rescale else masks
+        return jax.tree.map(rescale if self.rescale else as_is, masks)
 
 
 def _standardise(centres: Float[Array, "cluster latent"]) -> Float[Array, "cluster latent"]:

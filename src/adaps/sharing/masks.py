@@ -1,9 +1,11 @@
 """Making and describing neuron masks. Stage: sharing."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
+from adaps.errors import UserError
 from adaps.types import Masks, NetworkShape
 
 
@@ -18,6 +20,42 @@ def split_layers(flat: Float[Array, "agent neuron"], shape: NetworkShape) -> Mas
     ends = np.cumsum(shape.hidden * 2)[:-1]
     layers = tuple(jnp.split(flat, ends, axis=-1))
     return Masks(layers[: len(shape.hidden)], layers[len(shape.hidden) :])
+
+
+def per_layer(ratios: tuple[float, ...], shape: NetworkShape) -> tuple[float, ...]:
+    """One ratio for all hidden layers, or one for each → one for each.
+
+    Raises:
+        UserError: another number of them.
+    """
+    if len(ratios) not in (1, len(shape.hidden)):
+        raise UserError(
+            f"--sharing.keep-ratio needs one number, or one for each of the {len(shape.hidden)} "
+            f"hidden layers, not {len(ratios)}"
+        )
+    return ratios * len(shape.hidden) if len(ratios) == 1 else ratios
+
+
+def random_masks(
+    key: Key[Array, ""], num_masks: int, shape: NetworkShape, keep_ratios: tuple[float, ...]
+) -> Masks:
+    """Masks that keep exactly the given share of each layer's neurons, drawn apart for each."""
+    rng = np.random.default_rng(jax.random.key_data(key).tolist())
+
+    def layer(width: int, ratio: float) -> Float[Array, "mask hidden"]:
+        num_kept = max(1, round(ratio * width))
+        order = np.argsort(rng.random((num_masks, width)), axis=1)
+        return jnp.asarray(order < num_kept, jnp.float32)
+
+    def network() -> tuple[Float[Array, "mask hidden"], ...]:
+        return tuple(layer(w, r) for w, r in zip(shape.hidden, keep_ratios, strict=True))
+
+    return Masks(actor=network(), critic=network())
+
+
+def as_is(mask: Float[Array, "agent hidden"]) -> Float[Array, "agent hidden"]:
+    """Kept neurons keep their scale."""
+    return mask
 
 
 def rescale(mask: Float[Array, "agent hidden"]) -> Float[Array, "agent hidden"]:

@@ -1,0 +1,63 @@
+"""Third parties' environments, methods and algorithms, by dotted name. Used by every stage."""
+
+import dataclasses
+import importlib
+import os
+import re
+import sys
+from typing import Any
+
+from adaps.errors import UserError
+
+
+def is_dotted(name: str) -> bool:
+    """Whether a name is that of something in a module.
+
+    >>> is_dotted("mypackage.mine:Mine"), is_dotted("adaps"), is_dotted("bps:5-5-5")
+    (True, False, False)
+    """
+    return re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", name) is not None
+
+
+def dotted_name(thing: type) -> str:
+    """The name that :func:`load` finds a class by."""
+    return f"{thing.__module__}:{thing.__qualname__}"
+
+
+def load(kind: str, name: str) -> Any:
+    """What ``package.module:Thing`` names; modules in the working directory are found too.
+
+    Raises:
+        UserError: there is no such module or thing, or the module fails while it is imported.
+    """
+    module_name, attribute = name.split(":")
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise UserError(f"{kind} '{name}' cannot be imported: {reason}") from error
+    if not hasattr(module, attribute):
+        raise UserError(f"{kind} '{name}': module {module_name} has no {attribute}")
+    return getattr(module, attribute)
+
+
+def load_options(kind: str, name: str, needed: tuple[str, ...]) -> Any:
+    """A third party's dataclass of options, all at their defaults.
+
+    Nothing but a dataclass that has what is ``needed`` is ever called, since names also come from
+    files that somebody else may have written.
+
+    Raises:
+        UserError: it is something else, or an option has no default.
+    """
+    found = load(kind, name)
+    if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+        raise UserError(f"{kind} '{name}' must be a dataclass, whose fields are its options")
+    if missing := [attribute for attribute in needed if not hasattr(found, attribute)]:
+        raise UserError(f"{kind} '{name}' lacks {', '.join(missing)}")
+    try:
+        return found()
+    except TypeError as error:
+        raise UserError(f"{kind} '{name}': every option needs a default: {error}") from None

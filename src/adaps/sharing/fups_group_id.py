@@ -1,0 +1,30 @@
+"""FuPS+group-id: one network, which is told the agent's group. A control. Stage: sharing.
+
+What AdaPS would be if the groups it finds were only shown to the network.
+"""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+
+from adaps.sharing.grouped import Grouped
+from adaps.sharing.masks import all_ones
+from adaps.types import Identity, NetworkShape, Sharing
+
+
+@dataclass(frozen=True)
+class FuPSGroupId(Grouped):
+    """Options of FuPS+group-id."""
+
+    name = "fups+group-id"
+
+    def build(self, key: Key[Array, ""], shape: NetworkShape, identity: Identity | None) -> Sharing:
+        """One parameter set; a one-hot group number is appended, unless there is one group."""
+        del key
+        group, num_groups = self.groups_of(shape, identity)
+        return Sharing(
+            group=jnp.zeros(shape.num_agents, jnp.int32),
+            masks=all_ones(shape),
+            tags=jnp.eye(num_groups)[group, : num_groups if num_groups > 1 else 0],
+        )
