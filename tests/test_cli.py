@@ -1,5 +1,6 @@
 """The command line: bad input, help, and whole runs."""
 
+import dataclasses
 import json
 import os
 import re
@@ -12,6 +13,8 @@ import pytest
 
 from adaps import run_folder as files
 from adaps.cli import main
+from adaps.config import from_json
+from adaps.sharing import METHODS
 
 TINY = "--steps 4_000 --gather-steps 1_600 --seeds 1 --evaluations 2 --eval-episodes 8"
 
@@ -63,6 +66,23 @@ BAD = [
     ("train bps-1 --algo.discount 1.5", "discount"),
     ("train bps-1 --encoder.epochs 0", "epochs"),
     ("train bps-1 --encoder.latent-size 0", "latent-size"),
+    ("train bps-1 --sharing.groups orcale", "'discovered', 'oracle', 'shuffled' or a JSON file"),
+    ("train bps-1 --sharing.groups", "groups"),
+    ("train bps-1 --sharing.groups oracle --sharing.clusters 3", "cannot be had with"),
+    ("train bps-1 --sharing seps --sharing.clusters 16", "number of agents, 15"),
+    ("train bps-1 --sharing fups --sharing.groups oracle", "unknown option"),
+    ("train bps-1 --sharing snp-ps --sharing.keep-ratio 1.5", r"keep-ratio must be in \[0, 1\]"),
+    ("train bps-1 --sharing snp-ps --sharing.keep-ratio 0.5 0.5 0.5", "2 hidden layers, not 3"),
+    ("train bps-1 --sharing kaleidoscope --sharing.renew-every 0", "renew-every"),
+    ("train bps-1 --sharing kaleidoscope --sharing.diversity -1", "diversity"),
+    ("train bps-1 --sharing mine:Method", "cannot be imported"),
+    ("train bps-1 --algo mine:Algorithm", "cannot be imported"),
+    ("train mine:make_env", "cannot be imported"),
+    ("train --config nowhere.json", "nowhere.json cannot be read"),
+    ("list bps-9", "bps-"),
+    ("list bps-1 --clusters 16", "from 1 to 15"),
+    ("list bps-1 --hidden 0", "at least 1"),
+    ("bench bps-1 --methods fupz", "did you mean 'fups'"),
     ("evaluate nowhere", "nowhere"),
     ("evaluate", "required"),
     ("evaluate nowhere --episodes 0", "at least 1"),
@@ -72,6 +92,15 @@ BAD = [
     ("trian bps-1", "did you mean 'train'"),
     ("--nonsense", "unknown command"),
 ]
+
+
+def test_wrong_groups_in_a_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "groups.json").write_text("[[0, 1], [2]]")
+    assert main(["train", "bps:2-2", "--sharing", "seps", "--sharing.groups", "groups.json"]) == 2
+    err = capsys.readouterr().err
+    assert err == "adaps: groups in groups.json: agents [3] are in no group\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["groups.json"]
 
 
 @pytest.mark.parametrize(("words", "says"), BAD, ids=[words for words, _ in BAD])
@@ -156,6 +185,25 @@ def test_a_run_from_the_first_word_to_the_report(tmp_path, monkeypatch, capsys):
     assert main(f"train bps:2-2 {TINY} --sharing fups".split()) == 0
     assert main(f"train bps:2-2 {TINY} --sharing FuPS".split()) == 0
     assert (tmp_path / "runs" / "bps-2-2-fups-002").is_dir()
+
+
+def test_a_run_is_run_again_from_its_configuration(short_run, tmp_path, monkeypatch):
+    out, _ = short_run
+    monkeypatch.chdir(tmp_path)
+    words = f"train --config {out / files.CONFIG} --seeds 1 --seed 7 --out again"
+    assert main(words.split()) == 0
+    first, again = (from_json(path / files.CONFIG) for path in (out, tmp_path / "again"))
+    assert again == dataclasses.replace(first, seeds=1, seed=7)
+
+
+def test_list_counts_each_methods_parameters(capsys):
+    assert main(["list", "bps-1"]) == 0
+    rows = [re.findall(r"[\w+.,×–-]+", line) for line in capsys.readouterr().out.splitlines()]
+    counts = {row[0]: int(row[4].replace(",", "")) for row in rows if row and row[0] in METHODS}
+    assert set(counts) == set(METHODS)
+    assert counts["adaps"] == counts["fups"] == counts["snp-ps"] == 10_118
+    assert counts["seps"] == 3 * counts["fups"]
+    assert counts["nops"] == 15 * counts["fups"]
 
 
 def test_list_names_everything(capsys):

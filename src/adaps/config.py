@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
+import jax
 import tyro
 
 from adaps.algos import ALGORITHMS
@@ -15,7 +16,7 @@ from adaps.extensions import dotted_name, is_dotted, load_options
 from adaps.identity.groups import FOUND, given_groups
 from adaps.identity.vae import VAE
 from adaps.sharing import METHODS, Grouped
-from adaps.types import Environment
+from adaps.types import Environment, NetworkShape
 
 S = TypeVar("S")
 A = TypeVar("A")
@@ -149,6 +150,14 @@ def check(config: TrainConfig, env: Environment) -> None:
             f"--steps {config.steps} is fewer than one rollout: {config.num_envs} copies × "
             f"{config.rollout_length} steps and gathering need at least {least}"
         )
+    if not config.sharing.needs_identity:
+        # What the method refuses, it refuses now.
+        config.sharing.build(jax.random.key(0), network_shape(env, config), None)
+
+
+def network_shape(env: Environment, config: TrainConfig) -> NetworkShape:
+    """Sizes of the network that ``config`` asks for in ``env``."""
+    return NetworkShape(env.num_agents, env.obs_size, env.num_actions, tuple(config.hidden))
 
 
 def grouping(config: TrainConfig) -> Grouped:

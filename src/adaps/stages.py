@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, UInt
 
-from adaps.config import TrainConfig, gathering_steps
+from adaps.config import TrainConfig, gathering_steps, network_shape
 from adaps.evaluate import Episodes, evaluate
 from adaps.identity import vae
 from adaps.networks import (
@@ -68,11 +68,6 @@ class Stages(NamedTuple):
     begin: Callable[[SeedKeys, Params, Sharing], TrainState]
     advance: Callable[[TrainState, Sharing, Int[Array, ""]], TrainState]
     evaluate: Callable[[Params, Sharing, Int[Array, " episode"]], tuple[Episodes, Episodes]]
-
-
-def network_shape(env: Environment, config: TrainConfig) -> NetworkShape:
-    """Sizes of the network that ``config`` asks for in ``env``."""
-    return NetworkShape(env.num_agents, env.obs_size, env.num_actions, tuple(config.hidden))
 
 
 def make_stages(env: Environment, config: TrainConfig, num_seeds: int) -> Stages:

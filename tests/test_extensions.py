@@ -1,0 +1,126 @@
+"""Third parties' methods, algorithms and environments by dotted name."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import adaps
+from adaps import run_folder as files
+from adaps.cli import main
+from adaps.config import algo_options, from_json, sharing_options
+
+ROOT = Path(__file__).parents[1]
+TINY = "--steps 4_000 --gather-steps 1_600 --seeds 1 --evaluations 2 --eval-episodes 8"
+THEIRS = '''
+from dataclasses import dataclass
+
+import adaps
+
+print_nothing = None
+FRUIT = "apple"
+boom = lambda: 1 / 0
+
+
+@dataclass(frozen=True)
+class Slow(adaps.A2C):
+    """A2C with a smaller step."""
+
+    learning_rate: float = 1e-5
+
+
+@dataclass(frozen=True)
+class NeedsMore:
+    more: int
+    name = "more"
+    needs_identity = False
+
+    def build(self, key, shape, identity): ...
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    name = "unfinished"
+
+
+class Plain:
+    name, needs_identity = "plain", False
+
+    def build(self, key, shape, identity): ...
+
+
+def make_env():
+    return adaps.make("bps:2-1")
+
+
+ENV = adaps.make("bps:1-1")
+'''
+
+
+@pytest.fixture
+def theirs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "theirs.py").write_text(THEIRS)
+    (tmp_path / "broken.py").write_text("import nothing_of_that_name")
+
+
+def test_the_example_runs_from_the_command_line(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(ROOT)
+    name, out = "examples.disjoint_masks:DisjointMasks", tmp_path / "run"
+    words = f"train bps:2-2 {TINY} --sharing {name} --sharing.common 0.25 --out {out}"
+    assert main([*words.split(), "--sharing.groups", "oracle"]) == 0
+    assert files.read_json(out, files.RESULT)["sharing"] == "disjoint-masks"
+    config = from_json(out / files.CONFIG)
+    assert json.loads((out / files.CONFIG).read_text())["config"]["sharing"]["name"] == name
+    assert (config.sharing.common, config.sharing.groups) == (0.25, "oracle")
+    actor = adaps.load(out).sharing.masks.actor[0] > 0
+    assert actor[0].tolist() == actor[1].tolist() != actor[2].tolist()
+    assert (actor[0] & actor[2]).sum() == 16
+    assert main(["evaluate", str(out), "--episodes", "8"]) == 0
+    assert "--sharing.common" in help_of(name, capsys)
+
+
+def help_of(name, capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--sharing", name, "--help"])
+    return capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("theirs")
+def test_environments_and_algorithms_of_others():
+    assert adaps.make("theirs:make_env") == adaps.make("bps:2-1")
+    assert adaps.make("theirs:ENV").num_agents == 2
+    assert algo_options("theirs:Slow").learning_rate == 1e-5
+    result = adaps.train(
+        "theirs:make_env", "fups", "theirs:Slow", steps=400, seeds=1, eval_episodes=8, out="run"
+    )
+    assert result.folder is not None
+    assert main(["evaluate", "run", "--episodes", "8"]) == 0
+
+
+@pytest.mark.usefixtures("theirs")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("theirs:Nothing", "module theirs has no Nothing"),
+        ("nowhere.at:All", "cannot be imported: ModuleNotFoundError"),
+        ("broken:Thing", "cannot be imported: ModuleNotFoundError: No module named 'nothing_of"),
+        ("theirs:FRUIT", "must be a dataclass"),
+        ("theirs:boom", "must be a dataclass"),
+        ("theirs:Plain", "must be a dataclass"),
+        ("subprocess:Popen", "must be a dataclass"),
+        ("theirs:Unfinished", "lacks needs_identity, build"),
+        ("theirs:NeedsMore", "every option needs a default"),
+    ],
+)
+def test_what_is_no_method_is_told_why(name, says):
+    with pytest.raises(adaps.UserError, match=says):
+        sharing_options(name)
+
+
+@pytest.mark.usefixtures("theirs")
+@pytest.mark.parametrize("name", ["theirs:FRUIT", "theirs:Slow"])
+def test_what_is_no_environment_is_told_why(name):
+    with pytest.raises(adaps.UserError, match=r"is no adaps.Environment: it lacks .*num_agents"):
+        adaps.make(name)
