@@ -1,0 +1,272 @@
+"""Level-Based Foraging, where no observation shows an agent's level. Stage: environment.
+
+Agents walk a grid and load food together: the levels of those who load must add up to that of the
+food. Agent i always has level ``i mod 3 + 1``. From the SePS paper (arXiv 2102.07475), whose fork
+of lb-foraging fixed and hid the levels.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from adaps.envs.auto_reset import auto_reset
+from adaps.errors import UserError
+from adaps.types import Timestep
+
+NORTH_WEST = np.array([1, 3])
+"""The actions that lower the row and the column."""
+SOUTH_EAST = np.array([2, 4])
+LOAD = 5
+NUM_ACTIONS = 6
+
+EPISODE_STEPS = 50
+NUM_LEVELS = 3
+SHORT_SIGHT = 2
+FOOD_SPACING = 3
+"""Least distance between foods, in steps: not among the 8 neighbours, nor two cells away."""
+UNSEEN = (-1, -1, 0)
+"""What an observation holds in a slot that is left over."""
+
+
+class State(NamedTuple):
+    """Where everything is: rows count from the north, columns from the west, both from 0."""
+
+    position: Int[Array, "agent 2"]
+    """Row and column. Two agents may be in one cell."""
+    food_position: Int[Array, "food 2"]
+    """Row and column, in row-major order; of no meaning where the level is 0."""
+    food_level: Int[Array, " food"]
+    """0 for food that is gone, and for food that found no room at the reset."""
+    food_spawned: Int[Array, ""]
+    """Sum of the levels of all food at the reset."""
+    time: Int[Array, ""]
+    """Steps taken in this episode."""
+
+
+@dataclass(frozen=True)
+class Foraging:
+    """Agents of fixed, hidden levels, and food that takes enough of them to load.
+
+    Actions: none, north, south, west, east, load. All are always legal; those that cannot be done
+    become none.
+
+    Args:
+        name: the name it is made by, for result files.
+        size: rows, and columns, of the grid.
+        num_agents: at least two.
+        num_food: foods at the start of an episode; where they do not fit, as many as fit.
+        sight: how far an agent sees along both axes, in cells.
+        coop: whether every food takes all of the three weakest agents, or more levels elsewhere.
+    """
+
+    name: str
+    size: int
+    num_agents: int
+    num_food: int
+    sight: int
+    coop: bool = False
+
+    num_actions = NUM_ACTIONS
+    max_steps = EPISODE_STEPS
+
+    @property
+    def obs_size(self) -> int:
+        """Row, column and level of every food; row, column and 0 of every agent, oneself first."""
+        return 3 * (self.num_food + self.num_agents)
+
+    @cached_property
+    def agent_levels(self) -> tuple[int, ...]:
+        return tuple(type_ + 1 for type_ in self.agent_types)
+
+    @cached_property
+    def agent_types(self) -> tuple[int, ...]:
+        return tuple(i % NUM_LEVELS for i in range(self.num_agents))
+
+    @property
+    def food_levels(self) -> range:
+        """The levels a food may have, all equally likely."""
+        top = sum(sorted(self.agent_levels)[:3])
+        return range(top, top + 1) if self.coop else range(1, top)
+
+    def reset(self, key: Key[Array, ""]) -> tuple[State, Timestep]:
+        """Agents on distinct cells drawn from the whole grid, then food where it may be.
+
+        Each food in turn is drawn uniformly from the cells that are still allowed: inner cells
+        without an agent, at least three steps from any other food. An episode that has no such
+        cell at all ends after its first step.
+        """
+        draws = jax.random.uniform(key, (self.num_agents + 2 * self.num_food,))
+        for_agents, for_cells, for_levels = jnp.split(
+            draws, [self.num_agents, self.num_agents + self.num_food]
+        )
+        position = self._place_agents(for_agents)
+        food_position, placed = self._place_food(for_cells, position)
+        levels = self.food_levels
+        level = levels.start + (len(levels) * for_levels).astype(jnp.int32)
+        level = jnp.where(placed, level, 0)
+        state = State(position, food_position, level, level.sum(), jnp.zeros((), jnp.int32))
+        return state, self._timestep(state, reward=jnp.zeros(self.num_agents))
+
+    def step(
+        self, key: Key[Array, ""], state: State, action: Int[Array, " agent"]
+    ) -> tuple[State, Timestep]:
+        wanted = jax.vmap(self._wanted, (None, 0, 0))(state, state.position, action)
+        position = jax.vmap(_move, (0, 0, None))(state.position, wanted, wanted)
+        strength = jnp.where(action == LOAD, jnp.array(self.agent_levels), 0)
+        level, gain = jax.vmap(_load, (0, 0, None, None))(
+            state.food_position, state.food_level, position, strength
+        )
+        reward = gain.sum(axis=0) / jnp.maximum(state.food_spawned, 1)
+        state = state._replace(position=position, food_level=level, time=state.time + 1)
+        return auto_reset(self.reset, key, state, self._timestep(state, reward))
+
+    def _wanted(
+        self, state: State, position: Int[Array, "2"], action: Int[Array, ""]
+    ) -> Int[Array, "2"]:
+        """The cell an agent's action leads to: its own unless it moves, on the grid, off food."""
+        move = (action == SOUTH_EAST).astype(jnp.int32) - (action == NORTH_WEST)
+        target = jnp.clip(position + move, 0, self.size - 1)
+        blocked = (state.food_position == target).all(axis=-1) & (state.food_level > 0)
+        return jnp.where(blocked.any(), position, target)
+
+    def _timestep(self, state: State, reward: Float[Array, " agent"]) -> Timestep:
+        obs = self._observe(state)
+        terminated = ~(state.food_level > 0).any()
+        return Timestep(
+            obs=obs,
+            legal=jnp.ones((self.num_agents, NUM_ACTIONS), bool),
+            reward=reward,
+            terminated=terminated & (state.time > 0),
+            truncated=~terminated & (state.time >= EPISODE_STEPS),
+            last_obs=obs,
+        )
+
+    def _observe(self, state: State) -> Float[Array, "agent obs"]:
+        agents = jnp.arange(self.num_agents)
+        obs = jax.vmap(self._observe_one, (None, 0))(state, agents)
+        return obs.astype(jnp.float32)
+
+    def _observe_one(self, state: State, agent: Int[Array, ""]) -> Int[Array, " obs"]:
+        """What one agent sees, relative to the corner of its field of view on the grid."""
+        own = state.position[agent]
+        corner = jnp.maximum(own - self.sight, 0)
+        near = (abs(state.food_position - own) <= self.sight).all(axis=-1)
+        foods = _list_seen(
+            state.food_position - corner, state.food_level, near & (state.food_level > 0)
+        )
+        others = _oneself_first(state.position, agent) - corner
+        # Other agents are looked for in a window of full size, even where the grid cuts it short.
+        in_window = ((others >= 0) & (others <= 2 * self.sight)).all(axis=-1)
+        agents = _list_seen(others, jnp.zeros(self.num_agents, jnp.int32), in_window)
+        return jnp.concatenate([foods.reshape(-1), agents.reshape(-1)])
+
+    def _place_agents(self, draws: Float[Array, " agent"]) -> Int[Array, "agent 2"]:
+        """Distinct cells, all sequences equally likely.
+
+        Agent i first draws its place among the cells that agents before it leave free. Undoing
+        the agents one by one, from the last, makes room for each in the places of those after it.
+        """
+        agents = jnp.arange(self.num_agents)
+        cell = (draws * (self.size**2 - agents)).astype(jnp.int32)
+
+        def make_room(i, cell):
+            agent = self.num_agents - 1 - i
+            return cell + ((agents > agent) & (cell >= cell[agent]))
+
+        cell = jax.lax.fori_loop(0, self.num_agents, make_room, cell)
+        return jnp.stack([cell // self.size, cell % self.size], axis=-1)
+
+    def _place_food(
+        self, draws: Float[Array, " food"], position: Int[Array, "agent 2"]
+    ) -> tuple[Int[Array, "food 2"], Bool[Array, " food"]]:
+        """Positions in row-major order, those that found no room last, and which found room."""
+        inner = np.stack(np.meshgrid(*[np.arange(1, self.size - 1)] * 2, indexing="ij"), axis=-1)
+        taken = (inner == position[:, None, None]).all(axis=-1).any(axis=0)
+
+        def place(allowed, draw):
+            cell, found = _draw_cell(draw, allowed)
+            near = abs(inner - cell - 1).sum(axis=-1) < FOOD_SPACING
+            return allowed & ~near, (cell + 1, found)
+
+        _, (cells, found) = jax.lax.scan(place, ~taken, draws)
+        number = jnp.where(found, cells @ jnp.array([self.size, 1]), self.size**2)
+        order = jnp.argsort(number)
+        return cells[order], found[order]
+
+
+def _move(
+    position: Int[Array, "2"], wanted: Int[Array, "2"], all_wanted: Int[Array, "agent 2"]
+) -> Int[Array, "2"]:
+    """An agent goes where it wants unless another wants that cell too."""
+    contested = (all_wanted == wanted).all(axis=-1).sum() > 1
+    return jnp.where(contested, position, wanted)
+
+
+def _load(
+    food_position: Int[Array, "2"],
+    food_level: Int[Array, ""],
+    position: Int[Array, "agent 2"],
+    strength: Int[Array, " agent"],
+) -> tuple[Int[Array, ""], Float[Array, " agent"]]:
+    """Level of a food afterwards, and what each agent gains of it, in levels.
+
+    ``strength`` is the level of the agents that load, 0 for others.
+    """
+    beside = abs(position - food_position).sum(axis=-1) == 1
+    strength = jnp.where(beside, strength, 0)
+    total = strength.sum()
+    loaded = (food_level > 0) & (total >= food_level)
+    share = strength / jnp.maximum(total, 1)
+    return jnp.where(loaded, 0, food_level), jnp.where(loaded, share * food_level, 0)
+
+
+def _oneself_first(position: Int[Array, "agent 2"], agent: Int[Array, ""]) -> Int[Array, "agent 2"]:
+    """Positions of an agent itself, then of the others in order; without a gather, for speed."""
+    slot = jnp.arange(len(position))[:, None]
+    others = jnp.where(slot <= agent, jnp.roll(position, 1, axis=0), position)
+    return jnp.where(slot == 0, position[agent], others)
+
+
+def _list_seen(
+    position: Int[Array, "slot 2"], level: Int[Array, " slot"], seen: Bool[Array, " slot"]
+) -> Int[Array, "slot 3"]:
+    """What is seen as rows (row, column, level), moved up into the first slots."""
+    slots = jnp.arange(len(seen))
+    rank = (seen & (slots < slots[:, None])).sum(axis=-1)
+    goes = seen & (rank == slots[:, None])
+    entries = jnp.concatenate([position, level[:, None]], axis=-1) - jnp.array(UNSEEN)
+    return jnp.where(goes[:, :, None], entries, 0).sum(axis=1) + jnp.array(UNSEEN)
+
+
+def _draw_cell(
+    draw: Float[Array, ""], allowed: Bool[Array, "row column"]
+) -> tuple[Int[Array, "2"], Bool[Array, ""]]:
+    """One of the allowed cells, all equally likely, by a draw in [0, 1); and whether there is any.
+
+    First the row, by how many allowed cells the rows before it hold, then the cell in it.
+    """
+    up_to_row = jnp.cumsum(allowed.sum(axis=1))
+    place = (draw * up_to_row[-1]).astype(jnp.int32)
+    row = (up_to_row <= place).sum()
+    before = jnp.where(up_to_row <= place, up_to_row, 0).max()
+    in_row = (allowed & (jnp.arange(len(allowed)) == row)[:, None]).any(axis=0)
+    column = (jnp.cumsum(in_row) <= place - before).sum()
+    return jnp.stack([row, column]), up_to_row[-1] > 0
+
+
+NAMES = ("foraging-fixed-8x8-4p-3f", "foraging-2s-fixed-8x8-3p-2f", "foraging-fixed-10x10-6p-4f-coop")
+PATTERNS = ("foraging-fixed-10x10-3p-3f (any size, agents p, food f)",)
+
+
+def parse(name):
+    m = re.fullmatch(r"foraging(-2s)?-fixed-(\d+)x(\d+)-(\d+)p-(\d+)f(-coop)?", name)
+    if m is None:
+        return None
+    size = int(m[2])
+    return Foraging(name, size, int(m[4]), int(m[5]), SHORT_SIGHT if m[1] else size, bool(m[6]))
