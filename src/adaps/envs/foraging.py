@@ -116,8 +116,8 @@ class Foraging:
     def step(
         self, key: Key[Array, ""], state: State, action: Int[Array, " agent"]
     ) -> tuple[State, Timestep]:
-        wanted = jax.vmap(self._wanted, (None, 0, 0))(state, state.position, action)
-        position = jax.vmap(_move, (0, 0, None))(state.position, wanted, wanted)
+        target = jax.vmap(self._target, (None, 0, 0))(state, state.position, action)
+        position = jax.vmap(_move, (0, 0, None))(state.position, target, target)
         strength = jnp.where(action == LOAD, jnp.array(self.agent_levels), 0)
         level, gain = jax.vmap(_load, (0, 0, None, None))(
             state.food_position, state.food_level, position, strength
@@ -126,51 +126,49 @@ class Foraging:
         state = state._replace(position=position, food_level=level, time=state.time + 1)
         return auto_reset(self.reset, key, state, self._timestep(state, reward))
 
-    def _wanted(
+    def _target(
         self, state: State, position: Int[Array, "2"], action: Int[Array, ""]
     ) -> Int[Array, "2"]:
         """The cell an agent's action leads to: its own unless it moves, on the grid, off food."""
         move = (action == SOUTH_EAST).astype(jnp.int32) - (action == NORTH_WEST)
         target = jnp.clip(position + move, 0, self.size - 1)
-        blocked = (state.food_position == target).all(axis=-1) & (state.food_level > 0)
-        return jnp.where(blocked.any(), position, target)
+        food = _same_cell(state.food_position, target) & (state.food_level > 0)
+        return jnp.where(food.any(), position, target)
 
     def _timestep(self, state: State, reward: Float[Array, " agent"]) -> Timestep:
-        obs = self._observe(state)
-        terminated = ~(state.food_level > 0).any()
+        agents = jnp.arange(self.num_agents)
+        obs = jax.vmap(self._observe, (None, 0, 0))(state, agents, state.position)
+        terminated = (state.food_level == 0).all()
         return Timestep(
             obs=obs,
             legal=jnp.ones((self.num_agents, NUM_ACTIONS), bool),
             reward=reward,
-            terminated=terminated & (state.time > 0),
+            terminated=terminated,
             truncated=~terminated & (state.time >= EPISODE_STEPS),
             last_obs=obs,
         )
 
-    def _observe(self, state: State) -> Float[Array, "agent obs"]:
-        agents = jnp.arange(self.num_agents)
-        obs = jax.vmap(self._observe_one, (None, 0))(state, agents)
-        return obs.astype(jnp.float32)
-
-    def _observe_one(self, state: State, agent: Int[Array, ""]) -> Int[Array, " obs"]:
+    def _observe(
+        self, state: State, agent: Int[Array, ""], own: Int[Array, "2"]
+    ) -> Float[Array, " obs"]:
         """What one agent sees, relative to the corner of its field of view on the grid."""
-        own = state.position[agent]
         corner = jnp.maximum(own - self.sight, 0)
         near = (abs(state.food_position - own) <= self.sight).all(axis=-1)
-        foods = _list_seen(
-            state.food_position - corner, state.food_level, near & (state.food_level > 0)
-        )
-        others = _oneself_first(state.position, agent) - corner
-        # Other agents are looked for in a window of full size, even where the grid cuts it short.
-        in_window = ((others >= 0) & (others <= 2 * self.sight)).all(axis=-1)
-        agents = _list_seen(others, jnp.zeros(self.num_agents, jnp.int32), in_window)
-        return jnp.concatenate([foods.reshape(-1), agents.reshape(-1)])
+        foods = _encode(state.food_position - corner, state.food_level)
+        foods = _move_up(foods, near & (state.food_level > 0))
+        # Agents are looked for in a window of full size, even where the grid cuts it short.
+        offset = state.position - corner
+        in_window = ((offset >= 0) & (offset <= 2 * self.sight)).all(axis=-1)
+        agents = _encode(offset, 0)
+        others = _move_up(agents, in_window & (jnp.arange(self.num_agents) != agent))
+        entries = jnp.concatenate([foods, _encode(own - corner, 0)[None], others[:-1]])
+        return _decode(entries).reshape(-1)
 
     def _place_agents(self, draws: Float[Array, " agent"]) -> Int[Array, "agent 2"]:
-        """Distinct cells, all sequences equally likely.
+        """Distinct cells, all sequences equally likely, by draws in [0, 1).
 
-        Agent i first draws its place among the cells that agents before it leave free. Undoing
-        the agents one by one, from the last, makes room for each in the places of those after it.
+        Agent i first draws its place among the cells that the agents before it leave free. Undone
+        one by one from the last, each agent makes room for itself in the places of later ones.
         """
         agents = jnp.arange(self.num_agents)
         cell = (draws * (self.size**2 - agents)).astype(jnp.int32)
@@ -179,33 +177,38 @@ class Foraging:
             agent = self.num_agents - 1 - i
             return cell + ((agents > agent) & (cell >= cell[agent]))
 
-        cell = jax.lax.fori_loop(0, self.num_agents, make_room, cell)
-        return jnp.stack([cell // self.size, cell % self.size], axis=-1)
+        return self._row_and_column(jax.lax.fori_loop(0, self.num_agents, make_room, cell))
 
     def _place_food(
         self, draws: Float[Array, " food"], position: Int[Array, "agent 2"]
     ) -> tuple[Int[Array, "food 2"], Bool[Array, " food"]]:
-        """Positions in row-major order, those that found no room last, and which found room."""
-        inner = np.stack(np.meshgrid(*[np.arange(1, self.size - 1)] * 2, indexing="ij"), axis=-1)
-        taken = (inner == position[:, None, None]).all(axis=-1).any(axis=0)
+        """Cells in row-major order, and which food found room, those first; draws in [0, 1)."""
+        line = jnp.arange(self.size)
+        row, column = line[:, None], line
+        inner = (line > 0) & (line < self.size - 1)
+        agent = (position[:, :1, None] == row) & (position[:, 1:, None] == column)
 
         def place(allowed, draw):
-            cell, found = _draw_cell(draw, allowed)
-            near = abs(inner - cell - 1).sum(axis=-1) < FOOD_SPACING
-            return allowed & ~near, (cell + 1, found)
+            (food_row, food_column), found = _draw_cell(draw, allowed)
+            far = abs(row - food_row) + abs(column - food_column) >= FOOD_SPACING
+            cell = jnp.where(found, food_row * self.size + food_column, self.size**2)
+            return allowed & far, cell
 
-        _, (cells, found) = jax.lax.scan(place, ~taken, draws)
-        number = jnp.where(found, cells @ jnp.array([self.size, 1]), self.size**2)
-        order = jnp.argsort(number)
-        return cells[order], found[order]
+        allowed = inner[:, None] & inner & ~agent.any(axis=0)
+        _, cell = jax.lax.scan(place, allowed, draws)
+        cell = jnp.sort(cell)
+        return self._row_and_column(cell), cell < self.size**2
+
+    def _row_and_column(self, cell: Int[Array, "*batch"]) -> Int[Array, "*batch 2"]:
+        return jnp.stack([cell // self.size, cell % self.size], axis=-1)
 
 
 def _move(
-    position: Int[Array, "2"], wanted: Int[Array, "2"], all_wanted: Int[Array, "agent 2"]
+    position: Int[Array, "2"], target: Int[Array, "2"], targets: Int[Array, "agent 2"]
 ) -> Int[Array, "2"]:
-    """An agent goes where it wants unless another wants that cell too."""
-    contested = (all_wanted == wanted).all(axis=-1).sum() > 1
-    return jnp.where(contested, position, wanted)
+    """An agent reaches its target unless another agent has the same."""
+    contested = _same_cell(targets, target).sum() > 1
+    return jnp.where(contested, position, target)
 
 
 def _load(
@@ -222,43 +225,50 @@ def _load(
     strength = jnp.where(beside, strength, 0)
     total = strength.sum()
     loaded = (food_level > 0) & (total >= food_level)
-    share = strength / jnp.maximum(total, 1)
-    return jnp.where(loaded, 0, food_level), jnp.where(loaded, share * food_level, 0)
+    gain = jnp.where(loaded, food_level / jnp.maximum(total, 1), 0) * strength
+    return jnp.where(loaded, 0, food_level), gain
 
 
-def _oneself_first(position: Int[Array, "agent 2"], agent: Int[Array, ""]) -> Int[Array, "agent 2"]:
-    """Positions of an agent itself, then of the others in order; without a gather, for speed."""
-    slot = jnp.arange(len(position))[:, None]
-    others = jnp.where(slot <= agent, jnp.roll(position, 1, axis=0), position)
-    return jnp.where(slot == 0, position[agent], others)
-
-
-def _list_seen(
-    position: Int[Array, "slot 2"], level: Int[Array, " slot"], seen: Bool[Array, " slot"]
-) -> Int[Array, "slot 3"]:
-    """What is seen as rows (row, column, level), moved up into the first slots."""
-    slots = jnp.arange(len(seen))
-    rank = (seen & (slots < slots[:, None])).sum(axis=-1)
-    goes = seen & (rank == slots[:, None])
-    entries = jnp.concatenate([position, level[:, None]], axis=-1) - jnp.array(UNSEEN)
-    return jnp.where(goes[:, :, None], entries, 0).sum(axis=1) + jnp.array(UNSEEN)
+def _same_cell(a: Int[Array, "*batch 2"], b: Int[Array, "2"]) -> Bool[Array, "*batch"]:
+    return (a == b).all(axis=-1)
 
 
 def _draw_cell(
     draw: Float[Array, ""], allowed: Bool[Array, "row column"]
-) -> tuple[Int[Array, "2"], Bool[Array, ""]]:
+) -> tuple[tuple[Int[Array, ""], Int[Array, ""]], Bool[Array, ""]]:
     """One of the allowed cells, all equally likely, by a draw in [0, 1); and whether there is any.
 
     First the row, by how many allowed cells the rows before it hold, then the cell in it.
     """
-    up_to_row = jnp.cumsum(allowed.sum(axis=1))
+    up_to_row = _running_sum(allowed.sum(axis=1))
     place = (draw * up_to_row[-1]).astype(jnp.int32)
-    row = (up_to_row <= place).sum()
-    before = jnp.where(up_to_row <= place, up_to_row, 0).max()
+    passed = up_to_row <= place
+    row = passed.sum()
+    before = jnp.where(passed, up_to_row, 0).max()
     in_row = (allowed & (jnp.arange(len(allowed)) == row)[:, None]).any(axis=0)
-    column = (jnp.cumsum(in_row) <= place - before).sum()
-    return jnp.stack([row, column]), up_to_row[-1] > 0
+    column = (_running_sum(in_row) <= place - before).sum()
+    return (row, column), up_to_row[-1] > 0
 
+
+def _move_up(entry: Int[Array, " slot"], seen: Bool[Array, " slot"]) -> Int[Array, " slot"]:
+    """The entries that are seen, in order, then zeros."""
+    slots = jnp.arange(len(seen))
+    goes = seen & (_running_sum(seen) - 1 == slots[:, None])
+    return jnp.where(goes, entry, 0).sum(axis=-1)
+
+
+def _running_sum(x):
+    slots = jnp.arange(len(x))
+    return jnp.where(slots <= slots[:, None], x, 0).sum(axis=-1)
+
+
+SHIFTS=np.array([16,8,0])
+def _encode(position, level):
+    """One number per entry."""
+    return ((position[..., 0] + 1) << 16) + ((position[..., 1] + 1) << 8) + level
+
+def _decode(entry):
+    return (((entry[..., None] >> SHIFTS) & 255) + np.array(UNSEEN)).astype(jnp.float32)
 
 NAMES = ("foraging-fixed-8x8-4p-3f", "foraging-2s-fixed-8x8-3p-2f", "foraging-fixed-10x10-6p-4f-coop")
 PATTERNS = ("foraging-fixed-10x10-3p-3f (any size, agents p, food f)",)
