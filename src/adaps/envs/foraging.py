@@ -19,10 +19,7 @@ from adaps.envs.auto_reset import auto_reset
 from adaps.errors import UserError
 from adaps.types import Timestep
 
-NORTH_WEST = np.array([1, 3])
-"""The actions that lower the row and the column."""
-SOUTH_EAST = np.array([2, 4])
-LOAD = 5
+NORTH, SOUTH, WEST, EAST, LOAD = range(1, 6)
 NUM_ACTIONS = 6
 
 EPISODE_STEPS = 50
@@ -130,8 +127,9 @@ class Foraging:
         self, state: State, position: Int[Array, "2"], action: Int[Array, ""]
     ) -> Int[Array, "2"]:
         """The cell an agent's action leads to: its own unless it moves, on the grid, off food."""
-        move = (action == SOUTH_EAST).astype(jnp.int32) - (action == NORTH_WEST)
-        target = jnp.clip(position + move, 0, self.size - 1)
+        row = position[0] + (action == SOUTH).astype(jnp.int32) - (action == NORTH)
+        column = position[1] + (action == EAST).astype(jnp.int32) - (action == WEST)
+        target = jnp.clip(jnp.stack([row, column]), 0, self.size - 1)
         food = _same_cell(state.food_position, target) & (state.food_level > 0)
         return jnp.where(food.any(), position, target)
 
@@ -153,12 +151,12 @@ class Foraging:
     ) -> Float[Array, " obs"]:
         """What one agent sees, relative to the corner of its field of view on the grid."""
         corner = jnp.maximum(own - self.sight, 0)
-        near = (abs(state.food_position - own) <= self.sight).all(axis=-1)
+        near = _both(abs(state.food_position - own) <= self.sight)
         foods = _encode(state.food_position - corner, state.food_level)
         foods = _move_up(foods, near & (state.food_level > 0))
         # Agents are looked for in a window of full size, even where the grid cuts it short.
         offset = state.position - corner
-        in_window = ((offset >= 0) & (offset <= 2 * self.sight)).all(axis=-1)
+        in_window = _both((offset >= 0) & (offset <= 2 * self.sight))
         agents = _encode(offset, 0)
         others = _move_up(agents, in_window & (jnp.arange(self.num_agents) != agent))
         entries = jnp.concatenate([foods, _encode(own - corner, 0)[None], others[:-1]])
@@ -183,19 +181,17 @@ class Foraging:
         self, draws: Float[Array, " food"], position: Int[Array, "agent 2"]
     ) -> tuple[Int[Array, "food 2"], Bool[Array, " food"]]:
         """Cells in row-major order, and which food found room, those first; draws in [0, 1)."""
-        line = jnp.arange(self.size)
+        line = jnp.arange(1, self.size - 1)
         row, column = line[:, None], line
-        inner = (line > 0) & (line < self.size - 1)
         agent = (position[:, :1, None] == row) & (position[:, 1:, None] == column)
 
         def place(allowed, draw):
-            (food_row, food_column), found = _draw_cell(draw, allowed)
-            far = abs(row - food_row) + abs(column - food_column) >= FOOD_SPACING
-            cell = jnp.where(found, food_row * self.size + food_column, self.size**2)
+            (i, j), found = _draw_cell(draw, allowed)
+            far = abs(row - (i + 1)) + abs(column - (j + 1)) >= FOOD_SPACING
+            cell = jnp.where(found, (i + 1) * self.size + (j + 1), self.size**2)
             return allowed & far, cell
 
-        allowed = inner[:, None] & inner & ~agent.any(axis=0)
-        _, cell = jax.lax.scan(place, allowed, draws)
+        _, cell = jax.lax.scan(place, ~agent.any(axis=0), draws)
         cell = jnp.sort(cell)
         return self._row_and_column(cell), cell < self.size**2
 
@@ -221,7 +217,7 @@ def _load(
 
     ``strength`` is the level of the agents that load, 0 for others.
     """
-    beside = abs(position - food_position).sum(axis=-1) == 1
+    beside = _steps_apart(position, food_position) == 1
     strength = jnp.where(beside, strength, 0)
     total = strength.sum()
     loaded = (food_level > 0) & (total >= food_level)
@@ -230,7 +226,14 @@ def _load(
 
 
 def _same_cell(a: Int[Array, "*batch 2"], b: Int[Array, "2"]) -> Bool[Array, "*batch"]:
-    return (a == b).all(axis=-1)
+    return (a[..., 0] == b[..., 0]) & (a[..., 1] == b[..., 1])
+
+
+def _both(x):
+    return x[..., 0] & x[..., 1]
+
+def _steps_apart(a, b):
+    return abs(a[..., 0] - b[..., 0]) + abs(a[..., 1] - b[..., 1])
 
 
 def _draw_cell(
