@@ -21,6 +21,8 @@ ENVS = {
     "bps:1-2-shuffled": adaps.make("bps:1-2-shuffled"),
     "probe": OPPOSITE,
 }
+ALONE = {"foraging-2s-fixed-5x5-2p-1f-coop": adaps.make("foraging-2s-fixed-5x5-2p-1f-coop")}
+"""Environments that are not tried with every method: what those need is tried with the others."""
 ALL = list(itertools.product(ENVS, METHODS, ALGORITHMS))
 
 
@@ -34,7 +36,7 @@ def identity_of(env):
     return Identity(centres[clusters], clusters, centres, {})
 
 
-@pytest.mark.parametrize("env", ENVS.values(), ids=ENVS)
+@pytest.mark.parametrize("env", (ENVS | ALONE).values(), ids=ENVS | ALONE)
 def test_environments(env):
     assert isinstance(env, Environment)
     assert len(env.agent_types) == env.num_agents

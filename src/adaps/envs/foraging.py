@@ -5,6 +5,7 @@ food. Agent i always has level ``i mod 3 + 1``. From the SePS paper (arXiv 2102.
 of lb-foraging fixed and hid the levels.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,15 +21,17 @@ from adaps.errors import UserError
 from adaps.types import Timestep
 
 NORTH, SOUTH, WEST, EAST, LOAD = range(1, 6)
+"""Actions; 0 is none."""
 NUM_ACTIONS = 6
 
 EPISODE_STEPS = 50
 NUM_LEVELS = 3
 SHORT_SIGHT = 2
 FOOD_SPACING = 3
-"""Least distance between foods, in steps: not among the 8 neighbours, nor two cells away."""
+"""Least distance between foods, in steps: none among the 8 neighbours or two cells away."""
 UNSEEN = (-1, -1, 0)
 """What an observation holds in a slot that is left over."""
+MAX_SIZE = 99
 
 
 class State(NamedTuple):
@@ -50,16 +53,16 @@ class State(NamedTuple):
 class Foraging:
     """Agents of fixed, hidden levels, and food that takes enough of them to load.
 
-    Actions: none, north, south, west, east, load. All are always legal; those that cannot be done
-    become none.
+    Actions: none, north, south, west, east, load. All are always legal; one that cannot be done
+    becomes none.
 
     Args:
         name: the name it is made by, for result files.
         size: rows, and columns, of the grid.
         num_agents: at least two.
         num_food: foods at the start of an episode; where they do not fit, as many as fit.
-        sight: how far an agent sees along both axes, in cells.
-        coop: whether every food takes all of the three weakest agents, or more levels elsewhere.
+        sight: how far an agent sees along both axes, in cells; ``size`` to see everything.
+        coop: whether every food has the highest level instead of a random one.
     """
 
     name: str
@@ -78,16 +81,16 @@ class Foraging:
         return 3 * (self.num_food + self.num_agents)
 
     @cached_property
-    def agent_levels(self) -> tuple[int, ...]:
-        return tuple(type_ + 1 for type_ in self.agent_types)
+    def agent_types(self) -> tuple[int, ...]:
+        return tuple(agent % NUM_LEVELS for agent in range(self.num_agents))
 
     @cached_property
-    def agent_types(self) -> tuple[int, ...]:
-        return tuple(i % NUM_LEVELS for i in range(self.num_agents))
+    def agent_levels(self) -> tuple[int, ...]:
+        return tuple(kind + 1 for kind in self.agent_types)
 
     @property
     def food_levels(self) -> range:
-        """The levels a food may have, all equally likely."""
+        """Levels a food may have, all equally likely; the top is what the three weakest load."""
         top = sum(sorted(self.agent_levels)[:3])
         return range(top, top + 1) if self.coop else range(1, top)
 
@@ -95,8 +98,8 @@ class Foraging:
         """Agents on distinct cells drawn from the whole grid, then food where it may be.
 
         Each food in turn is drawn uniformly from the cells that are still allowed: inner cells
-        without an agent, at least three steps from any other food. An episode that has no such
-        cell at all ends after its first step.
+        without an agent, at least three steps from other food. Should no cell be allowed at all,
+        the episode has no food and ends with its first step.
         """
         draws = jax.random.uniform(key, (self.num_agents + 2 * self.num_food,))
         for_agents, for_cells, for_levels = jnp.split(
@@ -104,8 +107,7 @@ class Foraging:
         )
         position = self._place_agents(for_agents)
         food_position, placed = self._place_food(for_cells, position)
-        levels = self.food_levels
-        level = levels.start + (len(levels) * for_levels).astype(jnp.int32)
+        level = self.food_levels.start + (len(self.food_levels) * for_levels).astype(jnp.int32)
         level = jnp.where(placed, level, 0)
         state = State(position, food_position, level, level.sum(), jnp.zeros((), jnp.int32))
         return state, self._timestep(state, reward=jnp.zeros(self.num_agents))
@@ -151,16 +153,16 @@ class Foraging:
     ) -> Float[Array, " obs"]:
         """What one agent sees, relative to the corner of its field of view on the grid."""
         corner = jnp.maximum(own - self.sight, 0)
-        near = _both(abs(state.food_position - own) <= self.sight)
+        near = _on_both_axes(abs(state.food_position - own) <= self.sight)
         foods = _encode(state.food_position - corner, state.food_level)
         foods = _move_up(foods, near & (state.food_level > 0))
         # Agents are looked for in a window of full size, even where the grid cuts it short.
         offset = state.position - corner
-        in_window = _both((offset >= 0) & (offset <= 2 * self.sight))
-        agents = _encode(offset, 0)
+        in_window = _on_both_axes((offset >= 0) & (offset <= 2 * self.sight))
+        agents = _encode(offset, jnp.zeros(self.num_agents, jnp.int32))
         others = _move_up(agents, in_window & (jnp.arange(self.num_agents) != agent))
-        entries = jnp.concatenate([foods, _encode(own - corner, 0)[None], others[:-1]])
-        return _decode(entries).reshape(-1)
+        oneself = _encode((own - corner)[None], jnp.zeros(1, jnp.int32))
+        return _decode(jnp.concatenate([foods, oneself, others[:-1]])).reshape(-1)
 
     def _place_agents(self, draws: Float[Array, " agent"]) -> Int[Array, "agent 2"]:
         """Distinct cells, all sequences equally likely, by draws in [0, 1).
@@ -186,16 +188,17 @@ class Foraging:
         agent = (position[:, :1, None] == row) & (position[:, 1:, None] == column)
 
         def place(allowed, draw):
-            (i, j), found = _draw_cell(draw, allowed)
-            far = abs(row - (i + 1)) + abs(column - (j + 1)) >= FOOD_SPACING
-            cell = jnp.where(found, (i + 1) * self.size + (j + 1), self.size**2)
+            i, j, found = _draw_cell(draw, allowed)
+            food_row, food_column = i + 1, j + 1
+            far = abs(row - food_row) + abs(column - food_column) >= FOOD_SPACING
+            cell = jnp.where(found, food_row * self.size + food_column, self.size**2)
             return allowed & far, cell
 
         _, cell = jax.lax.scan(place, ~agent.any(axis=0), draws)
         cell = jnp.sort(cell)
         return self._row_and_column(cell), cell < self.size**2
 
-    def _row_and_column(self, cell: Int[Array, "*batch"]) -> Int[Array, "*batch 2"]:
+    def _row_and_column(self, cell: Int[Array, " cell"]) -> Int[Array, "cell 2"]:
         return jnp.stack([cell // self.size, cell % self.size], axis=-1)
 
 
@@ -215,71 +218,118 @@ def _load(
 ) -> tuple[Int[Array, ""], Float[Array, " agent"]]:
     """Level of a food afterwards, and what each agent gains of it, in levels.
 
-    ``strength`` is the level of the agents that load, 0 for others.
+    ``strength`` is the level of an agent that loads, 0 of one that does not.
     """
-    beside = _steps_apart(position, food_position) == 1
-    strength = jnp.where(beside, strength, 0)
+    strength = jnp.where(_distance(position, food_position) == 1, strength, 0)
     total = strength.sum()
     loaded = (food_level > 0) & (total >= food_level)
     gain = jnp.where(loaded, food_level / jnp.maximum(total, 1), 0) * strength
     return jnp.where(loaded, 0, food_level), gain
 
 
-def _same_cell(a: Int[Array, "*batch 2"], b: Int[Array, "2"]) -> Bool[Array, "*batch"]:
-    return (a[..., 0] == b[..., 0]) & (a[..., 1] == b[..., 1])
+# The two axes are spelled out below: a reduction over two entries is slow on a CPU.
 
 
-def _both(x):
-    return x[..., 0] & x[..., 1]
+def _same_cell(a: Int[Array, "cell 2"], b: Int[Array, "2"]) -> Bool[Array, " cell"]:
+    return (a[:, 0] == b[0]) & (a[:, 1] == b[1])
 
-def _steps_apart(a, b):
-    return abs(a[..., 0] - b[..., 0]) + abs(a[..., 1] - b[..., 1])
+
+def _distance(a: Int[Array, "cell 2"], b: Int[Array, "2"]) -> Int[Array, " cell"]:
+    """In steps, around no obstacle."""
+    return abs(a[:, 0] - b[0]) + abs(a[:, 1] - b[1])
+
+
+def _on_both_axes(flags: Bool[Array, "cell 2"]) -> Bool[Array, " cell"]:
+    return flags[:, 0] & flags[:, 1]
 
 
 def _draw_cell(
     draw: Float[Array, ""], allowed: Bool[Array, "row column"]
-) -> tuple[tuple[Int[Array, ""], Int[Array, ""]], Bool[Array, ""]]:
-    """One of the allowed cells, all equally likely, by a draw in [0, 1); and whether there is any.
+) -> tuple[Int[Array, ""], Int[Array, ""], Bool[Array, ""]]:
+    """Row and column of an allowed cell, all equally likely, and whether there is any.
 
-    First the row, by how many allowed cells the rows before it hold, then the cell in it.
+    ``draw`` is in [0, 1). First the row, by how many allowed cells the rows up to it hold, then
+    the cell in it.
     """
     up_to_row = _running_sum(allowed.sum(axis=1))
     place = (draw * up_to_row[-1]).astype(jnp.int32)
     passed = up_to_row <= place
     row = passed.sum()
-    before = jnp.where(passed, up_to_row, 0).max()
     in_row = (allowed & (jnp.arange(len(allowed)) == row)[:, None]).any(axis=0)
-    column = (_running_sum(in_row) <= place - before).sum()
-    return (row, column), up_to_row[-1] > 0
+    place_in_row = place - jnp.where(passed, up_to_row, 0).max()
+    column = (_running_sum(in_row) <= place_in_row).sum()
+    return row, column, up_to_row[-1] > 0
+
+
+def _encode(position: Int[Array, "slot 2"], level: Int[Array, " slot"]) -> Int[Array, " slot"]:
+    """Row + 1, column + 1 and level in a byte each, so that to move an entry moves one number."""
+    return ((position[:, 0] + 1) << 16) + ((position[:, 1] + 1) << 8) + level
+
+
+def _decode(entry: Int[Array, " slot"]) -> Float[Array, "slot 3"]:
+    """Row, column and level; ``UNSEEN`` for 0."""
+    row_column_level = (entry[:, None] >> np.array([16, 8, 0])) & 0xFF
+    return (row_column_level + np.array(UNSEEN)).astype(jnp.float32)
 
 
 def _move_up(entry: Int[Array, " slot"], seen: Bool[Array, " slot"]) -> Int[Array, " slot"]:
     """The entries that are seen, in order, then zeros."""
-    slots = jnp.arange(len(seen))
-    goes = seen & (_running_sum(seen) - 1 == slots[:, None])
-    return jnp.where(goes, entry, 0).sum(axis=-1)
+    goes_to = jnp.where(seen, _running_sum(seen) - 1, len(seen))
+    goes_here = goes_to == jnp.arange(len(seen))[:, None]
+    return jnp.where(goes_here, entry, 0).sum(axis=-1)
 
 
-def _running_sum(x):
-    slots = jnp.arange(len(x))
-    return jnp.where(slots <= slots[:, None], x, 0).sum(axis=-1)
+def _running_sum(x: Int[Array, " n"] | Bool[Array, " n"]) -> Int[Array, " n"]:
+    """``jnp.cumsum``, faster where there is little to add."""
+    index = jnp.arange(len(x))
+    return jnp.where(index <= index[:, None], x, 0).sum(axis=-1)
 
 
-SHIFTS=np.array([16,8,0])
-def _encode(position, level):
-    """One number per entry."""
-    return ((position[..., 0] + 1) << 16) + ((position[..., 1] + 1) << 8) + level
+NAMES = (
+    "foraging-fixed-8x8-4p-3f",
+    "foraging-2s-fixed-8x8-3p-2f",
+    "foraging-fixed-10x10-6p-4f-coop",
+)
+PATTERNS = (
+    "foraging-fixed-12x12-5p-4f (any square grid, number of agents and of foods)",
+    "foraging-2s-fixed-12x12-5p-4f-coop (sight of two cells; every food of the highest level)",
+)
+_NAME = re.compile(
+    r"foraging(?P<short>-2s)?-fixed-(?P<rows>N)x(?P<columns>N)"
+    r"-(?P<agents>N)p-(?P<food>N)f(?P<coop>-coop)?".replace("N", r"(?:0|[1-9]\d{0,3})")
+)
 
-def _decode(entry):
-    return (((entry[..., None] >> SHIFTS) & 255) + np.array(UNSEEN)).astype(jnp.float32)
 
-NAMES = ("foraging-fixed-8x8-4p-3f", "foraging-2s-fixed-8x8-3p-2f", "foraging-fixed-10x10-6p-4f-coop")
-PATTERNS = ("foraging-fixed-10x10-3p-3f (any size, agents p, food f)",)
+def parse(name: str) -> Foraging | None:
+    """The environment of a name such as ``foraging-2s-fixed-8x8-3p-2f-coop``, None if not ours.
 
-
-def parse(name):
-    m = re.fullmatch(r"foraging(-2s)?-fixed-(\d+)x(\d+)-(\d+)p-(\d+)f(-coop)?", name)
-    if m is None:
+    Raises:
+        UserError: a name that starts as ours, but states no task that can be built.
+    """
+    if not name.startswith("foraging"):
         return None
-    size = int(m[2])
-    return Foraging(name, size, int(m[4]), int(m[5]), SHORT_SIGHT if m[1] else size, bool(m[6]))
+    if (match := _NAME.fullmatch(name)) is None:
+        raise UserError(
+            f"environment '{name}': the form is foraging[-2s]-fixed-{{size}}x{{size}}-{{agents}}p-"
+            "{foods}f[-coop], such as foraging-fixed-8x8-4p-3f"
+        )
+    size, columns, agents, food = (int(match[k]) for k in ("rows", "columns", "agents", "food"))
+    if problem := _problem(size, columns, agents, food):
+        raise UserError(f"environment '{name}': {problem}")
+    sight = SHORT_SIGHT if match["short"] else size
+    return Foraging(name, size, agents, food, sight, coop=bool(match["coop"]))
+
+
+def _problem(size: int, columns: int, agents: int, food: int) -> str | None:
+    """Why there is no such task, in words; None where there is."""
+    # Two foods never touch, so a block of 2 × 2 inner cells holds one at most.
+    most_food = math.ceil((size - 2) / 2) ** 2
+    if size != columns:
+        return f"the grid must be square, such as {size}x{size}"
+    if not 3 <= size <= MAX_SIZE:
+        return f"the grid must have from 3 to {MAX_SIZE} rows, food being kept off its border"
+    if not 2 <= agents < size**2:
+        return f"a {size}x{size} grid takes from 2 to {size**2 - 1} agents"
+    if not 1 <= food <= most_food:
+        return f"a {size}x{size} grid takes from 1 to {most_food} foods, which keep apart"
+    return None
