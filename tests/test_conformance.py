@@ -43,10 +43,10 @@ def test_environments(env):
     assert hash(env) == hash(env)
     state, timestep = jax.jit(env.reset)(jax.random.key(0))
     spec = jax.tree.map(lambda x: (x.shape, x.dtype), (state, timestep))
+    step = jax.jit(env.step)
     for t in range(env.max_steps + 2):
-        state, timestep = jax.jit(env.step)(
-            jax.random.key(t), state, jnp.full(env.num_agents, t % env.num_actions)
-        )
+        action = jnp.full(env.num_agents, t % env.num_actions)
+        state, timestep = step(jax.random.key(t), state, action)
         assert jax.tree.map(lambda x: (x.shape, x.dtype), (state, timestep)) == spec
         assert timestep.obs.shape == (env.num_agents, env.obs_size)
         assert timestep.legal.shape == (env.num_agents, env.num_actions)

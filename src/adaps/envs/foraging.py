@@ -121,6 +121,7 @@ class Foraging:
         level, gain = jax.vmap(_load, (0, 0, None, None))(
             state.food_position, state.food_level, position, strength
         )
+        # Foods are spaced so that no agent is beside two: it gains of one at most.
         reward = gain.sum(axis=0) / jnp.maximum(state.food_spawned, 1)
         state = state._replace(position=position, food_level=level, time=state.time + 1)
         return auto_reset(self.reset, key, state, self._timestep(state, reward))
@@ -294,9 +295,9 @@ PATTERNS = (
     "foraging-fixed-12x12-5p-4f (any square grid, number of agents and of foods)",
     "foraging-2s-fixed-12x12-5p-4f-coop (sight of two cells; every food of the highest level)",
 )
+_NUMBER = r"(0|[1-9]\d{0,3})"
 _NAME = re.compile(
-    r"foraging(?P<short>-2s)?-fixed-(?P<rows>N)x(?P<columns>N)"
-    r"-(?P<agents>N)p-(?P<food>N)f(?P<coop>-coop)?".replace("N", r"(?:0|[1-9]\d{0,3})")
+    f"foraging(-2s)?-fixed-{_NUMBER}x{_NUMBER}-{_NUMBER}p-{_NUMBER}f(-coop)?", re.ASCII
 )
 
 
@@ -313,11 +314,11 @@ def parse(name: str) -> Foraging | None:
             f"environment '{name}': the form is foraging[-2s]-fixed-{{size}}x{{size}}-{{agents}}p-"
             "{foods}f[-coop], such as foraging-fixed-8x8-4p-3f"
         )
-    size, columns, agents, food = (int(match[k]) for k in ("rows", "columns", "agents", "food"))
+    size, columns, agents, food = map(int, match.groups()[1:5])
     if problem := _problem(size, columns, agents, food):
         raise UserError(f"environment '{name}': {problem}")
-    sight = SHORT_SIGHT if match["short"] else size
-    return Foraging(name, size, agents, food, sight, coop=bool(match["coop"]))
+    sight = SHORT_SIGHT if match[1] else size
+    return Foraging(name, size, agents, food, sight, coop=bool(match[6]))
 
 
 def _problem(size: int, columns: int, agents: int, food: int) -> str | None:
