@@ -19,9 +19,10 @@ from probes import OPPOSITE
 ENVS = {
     "bps:2-1": adaps.make("bps:2-1"),
     "bps:1-2-shuffled": adaps.make("bps:1-2-shuffled"),
+    "foraging-2s-fixed-5x5-2p-1f-coop": adaps.make("foraging-2s-fixed-5x5-2p-1f-coop"),
     "probe": OPPOSITE,
 }
-TRAINED = ("bps:2-1", "probe")
+TRAINED = [name for name in ENVS if not name.endswith("shuffled")]
 ALL = list(itertools.product(TRAINED, METHODS, ALGORITHMS))
 
 
@@ -42,10 +43,10 @@ def test_environments(env):
     assert hash(env) == hash(env)
     state, timestep = jax.jit(env.reset)(jax.random.key(0))
     spec = jax.tree.map(lambda x: (x.shape, x.dtype), (state, timestep))
+    step = jax.jit(env.step)
     for t in range(env.max_steps + 2):
-        state, timestep = jax.jit(env.step)(
-            jax.random.key(t), state, jnp.full(env.num_agents, t % env.num_actions)
-        )
+        action = jnp.full(env.num_agents, t % env.num_actions)
+        state, timestep = step(jax.random.key(t), state, action)
         assert jax.tree.map(lambda x: (x.shape, x.dtype), (state, timestep)) == spec
         assert timestep.obs.shape == (env.num_agents, env.obs_size)
         assert timestep.legal.shape == (env.num_agents, env.num_actions)
