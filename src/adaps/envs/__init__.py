@@ -1,11 +1,11 @@
 """Environments by name. Stage: environment."""
 
-from adaps.envs import bps
+from adaps.envs import bps, rware
 from adaps.envs.auto_reset import auto_reset
 from adaps.errors import unknown
 from adaps.types import Environment
 
-FAMILIES = (bps,)
+FAMILIES = (bps, rware)
 """Modules with ``NAMES``, ``PATTERNS`` and ``parse(name) → environment or None``."""
 
 __all__ = ["FAMILIES", "auto_reset", "make"]
