@@ -213,7 +213,7 @@ class ColouredWarehouse:
         """Number of a shelf that is not requested: each as likely, for a draw from [0, 1)."""
         rank = (request[:, None] > request).sum(1)
         free = 1 + (draw * (self.num_shelves - self.num_requests)).astype(jnp.int32)
-        # A requested shelf has `request - rank` free numbers up to it; those after it move up.
+        # Before a requested shelf, `request - rank - 1` are free; later free ones move up by one.
         return free + (request - rank <= free).sum()
 
     def _timestep(self, state: State, reward: Float[Array, " robot"]) -> Timestep:
@@ -257,22 +257,19 @@ class ColouredWarehouse:
 
     @cached_property
     def _entries(self) -> tuple[np.ndarray, np.ndarray]:
-        """For each robot and entry of its observation: where among the facts of all robots to look,
-        and the value sought there, or -1 for whatever it is.
+        """What each entry of an observation asks, as two ``int[robot, obs]``.
+
+        Where to look among the facts of all robots, and the value sought there: -1 if it is the
+        entry as it stands.
         """
-        own = [(0, -1), (1, -1), (2, -1), *((3, d) for d in range(4)), (4, -1)]
-        cells = [
-            entry
-            for robot in range(5, 5 + len(AROUND))
-            for entry in (
-                (robot, -1),
-                *((robot + 9, 1 + c) for c in range(self.num_colours)),
-                (robot + 18, -1),
-            )
-        ]
-        raw = np.array(own + cells, np.int32)
+        raw = [(0, -1), (1, -1), (2, -1), *((3, direction) for direction in range(4)), (4, -1)]
+        for robot_there in range(5, 5 + len(AROUND)):
+            shelf_colour = robot_there + len(AROUND)
+            requested = shelf_colour + len(AROUND)
+            colours = [(shelf_colour, 1 + colour) for colour in range(self.num_colours)]
+            raw += [(robot_there, -1), *colours, (requested, -1)]
         order = np.array(self._orders)[np.array(self.agent_types)]
-        fact, value = raw[order].transpose(2, 0, 1)
+        fact, value = np.array(raw)[order].transpose(2, 0, 1)
         return fact * self.num_agents + np.arange(self.num_agents)[:, None], value
 
     @cached_property
@@ -280,7 +277,7 @@ class ColouredWarehouse:
         if self.orders is not None:
             return self.orders
         rng = np.random.default_rng(self.task_seed)
-        return tuple(tuple(rng.permutation(self.obs_size)) for _ in self.robots)
+        return tuple(tuple(rng.permutation(self.obs_size).tolist()) for _ in self.robots)
 
 
 def _turned(direction: Int[Array, ""], command: Int[Array, ""]) -> Int[Array, ""]:
@@ -303,7 +300,7 @@ def who_moves(here: Int[Array, " robot"], wanted: Int[Array, " robot"]) -> Bool[
     """
     num_robots = here.shape[0]
     robot = jnp.arange(num_robots)
-    # A set of robots is a row of bits, 32 to a word: far less to look up than a row of numbers.
+    # A set of robots is a row of bits, 32 to a word: far fewer to look up than one flag each.
     itself = jnp.array(
         np.packbits(np.eye(num_robots, 32 * -(-num_robots // 32), dtype=bool), axis=1).view(
             np.uint32
