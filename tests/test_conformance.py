@@ -21,6 +21,7 @@ ENVS = {
     "bps:1-2-shuffled": adaps.make("bps:1-2-shuffled"),
     "probe": OPPOSITE,
 }
+FAMILIES = {**ENVS, "rware": adaps.make("rware-2color-tiny-2ag")}
 ALL = list(itertools.product(ENVS, METHODS, ALGORITHMS))
 
 
@@ -34,15 +35,16 @@ def identity_of(env):
     return Identity(centres[clusters], clusters, centres, {})
 
 
-@pytest.mark.parametrize("env", ENVS.values(), ids=ENVS)
+@pytest.mark.parametrize("env", FAMILIES.values(), ids=FAMILIES)
 def test_environments(env):
     assert isinstance(env, Environment)
     assert len(env.agent_types) == env.num_agents
     assert hash(env) == hash(env)
     state, timestep = jax.jit(env.reset)(jax.random.key(0))
     spec = jax.tree.map(lambda x: (x.shape, x.dtype), (state, timestep))
+    step = jax.jit(env.step)
     for t in range(env.max_steps + 2):
-        state, timestep = jax.jit(env.step)(
+        state, timestep = step(
             jax.random.key(t), state, jnp.full(env.num_agents, t % env.num_actions)
         )
         assert jax.tree.map(lambda x: (x.shape, x.dtype), (state, timestep)) == spec
