@@ -19,6 +19,7 @@ from probes import OPPOSITE
 ENVS = {
     "bps:2-1": adaps.make("bps:2-1"),
     "bps:1-2-shuffled": adaps.make("bps:1-2-shuffled"),
+    "rware-2color-tiny-2ag": adaps.make("rware-2color-tiny-2ag"),
     "foraging-2s-fixed-5x5-2p-1f-coop": adaps.make("foraging-2s-fixed-5x5-2p-1f-coop"),
     "probe": OPPOSITE,
 }

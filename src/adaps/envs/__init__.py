@@ -1,12 +1,12 @@
 """Environments by name. Stage: environment."""
 
-from adaps.envs import bps, foraging
+from adaps.envs import bps, foraging, rware
 from adaps.envs.auto_reset import auto_reset
 from adaps.errors import UserError, unknown
 from adaps.extensions import is_dotted, load
 from adaps.types import Environment
 
-FAMILIES = (bps, foraging)
+FAMILIES = (bps, rware, foraging)
 """Modules with ``NAMES``, ``PATTERNS`` and ``parse(name) → environment or None``."""
 
 __all__ = ["FAMILIES", "auto_reset", "make"]
