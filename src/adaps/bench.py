@@ -13,12 +13,14 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int
 from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
@@ -27,6 +29,7 @@ from adaps.config import TrainConfig, algo_options, sharing_options
 from adaps.identity.clusters import cluster
 from adaps.networks import count_params
 from adaps.placement import stack
+from adaps.rollout import RolloutState, start
 from adaps.stages import Stages, TrainState, initial_params, make_stages
 from adaps.types import Environment, Identity, Sharing
 
@@ -71,13 +74,20 @@ def _measure_one_core(env: Environment, methods: list[str], repeats: int) -> dic
     Every round begins with another method, so that none is always first after a pause.
     """
     gflops = _gflops()
+    stepper = Stepper(env)
     trainers = {name: _Trainer(env, name) for name in methods}
     rounds = []
-    for start in range(repeats):
-        turn = [methods[(start + i) % len(methods)] for i in range(len(methods))]
+    for first in range(repeats):
+        turn = [methods[(first + i) % len(methods)] for i in range(len(methods))]
         rounds.append({name: trainers[name].steps_per_second() for name in turn})
     return {
         "gflops_per_core": gflops,
+        "stepping": {
+            "copies": stepper.num_envs,
+            "steps_per_second": statistics.median(
+                stepper.steps_per_second() for _ in range(repeats)
+            ),
+        },
         "methods": {
             name: {
                 "steps_per_second": statistics.median(r[name] for r in rounds),
@@ -99,6 +109,44 @@ def _measure_two_cores(env: Environment, repeats: int) -> float:
         for _ in range(repeats):
             totals.append(sum(pool.map(lambda trainer: trainer.steps_per_second(), trainers)))
     return statistics.median(totals)
+
+
+class Stepper:
+    """Many copies of an environment under random actions, compiled: nothing learns."""
+
+    def __init__(self, env: Environment, num_envs: int = 1024) -> None:
+        self.num_envs = num_envs
+        self.state = start(env, jax.random.key(0), num_envs)
+        self.play = jax.jit(partial(_play_randomly, env))
+        self.rewards = 0.0
+        self._play(1)
+        self.num_steps = max(1, round(20 * MEASURED_SECONDS / _seconds(lambda: self._play(20))))
+
+    def steps_per_second(self) -> float:
+        """Environment steps of all copies per second."""
+        return self.num_steps * self.num_envs / _seconds(lambda: self._play(self.num_steps))
+
+    def _play(self, num_steps: int) -> None:
+        self.state, rewards = jax.block_until_ready(self.play(self.state, jnp.int32(num_steps)))
+        self.rewards += float(rewards)
+
+
+def _play_randomly(
+    env: Environment, state: RolloutState, num_steps: Int[Array, ""]
+) -> tuple[RolloutState, Float[Array, ""]]:
+    """Steps with any of an agent's actions, alike likely; rewards are summed, to be of use."""
+    num_envs = state.timestep.terminated.shape[0]
+
+    def step(_, carry: tuple[RolloutState, Array]) -> tuple[RolloutState, Array]:
+        state, total = carry
+        keys = jax.random.split(state.key, 2 + num_envs)
+        key, action_key = keys[0], keys[1]
+        shape = (num_envs, env.num_agents)
+        action = jax.random.randint(action_key, shape, 0, env.num_actions)
+        env_state, timestep = jax.vmap(env.step)(keys[2:], state.env_state, action)
+        return RolloutState(env_state, timestep, key), total + timestep.reward.sum()
+
+    return jax.lax.fori_loop(0, num_steps, step, (state, jnp.zeros(())))
 
 
 class _Trainer:
@@ -184,6 +232,9 @@ def _table(figures: dict[str, Any]) -> Table:
             table.add_row(f"{name} over the SePS authors' code, by GFLOP/s", f"{times:,.1f} ×")
     if (two := figures.get("adaps_two_seeds_two_cores")) is not None:
         table.add_row("adaps, two seeds on two cores", f"{two:,.0f}")
+    stepping = figures["stepping"]
+    copies = f"{stepping['copies']:,} copies, random actions, one core"
+    table.add_row(copies, f"{stepping['steps_per_second']:,.0f}")
     table.add_row("float32 matrix products, one core", f"{gflops:,.0f} GFLOP/s")
     table.add_row("compilation of fups", f"{methods['fups']['compile_seconds']:.1f} s")
     table.add_row("peak memory", f"{figures['peak_memory_mb']:,.0f} MB")
