@@ -1,6 +1,7 @@
 """Every environment × method × algorithm keeps the promises that others build on."""
 
 import itertools
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -59,30 +60,33 @@ def test_environments(env):
             assert timestep.terminated | timestep.truncated
 
 
+@lru_cache
+def roll_out_and_update(env, algo):
+    """One program for all methods whose arrays have equal shapes."""
+    algorithm = ALGORITHMS[algo]().build()
+
+    @jax.jit
+    def run(learner, sharing, state):
+        state, transitions = rollout(env, sampled(learner.params, sharing), state, 4)
+        return *algorithm.update(learner, sharing, transitions), state, transitions
+
+    return run
+
+
 @pytest.mark.parametrize(("env", "method", "algo"), ALL)
 def test_everything_fits_together(env, method, algo):
     env = ENVS[env]
     shape = shape_of(env)
     assert isinstance(METHODS[method](), SharingMethod)
     sharing = METHODS[method]().build(jax.random.key(0), shape, identity_of(env))
-    params = init_params(
-        jax.random.key(1),
-        shape,
-        num_sets_of(sharing),
-        sharing.tags.shape[-1],
-        sharing.learned,
-    )
-    algorithm = ALGORITHMS[algo]().build()
-    learner = algorithm.init(params)
+    sets, tags = num_sets_of(sharing), sharing.tags.shape[-1]
+    params = init_params(jax.random.key(1), shape, sets, tags, sharing.learned)
+    learner = ALGORITHMS[algo]().build().init(params)
     state = start(env, jax.random.key(2), num_envs=2)
-
-    @jax.jit
-    def roll_out_and_update(learner, state):
-        state, transitions = rollout(env, sampled(learner.params, sharing), state, 4)
-        return *algorithm.update(learner, sharing, transitions), state, transitions
-
     for _ in range(3):
-        learner, metrics, state, transitions = roll_out_and_update(learner, state)
+        learner, metrics, state, transitions = roll_out_and_update(env, algo)(
+            learner, sharing, state
+        )
     assert all(np.isfinite(value) for value in metrics.values())
     moved = jax.tree.map(lambda a, b: (a != b).any(), learner.params, params)
     assert all(jax.tree.leaves(moved))
