@@ -45,6 +45,20 @@ def imports(name):
                 yield from (f"adaps.{alias.name}" for alias in node.names)
 
 
+def at_once(name):
+    """What is imported as soon as a module is, rather than in a function or for type checkers."""
+    for node in ast.parse((SOURCE / name).read_text()).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+
+
+def is_lazy(name):
+    """Whether a module may import an extra's packages, since it is itself imported when needed."""
+    return name.startswith("envs/as_")
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_imports_go_one_way(name):
     stage = name.split("/", maxsplit=1)[0].removesuffix(".py")
@@ -59,14 +73,26 @@ def test_the_first_line_says_what_a_module_is(name):
     assert ast.get_docstring(ast.parse((SOURCE / name).read_text()))
 
 
+def packages(requirements):
+    return {re.split(r"[<>=\[ ]", r)[0].replace("-", "_") for r in requirements}
+
+
 def test_every_import_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {re.split(r"[<>=\[ ]", d)[0].replace("-", "_") for d in project["dependencies"]}
+    declared = packages(project["dependencies"])
+    extras = packages(r for rs in project["optional-dependencies"].values() for r in rs) - declared
     names = {"sklearn": "scikit_learn"}
     used = {m.split(".")[0] for name in MODULES for m in imports(name)}
     foreign = {names.get(m, m) for m in used - set(sys.stdlib_module_names) - {"adaps"}}
-    assert foreign <= declared
-    assert declared <= foreign | {"scipy"}
+    assert foreign <= declared | extras
+    assert declared | extras <= foreign | {"scipy"}
+    on_start = {m.split(".")[0] for name in MODULES if not is_lazy(name) for m in at_once(name)}
+    assert not on_start & extras
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_lazy_modules_are_imported_in_functions_only(name):
+    assert not [m for m in at_once(name) if m.startswith("adaps.envs.as_")]
 
 
 def test_no_function_outgrows_a_screen():

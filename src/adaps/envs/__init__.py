@@ -1,4 +1,6 @@
-"""Environments by name. Stage: environment."""
+"""Environments by name, for this package and for other people's code. Stage: environment."""
+
+from typing import TYPE_CHECKING
 
 from adaps.envs import bps, foraging, rware
 from adaps.envs.auto_reset import auto_reset
@@ -6,10 +8,14 @@ from adaps.errors import UserError, unknown
 from adaps.extensions import is_dotted, load
 from adaps.types import Environment
 
+if TYPE_CHECKING:
+    import adaps.envs.as_jaxmarl
+    import adaps.envs.as_pettingzoo
+
 FAMILIES = (bps, rware, foraging)
 """Modules with ``NAMES``, ``PATTERNS`` and ``parse(name) → environment or None``."""
 
-__all__ = ["FAMILIES", "auto_reset", "make"]
+__all__ = ["FAMILIES", "auto_reset", "make", "to_jaxmarl", "to_pettingzoo"]
 
 
 def make(name: str) -> Environment:
@@ -32,6 +38,38 @@ def make(name: str) -> Environment:
             return environment
     known = [n for family in FAMILIES for n in (*family.NAMES, *family.PATTERNS)]
     raise unknown("environment", name, known)
+
+
+def to_pettingzoo(env: str | Environment) -> "adaps.envs.as_pettingzoo.PettingZooEnv":
+    """An environment, or the one of a name, as a PettingZoo ``ParallelEnv``.
+
+    Raises:
+        UserError: the extra ``pettingzoo`` is not installed, or no environment has that name.
+    """
+    try:
+        from adaps.envs.as_pettingzoo import PettingZooEnv  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"package {error.name} is missing: pip install 'adaps[pettingzoo]'"
+        ) from error
+    return PettingZooEnv(_made(env))
+
+
+def to_jaxmarl(env: str | Environment) -> "adaps.envs.as_jaxmarl.JaxMARLEnv":
+    """An environment, or the one of a name, with the interface of JaxMARL's ``MultiAgentEnv``.
+
+    Its spaces are JaxMARL's own where the extra ``jaxmarl`` is installed; nothing else needs it.
+
+    Raises:
+        UserError: no environment has that name.
+    """
+    from adaps.envs.as_jaxmarl import JaxMARLEnv  # noqa: PLC0415
+
+    return JaxMARLEnv(_made(env))
+
+
+def _made(env: str | Environment) -> Environment:
+    return make(env) if isinstance(env, str) else env
 
 
 def _third_party(name: str) -> Environment:
