@@ -1,0 +1,102 @@
+"""Pictures → a GIF or an MP4 file. Stage: report."""
+
+import importlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from adaps.errors import UserError
+from adaps.render.pictures import Painter
+from adaps.run_folder import replace
+
+HOLD_SECONDS = 1.5
+"""How long a GIF, which begins again by itself, stays at its end."""
+SAMPLES = 8
+"""The palette is made from so many pictures of the film."""
+FLAT_COLOURS = 96
+"""So many of its 256 colours are the commonest ones as they are; the others, mixtures."""
+
+Writer = Callable[[Path, Painter, int, int, Callable[[], None]], None]
+"""Path, pictures, their number, pictures per second, what to call after each picture."""
+
+
+def writer_of(path: Path) -> Writer:
+    """What writes a file of this name.
+
+    Raises:
+        UserError: the extension is neither .gif nor .mp4, or what writes MP4 is not installed.
+    """
+    if path.suffix.lower() == ".gif":
+        return write_gif
+    if path.suffix.lower() == ".mp4":
+        _imageio()
+        return write_mp4
+    raise UserError(f"--out must end in .gif or .mp4, not {path.name!r}")
+
+
+def write_gif(path: Path, picture: Painter, count: int, fps: int, tick: Callable[[], None]) -> None:
+    """Write a looping GIF of the first ``count`` pictures."""
+    moments = np.linspace(0, count - 1, min(SAMPLES, count)).round().astype(int)
+    palette = _palette([picture(int(moment)) for moment in moments])
+    durations = [round(100 / fps) * 10] * count
+    durations[-1] = max(durations[-1], round(1000 * HOLD_SECONDS))
+
+    def frames() -> Iterator[Image.Image]:
+        for moment in range(count):
+            yield picture(moment).quantize(palette=palette, dither=Image.Dither.NONE)
+            tick()
+
+    rest = frames()
+    first = next(rest)
+    options = {"append_images": rest, "duration": durations, "loop": 0}
+    replace(path, lambda file: first.save(file, "GIF", save_all=True, **options))
+
+
+def write_mp4(path: Path, picture: Painter, count: int, fps: int, tick: Callable[[], None]) -> None:
+    """Write an H.264 film of the first ``count`` pictures."""
+
+    def write(file: Path) -> None:
+        options = {"macro_block_size": 1, "output_params": ["-f", "mp4"], "codec": "libx264"}
+        with _imageio().get_writer(file, format="FFMPEG", mode="I", fps=fps, **options) as film:
+            for moment in range(count):
+                film.append_data(_even(np.asarray(picture(moment))))
+                tick()
+
+    replace(path, write)
+
+
+def _imageio() -> Any:
+    """Imported only where it is needed.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        importlib.import_module("imageio_ffmpeg")
+        return importlib.import_module("imageio.v2")
+    except ImportError:
+        raise UserError(
+            "to write MP4: pip install 'adaps[video]'; GIF needs nothing more"
+        ) from None
+
+
+def _even(pixels: np.ndarray) -> np.ndarray:
+    """Repeat the last row or column where a side is odd, which H.264 does not take."""
+    height, width, _ = pixels.shape
+    return np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
+def _palette(images: list[Image.Image]) -> Image.Image:
+    """256 colours: flat areas keep theirs exactly, smooth edges share the rest."""
+    strip = np.concatenate([np.asarray(image) for image in images])
+    codes = strip.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
+    colours, counts = np.unique(codes, return_counts=True)
+    flat = colours[counts.argsort()[::-1][:FLAT_COLOURS]]
+    exact = [int(channel) for code in flat for channel in (code >> 16, code >> 8 & 255, code & 255)]
+    rest = Image.fromarray(strip).quantize(256 - len(flat)).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette((exact + rest)[:768])
+    return palette
