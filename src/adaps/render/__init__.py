@@ -78,6 +78,8 @@ def film(
     """
     painter_of(team.env)
     write = writer_of(out)
+    if not out.parent.is_dir():
+        raise UserError(f"cannot write {out}: there is no folder {out.parent}")
     watch.plan("play", "episodes", 1)
     watch.begin("play")
     episode = play(team.env, team.policy, number, min(max_steps, team.env.max_steps))

@@ -44,17 +44,17 @@ class Painter:
     def __call__(self, moment: int) -> Image.Image:
         """The board after ``moment`` steps."""
         board = self.background.copy()
-        size = max(5, round(0.036 * self.width))
-        dot = max(2, round(0.3 * size))
+        size = max(5, round(0.042 * self.width))
+        dot = max(2, round(0.26 * size))
         for back in range(min(TRACK, moment), 0, -1):
             for colour, place in zip(
                 self.looks.agent_colours, self.agents[moment - back], strict=True
             ):
                 pale = tint(colour, 0.35 + 0.55 * back / TRACK)
-                stamp(board, mark("o", dot, pale, pale), place)
+                stamp(board, mark("o", dot, pale, pale), *place)
         named = zip(self.looks.agent_shapes, self.looks.agent_colours, strict=True)
         for (shape, colour), place in zip(named, self.agents[moment], strict=True):
-            stamp(board, mark(shape, size, colour, PAPER), place)
+            stamp(board, mark(shape, size, colour, PAPER), *place)
         return board
 
     def _background(self) -> Image.Image:
@@ -69,7 +69,7 @@ class Painter:
         size = max(9, round(0.1 * self.width))
         named = zip(self.looks.type_shapes, self.looks.type_colours, strict=True)
         for (shape, colour), place in zip(named, self.landmarks, strict=True):
-            stamp(board, mark(shape, size, tint(colour, 0.72), colour), place)
+            stamp(board, mark(shape, size, tint(colour, 0.72), colour), *place)
         return board
 
     def _pixels(self, places: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n 2"]:

@@ -3,7 +3,7 @@
 import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -46,7 +46,7 @@ def write_gif(path: Path, picture: Painter, count: int, fps: int, tick: Callable
 
     def frames() -> Iterator[Image.Image]:
         for moment in range(count):
-            yield picture(moment).quantize(palette=palette, dither=Image.Dither.NONE)
+            yield _indexed(picture(moment), palette)
             tick()
 
     rest = frames()
@@ -89,14 +89,38 @@ def _even(pixels: np.ndarray) -> np.ndarray:
     return np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
 
-def _palette(images: list[Image.Image]) -> Image.Image:
-    """256 colours: flat areas keep theirs exactly, smooth edges share the rest."""
-    strip = np.concatenate([np.asarray(image) for image in images])
+class Palette(NamedTuple):
+    """The 256 colours of a GIF."""
+
+    colours: list[int]
+    """Red, green and blue of one after the other."""
+    lookup: Image.Image
+    """The same colours as they must be for Pillow to find the nearest one."""
+
+
+def _palette(images: list[Image.Image]) -> Palette:
+    """Flat areas keep their colours exactly, smooth edges share the rest.
+
+    Pillow looks colours up by their six highest bits, and as if the lowest two were zero.
+    """
+    strip = np.concatenate([np.asarray(image).reshape(-1, 3) for image in images])
     codes = strip.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
-    colours, counts = np.unique(codes, return_counts=True)
-    flat = colours[counts.argsort()[::-1][:FLAT_COLOURS]]
-    exact = [int(channel) for code in flat for channel in (code >> 16, code >> 8 & 255, code & 255)]
-    rest = Image.fromarray(strip).quantize(256 - len(flat)).getpalette() or []
-    palette = Image.new("P", (1, 1))
-    palette.putpalette((exact + rest)[:768])
-    return palette
+    counted, counts = np.unique(codes, return_counts=True)
+    common = counted[counts.argsort()[::-1][:FLAT_COLOURS]]
+    flat = np.stack([common >> 16, common >> 8 & 255, common & 255], axis=1)
+    num_mixed = 256 - len(flat)
+    mixed = Image.fromarray(strip[None]).quantize(num_mixed).getpalette() or []
+    colours = np.concatenate([flat, np.reshape(mixed, (-1, 3))[:num_mixed]]).astype(np.uint8)
+    # Of colours that look the same to Pillow, the commonest stays.
+    _, firsts = np.unique(colours & 0xFC, axis=0, return_index=True)
+    colours = colours[np.sort(firsts)]
+    lookup = Image.new("P", (1, 1))
+    lookup.putpalette((colours & 0xFC).ravel().tolist())
+    return Palette(colours.ravel().tolist(), lookup)
+
+
+def _indexed(image: Image.Image, palette: Palette) -> Image.Image:
+    """Each pixel as the nearest colour of the palette."""
+    indexed = image.quantize(palette=palette.lookup, dither=Image.Dither.NONE)
+    indexed.putpalette(palette.colours)
+    return indexed

@@ -17,6 +17,7 @@ from adaps.render.sprites import (
     Point,
     disc,
     drawn,
+    ink_on,
     stamp,
     text,
 )
@@ -52,11 +53,11 @@ class Painter:
         state, first = self.states[moment], self.states[0]
         board = self.background.copy()
         size = round(0.82 * self.cell)
-        for cell, level, spawned in zip(
-            first.food_position, state.food_level, first.food_level, strict=True
-        ):
+        places = np.asarray(first.food_position).tolist()
+        levels = np.asarray(state.food_level).tolist()
+        for cell, level, spawned in zip(places, levels, first.food_level, strict=True):
             if spawned:
-                stamp(board, _apple(size, int(level)), self._centre(*cell))
+                stamp(board, _apple(size, level), *self._centre(*cell))
         cells = [tuple(cell) for cell in np.asarray(state.position).tolist()]
         for agent, cell in enumerate(cells):
             here = [other for other in range(len(cells)) if cells[other] == cell]
@@ -70,14 +71,15 @@ class Painter:
         angle = math.pi + 2 * math.pi * place / crowd
         centre = (centre[0] + aside * math.cos(angle), centre[1] + aside * math.sin(angle))
         size = max(3, round(share * self.cell))
-        stamp(board, disc(size, self.looks.agent_colours[agent], INK), centre)
+        colour = self.looks.agent_colours[agent]
+        stamp(board, disc(size, colour, INK), *centre)
         level = str(self.env.agent_levels[agent])
-        stamp(board, text(level, round(0.62 * size), PAPER), centre)
+        stamp(board, text(level, round(0.62 * size), ink_on(colour)), *centre)
 
     def _centre(self, row: int, column: int) -> Point:
         return (
-            self.margin + (int(column) + 0.5) * self.cell,
-            self.margin + (int(row) + 0.5) * self.cell,
+            self.margin + (column + 0.5) * self.cell,
+            self.margin + (row + 0.5) * self.cell,
         )
 
 
@@ -86,7 +88,7 @@ def _apple(size: int, level: int) -> Image.Image:
     """An apple with its level; an empty one for level 0."""
     fill, rim, leaf = (FOOD, INK, LEAF) if level else (GONE, LINE, LINE)
 
-    def draw(canvas: Draw, side: float) -> None:
+    def draw(canvas: Draw, side: int) -> None:
         width = max(4, round(0.045 * side))
         lobes = ((0.06, 0.22, 0.62, 0.88), (0.38, 0.22, 0.94, 0.88), (0.14, 0.42, 0.86, 0.97))
         for grow, colour in ((0, rim), (-width, fill)):
@@ -98,5 +100,5 @@ def _apple(size: int, level: int) -> Image.Image:
 
     image = drawn(size, draw)
     if level:
-        stamp(image, text(str(level), round(0.42 * size), INK), (0.5 * size, 0.6 * size))
+        stamp(image, text(str(level), round(0.42 * size), INK), 0.5 * size, 0.6 * size)
     return image

@@ -16,6 +16,9 @@ from adaps.render.looks import Looks
 from adaps.render.sprites import INK, LINE, PAPER, font
 from adaps.types import Environment, EnvState
 
+FORMS = ((), (3,), (4,))
+"""What may follow rows and columns in an array of bytes: grey, RGB or RGBA."""
+
 Painter = Callable[[int], Image.Image]
 """Moment of an episode → the board then."""
 MakePainter = Callable[[Any, Sequence[EnvState], Looks, int], Painter]
@@ -97,7 +100,7 @@ class _TheirPainter:
         drawn = self.env.render(self.states[moment])
         if not isinstance(drawn, Image.Image):
             pixels = np.asarray(drawn)
-            if pixels.dtype != np.uint8 or pixels.shape[2:] not in ((), (3,), (4,)):
+            if pixels.dtype != np.uint8 or pixels.ndim < 2 or pixels.shape[2:] not in FORMS:
                 raise UserError(
                     f"{self.env.name}: render(state) must return a PIL image or an array "
                     f"uint8[y, x, 3], not {type(drawn).__name__} {pixels.dtype}{pixels.shape}"

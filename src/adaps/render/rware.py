@@ -13,10 +13,10 @@ from adaps.render.sprites import (
     INK,
     LINE,
     PAPER,
-    SMOOTH,
     Draw,
     Point,
     drawn,
+    ink_on,
     mark,
     stamp,
     text,
@@ -54,11 +54,10 @@ class Painter:
         state = self.states[moment]
         board = self.background.copy()
         requested = {int(shelf) for shelf in state.request}
-        for y, x in np.argwhere(np.asarray(state.standing)):
+        for y, x in np.argwhere(np.asarray(state.standing)).tolist():
             shelf = int(state.standing[y, x])
             look = self._shelf_look(state, shelf)
-            share = 0.78
-            stamp(board, _shelf(self._of(share), *look, shelf in requested), self._centre(x, y))
+            stamp(board, _shelf(self._of(0.78), *look, shelf in requested), *self._centre(x, y))
         for robot in range(self.env.num_agents):
             self._robot(board, state, robot, requested)
         return board
@@ -69,9 +68,9 @@ class Painter:
         shelf = int(state.carrying[robot])
         if shelf:
             look = self._shelf_look(state, shelf)
-            stamp(board, _carried(self._of(1.0), look[0], shelf in requested), centre)
-        body = self._of(0.62 if shelf else 0.8)
-        stamp(board, _robot(body, colour, shape, int(state.direction[robot])), centre)
+            stamp(board, _carried(self._of(1.0), look[0], shelf in requested), *centre)
+        body = self._of(0.76 if shelf else 0.94)
+        stamp(board, _robot(body, colour, shape, int(state.direction[robot])), *centre)
 
     def _shelf_look(self, state: State, shelf: int) -> tuple[str, str]:
         colour = int(state.shelf_colour[shelf - 1])
@@ -81,13 +80,13 @@ class Painter:
         """Places for shelves in white on a grey floor, and the two goals."""
         board = Image.new("RGB", self.size, FLOOR)
         lines = ImageDraw.Draw(board)
-        for y, x in np.argwhere(~self.env.highways):
+        for y, x in np.argwhere(~self.env.highways).tolist():
             left, top = self._corner(x, y)
             box = (left, top, left + self.cell, top + self.cell)
             lines.rectangle(box, fill=PAPER, outline=LINE)
         for x, y in self.env.goals:
-            stamp(board, tile(self._of(0.94), INK, INK), self._centre(x, y))
-            stamp(board, text("GOAL", self._of(0.27), PAPER), self._centre(x, y))
+            stamp(board, tile(self._of(0.94), INK, INK), *self._centre(x, y))
+            stamp(board, text("GOAL", self._of(0.27), PAPER), *self._centre(x, y))
         return board
 
     def _of(self, share: float) -> int:
@@ -96,7 +95,7 @@ class Painter:
         return max(3, size - (size - self.cell) % 2)
 
     def _corner(self, x: int, y: int) -> tuple[int, int]:
-        return self.margin + self.cell * int(x), self.top + self.cell * int(y)
+        return self.margin + self.cell * x, self.top + self.cell * y
 
     def _centre(self, x: int, y: int) -> Point:
         left, top = self._corner(x, y)
@@ -106,12 +105,12 @@ class Painter:
 @functools.cache
 def _shelf(size: int, colour: str, shape: str, requested: bool) -> Image.Image:
     if requested:
-        image = tile(size, colour, INK, 0.09).copy()
-        stamp(image, mark(shape, round(0.5 * size), PAPER, PAPER), (size / 2, size / 2))
+        image = tile(size, colour, INK, 0.1).copy()
+        glyph = _glyph(shape, round(0.5 * size), ink_on(colour))
     else:
         image = tile(size, tint(colour, 0.78), tint(colour, 0.6)).copy()
-        pale = tint(colour, 0.4)
-        stamp(image, mark(shape, round(0.4 * size), pale, pale), (size / 2, size / 2))
+        glyph = _glyph(shape, round(0.4 * size), tint(colour, 0.4))
+    stamp(image, glyph, size / 2, size / 2)
     return image
 
 
@@ -126,26 +125,22 @@ def _robot(size: int, colour: str, shape: str, direction: int) -> Image.Image:
     """A disc with a dark nose where the robot looks, and the shape of its type."""
     dx, dy = AHEAD[direction]
 
-    def draw(canvas: Draw, side: float) -> None:
-        middle, rim = side / 2, max(SMOOTH, 0.05 * side)
-        body = 0.43 * side
-        canvas.ellipse((middle - body, middle - body, middle + body, middle + body), fill=INK)
-        inner = body - rim
-        nose = [
-            (middle + dx * middle, middle + dy * middle),
-            (
-                middle + 0.3 * dx * side + 0.3 * dy * side,
-                middle + 0.3 * dy * side + 0.3 * dx * side,
-            ),
-            (
-                middle + 0.3 * dx * side - 0.3 * dy * side,
-                middle + 0.3 * dy * side - 0.3 * dx * side,
-            ),
-        ]
-        canvas.polygon(nose, fill=INK)
-        box = (middle - inner, middle - inner, middle + inner, middle + inner)
-        canvas.ellipse(box, fill=colour)
+    def draw(canvas: Draw, side: int) -> None:
+        def at(ahead: float, aside: float) -> Point:
+            x, y = ahead * dx - aside * dy, ahead * dy + aside * dx
+            return (0.5 + x) * side, (0.5 + y) * side
+
+        def circle(radius: float, fill: str) -> None:
+            canvas.ellipse((*(2 * [(0.5 - radius) * side]), *(2 * [(0.5 + radius) * side])), fill)
+
+        circle(0.38, INK)
+        canvas.polygon([at(0.5, 0), at(0.24, -0.3), at(0.24, 0.3)], INK)
+        circle(0.33, colour)
 
     image = drawn(size, draw)
-    stamp(image, mark(shape, round(0.42 * size), PAPER, PAPER), (size / 2, size / 2))
+    stamp(image, _glyph(shape, round(0.4 * size), ink_on(colour)), size / 2, size / 2)
     return image
+
+
+def _glyph(shape: str, size: int, colour: str) -> Image.Image:
+    return mark(shape, max(2, size), colour, colour)

@@ -13,6 +13,8 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 SMOOTH = 4
 """Sprites are drawn this many times larger, then reduced."""
 PAPER, INK, LINE, FLOOR = "#ffffff", "#1f2937", "#e5e7eb", "#f3f4f6"
+BRIGHT = 150
+"""What is at least this bright, of 255, bears dark words."""
 RIM = 0.07
 """Width of a sprite's rim, as a share of its size."""
 
@@ -20,11 +22,13 @@ Point = tuple[float, float]
 Draw = ImageDraw.ImageDraw
 
 
-def stamp(board: Image.Image, sprite: Image.Image, centre: Point) -> None:
+def stamp(board: Image.Image, sprite: Image.Image, x: float, y: float) -> None:
     """Lay a sprite onto a board or another sprite, its middle on a point in pixels."""
-    corner = (round(centre[0] - sprite.width / 2), round(centre[1] - sprite.height / 2))
+    corner = (round(x - sprite.width / 2), round(y - sprite.height / 2))
     if board.mode == "RGBA":
-        board.alpha_composite(sprite, corner)
+        layer = Image.new("RGBA", board.size)
+        layer.paste(sprite, corner)
+        board.alpha_composite(layer)
     else:
         board.paste(sprite, corner, sprite)
 
@@ -36,13 +40,13 @@ def mark(marker: str, size: int, fill: str, rim: str) -> Image.Image:
     # Curves become polygons as fine as pixels: first to the size that they are drawn in.
     scale = Affine2D().scale(0.92 * SMOOTH * size, -0.92 * SMOOTH * size)
     turned = path.transformed(MarkerStyle(marker).get_transform() + scale)
-    (polygon,) = (p for p in turned.to_polygons() if len(p) > 2)
-    # Some markers are wider than others, and a triangle's middle is not that of its box.
+    polygon = np.array(turned.to_polygons()[0], float)
+    # Some markers are wider than others, and not all have their middle at the origin.
     polygon *= min(1.0, 0.96 * SMOOTH * size / float(np.ptp(polygon, axis=0).max()))
     polygon += SMOOTH * size / 2 - (polygon.max(axis=0) + polygon.min(axis=0)) / 2
     points = [(float(x), float(y)) for x, y in polygon]
 
-    def draw(canvas: Draw, side: float) -> None:
+    def draw(canvas: Draw, side: int) -> None:
         canvas.polygon(points, fill=fill, outline=rim, width=_thick(side, RIM))
 
     return drawn(size, draw)
@@ -52,7 +56,7 @@ def mark(marker: str, size: int, fill: str, rim: str) -> Image.Image:
 def disc(size: int, fill: str, rim: str) -> Image.Image:
     """A disc of ``size`` pixels with a rim."""
 
-    def draw(canvas: Draw, side: float) -> None:
+    def draw(canvas: Draw, side: int) -> None:
         canvas.ellipse((0, 0, side - 1, side - 1), fill=fill, outline=rim, width=_thick(side, RIM))
 
     return drawn(size, draw)
@@ -62,7 +66,7 @@ def disc(size: int, fill: str, rim: str) -> Image.Image:
 def tile(size: int, fill: str, rim: str, rim_share: float = RIM) -> Image.Image:
     """A square of ``size`` pixels with round corners and a rim."""
 
-    def draw(canvas: Draw, side: float) -> None:
+    def draw(canvas: Draw, side: int) -> None:
         box, width = (0, 0, side - 1, side - 1), _thick(side, rim_share)
         canvas.rounded_rectangle(box, 0.16 * side, fill=fill, outline=rim, width=width)
 
@@ -94,7 +98,14 @@ def tint(colour: str, share: float) -> str:
     return "#{:02x}{:02x}{:02x}".format(*mixed)
 
 
-def drawn(size: int, draw: Callable[[Draw, float], None]) -> Image.Image:
+@functools.cache
+def ink_on(colour: str) -> str:
+    """White or dark, whichever can be read on a colour."""
+    red, green, blue = ImageColor.getrgb(colour)[:3]
+    return PAPER if 0.299 * red + 0.587 * green + 0.114 * blue < BRIGHT else INK
+
+
+def drawn(size: int, draw: Callable[[Draw, int], None]) -> Image.Image:
     """What ``draw`` draws into a transparent square of the side it is told, smoothly reduced."""
     side = SMOOTH * size
     image = Image.new("RGBA", (side, side), "#ffffff00")
@@ -102,5 +113,5 @@ def drawn(size: int, draw: Callable[[Draw, float], None]) -> Image.Image:
     return image.resize((size, size), Image.Resampling.BOX)
 
 
-def _thick(side: float, share: float) -> int:
+def _thick(side: int, share: float) -> int:
     return max(SMOOTH, round(share * side))
