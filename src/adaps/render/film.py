@@ -1,9 +1,10 @@
 """Pictures → a GIF or an MP4 file. Stage: report."""
 
 import importlib
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -32,7 +33,7 @@ def writer_of(path: Path) -> Writer:
     if path.suffix.lower() == ".gif":
         return write_gif
     if path.suffix.lower() == ".mp4":
-        _imageio()
+        _ffmpeg()
         return write_mp4
     raise UserError(f"--out must end in .gif or .mp4, not {path.name!r}")
 
@@ -57,34 +58,41 @@ def write_gif(path: Path, picture: Painter, count: int, fps: int, tick: Callable
 
 def write_mp4(path: Path, picture: Painter, count: int, fps: int, tick: Callable[[], None]) -> None:
     """Write an H.264 film of the first ``count`` pictures."""
+    height, width, _ = _even(picture(0)).shape
+    source = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps} -i -"
+    film = "-c:v libx264 -crf 18 -pix_fmt yuv420p -movflags +faststart -f mp4 -y"
 
     def write(file: Path) -> None:
-        options = {"macro_block_size": 1, "output_params": ["-f", "mp4"], "codec": "libx264"}
-        with _imageio().get_writer(file, format="FFMPEG", mode="I", fps=fps, **options) as film:
+        words = [_ffmpeg(), "-loglevel", "error", *source.split(), *film.split(), str(file)]
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as ffmpeg:
+            assert ffmpeg.stdin  # a pipe, as asked for
             for moment in range(count):
-                film.append_data(_even(np.asarray(picture(moment))))
+                ffmpeg.stdin.write(_even(picture(moment)).tobytes())
                 tick()
+            _, complaint = ffmpeg.communicate()
+        if ffmpeg.returncode:
+            raise OSError(complaint.decode(errors="replace").strip().partition("\n")[0])
 
     replace(path, write)
 
 
-def _imageio() -> Any:
-    """Imported only where it is needed.
+def _ffmpeg() -> str:
+    """Path of the ffmpeg that a package brings along, imported only where it is needed.
 
     Raises:
         UserError: it is not installed.
     """
     try:
-        importlib.import_module("imageio_ffmpeg")
-        return importlib.import_module("imageio.v2")
-    except ImportError:
+        return importlib.import_module("imageio_ffmpeg").get_ffmpeg_exe()
+    except (ImportError, RuntimeError):
         raise UserError(
             "to write MP4: pip install 'adaps[video]'; GIF needs nothing more"
         ) from None
 
 
-def _even(pixels: np.ndarray) -> np.ndarray:
-    """Repeat the last row or column where a side is odd, which H.264 does not take."""
+def _even(image: Image.Image) -> np.ndarray:
+    """Pixels; the last row or column twice where a side is odd, which H.264 does not take."""
+    pixels = np.asarray(image)
     height, width, _ = pixels.shape
     return np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 

@@ -134,7 +134,7 @@ def _robot(size: int, colour: str, shape: str, direction: int) -> Image.Image:
             canvas.ellipse((*(2 * [(0.5 - radius) * side]), *(2 * [(0.5 + radius) * side])), fill)
 
         circle(0.38, INK)
-        canvas.polygon([at(0.5, 0), at(0.24, -0.3), at(0.24, 0.3)], INK)
+        canvas.polygon([at(0.5, 0.0), at(0.24, -0.3), at(0.24, 0.3)], INK)
         circle(0.33, colour)
 
     image = drawn(size, draw)
