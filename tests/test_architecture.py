@@ -31,6 +31,8 @@ ALLOWED = {
     "placement": set(),
     "progress": set(),
     "report": {"errors", "run_folder"},
+    "render": {"types", "errors", "envs", "networks", "rollout", "run_folder", "policy"}
+    | {"evaluate", "progress", "report"},
 }
 
 
@@ -79,9 +81,14 @@ def packages(requirements):
 
 def test_every_import_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+<<<<<<< HEAD
     declared = packages(project["dependencies"])
     extras = packages(r for rs in project["optional-dependencies"].values() for r in rs) - declared
     names = {"sklearn": "scikit_learn"}
+=======
+    declared = {re.split(r"[<>=\[ ]", d)[0].replace("-", "_") for d in project["dependencies"]}
+    names = {"sklearn": "scikit_learn", "PIL": "pillow"}
+>>>>>>> play
     used = {m.split(".")[0] for name in MODULES for m in imports(name)}
     foreign = {names.get(m, m) for m in used - set(sys.stdlib_module_names) - {"adaps"}}
     assert foreign <= declared | extras

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import adaps
+from adaps.envs import auto_reset
 from adaps.evaluate import (
     EVAL_SEED,
     Episodes,
@@ -17,6 +18,7 @@ from adaps.evaluate import (
     returns_per_type,
 )
 from adaps.rollout import rollout, start
+from adaps.types import Timestep
 
 
 def always(action):
@@ -35,6 +37,29 @@ def test_transitions_follow_each_other():
     np.testing.assert_array_equal(same, ~np.asarray(ended[:-1]))
     np.testing.assert_array_equal(state.timestep.obs, t.obs[0])
     np.testing.assert_array_equal(final.timestep.obs, t.last_obs[-1])
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_after_an_episode_obs_and_legal_are_those_of_the_next(batched):
+    def timestep(time):
+        """What is seen and allowed says how late it is."""
+        obs = jnp.full((1, 1), time, jnp.float32)
+        legal = jnp.arange(3)[None] == time
+        return Timestep(obs, legal, jnp.zeros(1), time >= 2, jnp.zeros((), bool), obs)
+
+    def step(time):
+        reset = lambda key: (jnp.int32(0), timestep(jnp.int32(0)))  # noqa: E731
+        return auto_reset(reset, jax.random.key(0), time + 1, timestep(time + 1))
+
+    if batched:
+        state, new = jax.vmap(step)(jnp.array([0, 1]))
+    else:
+        state, new = jax.tree.map(lambda *x: jnp.stack(x), step(jnp.int32(0)), step(jnp.int32(1)))
+    assert state.tolist() == [1, 0]
+    assert new.obs[:, 0, 0].tolist() == [1.0, 0.0]
+    assert new.last_obs[:, 0, 0].tolist() == [1.0, 2.0]
+    assert new.legal[:, 0].tolist() == [[False, True, False], [True, False, False]]
+    assert new.terminated.tolist() == [False, True]
 
 
 def test_a_rollout_in_two_parts_is_one():

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 import adaps
-from adaps import bench, catalogue, run_folder
+from adaps import bench, catalogue, render, run_folder
 from adaps.algos import ALGORITHMS
 from adaps.config import (
     PRESETS,
@@ -37,6 +37,13 @@ from adaps.train import run
 from adaps.types import Environment
 
 BAD_INPUT, FAILED, INTERRUPTED, TERMINATED = 2, 1, 130, 143
+
+PLAY_RANGES = {
+    "episode": (0, 2**31 - 1),
+    "fps": (1, 50),
+    "max_steps": (1, 2**31 - 1),
+    "size": (100, 2_000),
+}
 
 S = TypeVar("S")
 A = TypeVar("A")
@@ -76,6 +83,31 @@ class EvaluateCommand:
     """A run's folder."""
     episodes: Count = 1_000
     """Episodes per seed."""
+
+
+@dataclass(frozen=True)
+class PlayCommand:
+    """Write an episode as a GIF or MP4 film: greedy actions of a trained run, or random ones.
+
+    Colour shows who was found to be alike, shape who truly is.
+    """
+
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[DIR]")] = ""
+    """A run's folder."""
+    random: Annotated[str, tyro.conf.arg(metavar="ENV")] = ""
+    """Environment to take random actions in, instead of a run."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Film to write, .gif or .mp4; None: episode.gif in the run's folder, or ENV.gif here."""
+    seed: Count | None = None
+    """Which seed's policy; None: the run's first."""
+    episode: Count = 0
+    """Number of the episode: its reset is that of evaluation."""
+    fps: Count = 10
+    """Steps shown per second."""
+    max_steps: Count | None = None
+    """Stop after this many steps; None: at the end of the episode."""
+    size: Count = 480
+    """Width of the film, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +217,41 @@ def evaluate_command(words: list[str]) -> int:
     return 0
 
 
+def play_command(words: list[str]) -> int:
+    """``adaps play``."""
+    command = _parse(PlayCommand, "play", words)
+    _check_play(command)
+    if command.random:
+        team = render.random_team(make(command.random))
+        out = command.out or Path(re.sub(r"[^\w.-]+", "-", team.env.name) + ".gif")
+    else:
+        folder = Path(command.run)
+        env = make(saved_env(folder / run_folder.CONFIG))
+        team = render.trained_team(env, folder, command.seed)
+        out = command.out or folder / "episode.gif"
+    steps = command.max_steps or team.env.max_steps
+    watch = ConsoleWatch()
+    with watch.showing():
+        episode = render.film(team, out, command.episode, steps, command.fps, command.size, watch)
+    print(f"return {_number(float(episode.returns[-1]))} in {len(episode.states) - 1} steps")
+    print(out)
+    return 0
+
+
+def _check_play(command: PlayCommand) -> None:
+    if not command.run and not command.random:
+        raise UserError("name a run's folder, or an environment: adaps play --random bps-1")
+    if command.run and command.random:
+        raise UserError("name a run's folder or --random ENV, not both")
+    if command.random and command.seed is not None:
+        raise UserError("--seed chooses a run's policy; --random has none")
+    for name, (low, high) in PLAY_RANGES.items():
+        value = getattr(command, name)
+        if value is not None and not low <= value <= high:
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(f"{flag} must be from {low} to {high}, not {value}")
+
+
 def report_command(words: list[str]) -> int:
     """``adaps report``."""
     for folder in _parse(ReportCommand, "report", words).runs:
@@ -222,6 +289,7 @@ def bench_command(words: list[str]) -> int:
 COMMANDS = {
     "train": train_command,
     "evaluate": evaluate_command,
+    "play": play_command,
     "report": report_command,
     "list": list_command,
     "bench": bench_command,
@@ -229,6 +297,7 @@ COMMANDS = {
 HELP = {
     "train": "find out which agents are alike, give each kind its part of one network, train",
     "evaluate": "fresh episodes of a trained run",
+    "play": "an episode as a GIF or MP4 film",
     "report": "make a run's page again from its result files",
     "list": "environments, sharing methods and algorithms",
     "bench": "speed on this machine",

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, Key
 
 from adaps.policy import greedy, load
 from adaps.rollout import Policy
@@ -38,9 +38,7 @@ def evaluate(env: Environment, policy: Policy, numbers: Int[Array, " episode"]) 
     An episode's number fixes its reset, for every policy; :data:`EVAL_SEED` fixes the rest.
     """
     num_episodes = numbers.shape[0]
-    reset_key, key = jax.random.split(jax.random.key(EVAL_SEED))
-    reset_keys = jax.vmap(partial(jax.random.fold_in, reset_key))(numbers)
-    env_state, timestep = jax.vmap(env.reset)(reset_keys)
+    env_state, timestep = jax.vmap(lambda number: env.reset(reset_key(number)))(numbers)
     bound = getattr(env, "best_return", None)
     best = None if bound is None else jax.vmap(bound)(env_state)
 
@@ -55,9 +53,23 @@ def evaluate(env: Environment, policy: Policy, numbers: Int[Array, " episode"]) 
 
     running: Bool[Array, " episode"] = jnp.ones(num_episodes, bool)
     total = jnp.zeros((num_episodes, env.num_agents))
-    keys = jax.random.split(key, env.max_steps)
+    keys = step_keys(env)
     (*_, total), _ = jax.lax.scan(step, (env_state, timestep, running, total), keys)
     return Episodes(total, best)
+
+
+def reset_key(number: Int[ArrayLike, ""]) -> Key[Array, ""]:
+    """What the reset of the episode of this number is drawn with."""
+    return jax.random.fold_in(_keys()[0], number)
+
+
+def step_keys(env: Environment) -> Key[Array, " time"]:
+    """What each step of any episode is drawn with."""
+    return jax.random.split(_keys()[1], env.max_steps)
+
+
+def _keys() -> Key[Array, "2"]:
+    return jax.random.split(jax.random.key(EVAL_SEED))
 
 
 def evaluate_greedy(

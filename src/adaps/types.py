@@ -20,7 +20,7 @@ class Timestep(NamedTuple):
     obs: Float[Array, "*batch agent obs"]
     """Observation to act on. After the end of an episode: the first of the next one."""
     legal: Bool[Array, "*batch agent action"]
-    """Which actions may be taken now."""
+    """Which actions may be taken on ``obs``."""
     reward: Float[Array, "*batch agent"]
     terminated: Bool[Array, "*batch"]
     """The episode ended by its own rules: nothing more could have been earned."""

@@ -21,32 +21,33 @@ def auto_reset(
     away. Here the batch is reset only on steps where some copy has ended, which are few.
     """
     ended = timestep.terminated | timestep.truncated
-    new_state, first = _reset_where(reset)(jax.random.key_data(key), ended, state, timestep.obs)
-    return new_state, timestep._replace(obs=first)
+    given = (timestep.obs, timestep.legal)
+    new_state, (obs, legal) = _reset_where(reset)(jax.random.key_data(key), ended, state, given)
+    return new_state, timestep._replace(obs=obs, legal=legal)
 
 
 def _reset_where(reset: Reset) -> Callable:
     def fresh(key_data):
         state, timestep = reset(jax.random.wrap_key_data(key_data))
-        return state, timestep.obs
+        return state, (timestep.obs, timestep.legal)
 
     @custom_vmap
-    def reset_where(key_data, ended, state, obs):
-        return jax.lax.cond(ended, lambda: fresh(key_data), lambda: (state, obs))
+    def reset_where(key_data, ended, state, given):
+        return jax.lax.cond(ended, lambda: fresh(key_data), lambda: (state, given))
 
     @reset_where.def_vmap
-    def _(axis_size, in_batched, key_data, ended, state, obs):
-        args = (key_data, ended, state, obs)
+    def _(axis_size, in_batched, key_data, ended, state, given):
+        args = (key_data, ended, state, given)
         args = jax.tree.map(lambda x, b: x if b else _repeat(x, axis_size), args, tuple(in_batched))
         outputs = _batched(*args)
         return outputs, jax.tree.map(lambda _: True, outputs)
 
-    def _batched(key_data, ended, state, obs):
+    def _batched(key_data, ended, state, given):
         def reset_some():
             new = jax.vmap(fresh)(key_data)
-            return jax.tree.map(lambda n, o: jnp.where(_align(ended, n), n, o), new, (state, obs))
+            return jax.tree.map(lambda n, o: jnp.where(_align(ended, n), n, o), new, (state, given))
 
-        return jax.lax.cond(ended.any(), reset_some, lambda: (state, obs))
+        return jax.lax.cond(ended.any(), reset_some, lambda: (state, given))
 
     return reset_where
 

@@ -94,11 +94,16 @@ class BlindParticleSpread:
     def step(
         self, key: Key[Array, ""], state: State, action: Int[Array, " agent"]
     ) -> tuple[State, Timestep]:
+        return auto_reset(self.reset, key, *self.advance(key, state, action))
+
+    def advance(
+        self, key: Key[Array, ""], state: State, action: Int[Array, " agent"]
+    ) -> tuple[State, Timestep]:
+        """:meth:`step` without the reset at the end of an episode."""
         velocity, position = jax.vmap(_move)(state.velocity, state.position, action)
         state = state._replace(velocity=velocity, position=position, time=state.time + 1)
         distance = jnp.linalg.norm(self._to_own_landmark(state), axis=-1)
-        timestep = self._timestep(state, reward=-REWARD_SCALE * distance)
-        return auto_reset(self.reset, key, state, timestep)
+        return state, self._timestep(state, reward=-REWARD_SCALE * distance)
 
     def best_return(self, state: State) -> Float[Array, ""]:
         """Return of the best possible play from a state just reset, summed over agents."""

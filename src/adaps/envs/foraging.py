@@ -115,6 +115,12 @@ class Foraging:
     def step(
         self, key: Key[Array, ""], state: State, action: Int[Array, " agent"]
     ) -> tuple[State, Timestep]:
+        return auto_reset(self.reset, key, *self.advance(key, state, action))
+
+    def advance(
+        self, key: Key[Array, ""], state: State, action: Int[Array, " agent"]
+    ) -> tuple[State, Timestep]:
+        """:meth:`step` without the reset at the end of an episode."""
         target = jax.vmap(self._target, (None, 0, 0))(state, state.position, action)
         position = jax.vmap(_move, (0, 0, None))(state.position, target, target)
         strength = jnp.where(action == LOAD, jnp.array(self.agent_levels), 0)
@@ -124,7 +130,7 @@ class Foraging:
         # Foods are spaced so that no agent is beside two: it gains of one at most.
         reward = gain.sum(axis=0) / jnp.maximum(state.food_spawned, 1)
         state = state._replace(position=position, food_level=level, time=state.time + 1)
-        return auto_reset(self.reset, key, state, self._timestep(state, reward))
+        return state, self._timestep(state, reward)
 
     def _target(
         self, state: State, position: Int[Array, "2"], action: Int[Array, ""]

@@ -146,14 +146,20 @@ class ColouredWarehouse:
     def step(
         self, key: Key[Array, ""], state: State, action: Int[Array, " agent"]
     ) -> tuple[State, Timestep]:
+        # The key may serve twice: a request it drew is gone where it also resets.
+        return auto_reset(self.reset, key, *self.advance(key, state, action))
+
+    def advance(
+        self, key: Key[Array, ""], state: State, action: Int[Array, " agent"]
+    ) -> tuple[State, Timestep]:
+        """:meth:`step` without the reset at the end of an episode."""
         command = (action - jnp.array(self.agent_types)) % self.num_actions
         state = self._turn(state, command)
         state = self._move(state, command)
         state = self._load(state, command)
         state, reward = self._deliver(key, state)
         state = state._replace(time=state.time + 1)
-        # The key may serve twice: a request it drew is gone where it also resets.
-        return auto_reset(self.reset, key, state, self._timestep(state, reward))
+        return state, self._timestep(state, reward)
 
     def _turn(self, state: State, command: Int[Array, " robot"]) -> State:
         return state._replace(direction=jax.vmap(_turned)(state.direction, command))

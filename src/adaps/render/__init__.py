@@ -1,0 +1,95 @@
+"""An episode as a GIF or MP4 film, drawn without a screen. Stage: report."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from adaps.errors import UserError
+from adaps.policy import greedy, load
+from adaps.progress import Watch
+from adaps.render.episode import Episode, play, random_policy
+from adaps.render.film import writer_of
+from adaps.render.looks import Looks, looks
+from adaps.render.pictures import painter_of, pictures
+from adaps.report.data import read_run
+from adaps.rollout import Policy
+from adaps.run_folder import saved_seeds
+from adaps.types import Environment
+
+__all__ = ["Team", "film", "random_team", "trained_team"]
+
+
+@dataclass(frozen=True)
+class Team:
+    """Who plays, and how they look."""
+
+    env: Environment
+    policy: Policy
+    looks: Looks
+
+
+def trained_team(env: Environment, folder: Path, seed: int | None) -> Team:
+    """A run's greedy policy, of its first seed unless named, coloured by what the seed found.
+
+    Without clusters, agents who use one parameter set have one colour.
+
+    Raises:
+        UserError: no run, no such seed, a damaged file, or a policy for another environment.
+    """
+    policy = load(folder, seed)
+    sizes = (env.num_agents, env.obs_size, env.num_actions)
+    if policy.shape[:3] != sizes:
+        raise UserError(
+            f"the policy in {folder} is for agents, observations and actions {policy.shape[:3]}, "
+            f"but {env.name} has {sizes}"
+        )
+    kinds = read_run(folder).kinds.get(saved_seeds(folder)[0] if seed is None else seed)
+    if kinds is None:
+        clusters = np.unique(np.asarray(policy.sharing.group), return_inverse=True)[1].tolist()
+    else:
+        clusters = kinds.clusters
+    return Team(env, greedy(policy.params, policy.sharing), looks(clusters, env.agent_types))
+
+
+def random_team(env: Environment) -> Team:
+    """Any legal actions; agents are coloured by true type, or alike where it is not known."""
+    types = env.agent_types or (0,) * env.num_agents
+    clusters = np.unique(types, return_inverse=True)[1].tolist()
+    return Team(env, random_policy, looks(clusters, env.agent_types))
+
+
+def film(
+    team: Team, out: Path, number: int, max_steps: int, fps: int, size: int, watch: Watch
+) -> Episode:
+    """Play an episode and write it as a film, one picture per moment.
+
+    Args:
+        team: who plays.
+        out: file to write; its extension, .gif or .mp4, says what.
+        number: of the episode: the resets are those of evaluation.
+        max_steps: the episode is cut off after this many steps.
+        fps: pictures, and so steps, per second.
+        size: width of the pictures, in pixels.
+        watch: is told how far it is.
+
+    Raises:
+        UserError: the environment cannot be drawn, or the file cannot be written.
+    """
+    painter_of(team.env)
+    write = writer_of(out)
+    if not out.parent.is_dir():
+        raise UserError(f"cannot write {out}: there is no folder {out.parent}")
+    watch.plan("play", "episodes", 1)
+    watch.begin("play")
+    episode = play(team.env, team.policy, number, min(max_steps, team.env.max_steps))
+    watch.advance("play", 1)
+    count = len(episode.states)
+    watch.plan("draw", "pictures", count, timed=True)
+    watch.begin("draw")
+    picture = pictures(team.env, episode, team.looks, size)
+    try:
+        write(out, picture, count, fps, lambda: watch.advance("draw", 1))
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror or error}") from None
+    return episode

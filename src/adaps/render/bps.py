@@ -1,0 +1,77 @@
+"""Pictures of Blind-Particle Spread: particles with their tracks, and landmarks. Stage: report."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image, ImageDraw
+
+from adaps.envs.bps import LANDMARK_RANGE, BlindParticleSpread, State
+from adaps.render.looks import Looks
+from adaps.render.sprites import LINE, PAPER, mark, stamp, tint
+
+TRACK = 10
+"""So many earlier positions of an agent are shown, paler and paler."""
+MARGIN = 0.4
+"""Metres around everything."""
+
+
+class Painter:
+    """Draws any moment of an episode.
+
+    Args:
+        env: the environment.
+        states: its state after each step, the reset first.
+        looks: colours and shapes; those of true types are for the landmarks.
+        width: of the square board, in pixels.
+    """
+
+    def __init__(
+        self, env: BlindParticleSpread, states: Sequence[State], looks: Looks, width: int
+    ) -> None:
+        self.looks, self.width = looks, width
+        positions = np.stack([np.asarray(state.position) for state in states])
+        landmarks = np.asarray(states[0].landmark)
+        everything = np.concatenate([positions.reshape(-1, 2), landmarks])
+        low = np.minimum(everything.min(axis=0), -LANDMARK_RANGE)
+        high = np.maximum(everything.max(axis=0), LANDMARK_RANGE)
+        self.middle = (low + high) / 2
+        self.scale = width / (float((high - low).max()) + 2 * MARGIN)
+        self.agents = self._pixels(positions)
+        self.landmarks = self._pixels(landmarks)
+        self.background = self._background()
+
+    def __call__(self, moment: int) -> Image.Image:
+        """The board after ``moment`` steps."""
+        board = self.background.copy()
+        size = max(5, round(0.042 * self.width))
+        dot = max(2, round(0.26 * size))
+        for back in range(min(TRACK, moment), 0, -1):
+            for colour, place in zip(
+                self.looks.agent_colours, self.agents[moment - back], strict=True
+            ):
+                pale = tint(colour, 0.35 + 0.55 * back / TRACK)
+                stamp(board, mark("o", dot, pale, pale), *place)
+        named = zip(self.looks.agent_shapes, self.looks.agent_colours, strict=True)
+        for (shape, colour), place in zip(named, self.agents[moment], strict=True):
+            stamp(board, mark(shape, size, colour, PAPER), *place)
+        return board
+
+    def _background(self) -> Image.Image:
+        """A grid of metres, and the landmarks in the shapes of those who seek them."""
+        board = Image.new("RGB", (self.width, self.width), PAPER)
+        lines = ImageDraw.Draw(board)
+        reach = int(self.width / self.scale) + 1
+        for metre in range(-reach, reach + 1):
+            x, y = self._pixels(self.middle.round() + metre)
+            lines.line((x, 0, x, self.width), fill=LINE)
+            lines.line((0, y, self.width, y), fill=LINE)
+        size = max(9, round(0.1 * self.width))
+        named = zip(self.looks.type_shapes, self.looks.type_colours, strict=True)
+        for (shape, colour), place in zip(named, self.landmarks, strict=True):
+            stamp(board, mark(shape, size, tint(colour, 0.72), colour), *place)
+        return board
+
+    def _pixels(self, places: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n 2"]:
+        """Metres, y upwards → pixels, y downwards."""
+        return self.width / 2 + self.scale * (places - self.middle) * (1, -1)

@@ -1,0 +1,110 @@
+"""Any environment's episode as pictures, each under a line of text. Stage: report."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from adaps.envs.bps import BlindParticleSpread
+from adaps.envs.foraging import Foraging
+from adaps.envs.rware import ColouredWarehouse
+from adaps.errors import UserError
+from adaps.render import bps, foraging, rware
+from adaps.render.episode import Episode
+from adaps.render.looks import Looks
+from adaps.render.sprites import INK, LINE, PAPER, font
+from adaps.types import Environment, EnvState
+
+FORMS = ((), (3,), (4,))
+"""What may follow rows and columns in an array of bytes: grey, RGB or RGBA."""
+
+Painter = Callable[[int], Image.Image]
+"""Moment of an episode → the board then."""
+MakePainter = Callable[[Any, Sequence[EnvState], Looks, int], Painter]
+"""Environment, states, looks and width in pixels → what draws any of the states."""
+
+PAINTERS: dict[type, MakePainter] = {
+    BlindParticleSpread: bps.Painter,
+    ColouredWarehouse: rware.Painter,
+    Foraging: foraging.Painter,
+}
+
+
+def painter_of(env: Environment) -> MakePainter:
+    """What draws an environment: its own method ``render(state)``, or ours.
+
+    Raises:
+        UserError: there is neither.
+    """
+    if hasattr(env, "render"):
+        return _TheirPainter
+    for kind, painter in PAINTERS.items():
+        if isinstance(env, kind):
+            return painter
+    raise UserError(
+        f"{env.name} cannot be drawn: its class needs a method render(state) that returns a PIL "
+        "image or an array of bytes"
+    )
+
+
+def pictures(env: Environment, episode: Episode, looks: Looks, width: int) -> Painter:
+    """What draws an episode's moments: a line with name, step and return, then the board.
+
+    Raises:
+        UserError: the environment cannot be drawn, or its ``render`` returns no picture.
+    """
+    painter = painter_of(env)(env, episode.states, looks, width)
+    length = len(episode.states) - 1
+
+    def picture(moment: int) -> Image.Image:
+        value = f"{episode.returns[moment]:,.2f}".replace("-", "−")
+        right = f"step {moment:>{len(str(length))}}/{length}   return {value}"
+        return _titled(painter(moment), env.name, right)
+
+    return picture
+
+
+def _titled(board: Image.Image, left: str, right: str) -> Image.Image:
+    height = max(14, round(0.06 * board.width))
+    image = Image.new("RGB", (board.width, board.height + height), PAPER)
+    image.paste(board, (0, height))
+    canvas = ImageDraw.Draw(image)
+    size, pad = round(0.56 * height), 0.3 * height
+    room = board.width - 4 * pad
+    while size > 4 and _length(left, size, "Bold") + _length(right, size) > room:
+        size -= 1
+    canvas.text((pad, height / 2), left, fill=INK, font=font(size, "Bold"), anchor="lm")
+    place = (board.width - pad, height / 2)
+    canvas.text(place, right, fill=INK, font=font(size), anchor="rm")
+    canvas.line((0, height - 1, board.width, height - 1), fill=LINE)
+    return image
+
+
+def _length(words: str, size: int, weight: str = "") -> float:
+    return font(size, weight).getlength(words)
+
+
+class _TheirPainter:
+    """Calls an environment's own ``render``; every picture gets the size of the first."""
+
+    def __init__(self, env: Any, states: Sequence[EnvState], looks: Looks, width: int) -> None:
+        self.env, self.states = env, states
+        first = self._image(0)
+        self.size = (width, max(1, round(width * first.height / first.width)))
+
+    def __call__(self, moment: int) -> Image.Image:
+        return self._image(moment).resize(self.size)
+
+    def _image(self, moment: int) -> Image.Image:
+        drawn = self.env.render(self.states[moment])
+        if not isinstance(drawn, Image.Image):
+            pixels = np.asarray(drawn)
+            if pixels.dtype != np.uint8 or pixels.ndim < 2 or pixels.shape[2:] not in FORMS:
+                raise UserError(
+                    f"{self.env.name}: render(state) must return a PIL image or an array "
+                    f"uint8[y, x, 3], not {type(drawn).__name__} {pixels.dtype}{pixels.shape}"
+                )
+            drawn = Image.fromarray(pixels)
+        over = drawn.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", over.size, PAPER), over).convert("RGB")
