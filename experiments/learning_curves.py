@@ -1,0 +1,68 @@
+"""Learning curves of several runs in one figure, from their folders.
+
+    python experiments/learning_curves.py runs/a runs/b --out docs/results/curves.svg
+
+One panel per environment, one line per sharing method: mean over seeds, and the range of the seeds
+shaded. The grey line is a policy that draws each action alike.
+"""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import matplotlib
+import numpy as np
+import tyro
+from matplotlib.figure import Figure
+
+import adaps
+from adaps.evaluate import evaluate, mean_return
+from adaps.run_folder import CONFIG, METRICS
+
+matplotlib.rcParams["svg.fonttype"] = "none"
+
+
+def random_return(name: str, episodes: int = 200) -> float:
+    """Mean return of actions that are drawn alike."""
+    env = adaps.make(name)
+
+    def policy(key, obs, legal):
+        return jax.random.randint(key, obs.shape[:-1], 0, env.num_actions)
+
+    return mean_return(evaluate(env, policy, jnp.arange(episodes)))
+
+
+def curve(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Environment steps, and returns while actions are drawn, as ``[seed, point]``."""
+    points = defaultdict(dict)
+    for line in map(json.loads, (folder / METRICS).read_text().splitlines()):
+        points[line["seed"]][line["env_steps"]] = line["return_sampled"]
+    steps = sorted(next(iter(points.values())))
+    return np.array(steps), np.array([[p[s] for s in steps] for p in points.values()])
+
+
+def main(runs: tyro.conf.Positional[tuple[Path, ...]], out: Path) -> None:
+    """Draw the runs' curves."""
+    panels = defaultdict(dict)
+    for folder in runs:
+        config = json.loads((folder / CONFIG).read_text())["config"]
+        panels[config["env"]][config["sharing"]["name"]] = curve(folder)
+    figure = Figure(figsize=(4.2 * len(panels), 3), layout="constrained")
+    for axes, (env, curves) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
+        for method, (steps, values) in sorted(curves.items()):
+            (line,) = axes.plot(steps, values.mean(axis=0), label=method)
+            low, high = values.min(axis=0), values.max(axis=0)
+            axes.fill_between(steps, low, high, alpha=0.2, color=line.get_color(), linewidth=0)
+        axes.axhline(random_return(env), color="grey", linestyle=":", label="random")
+        axes.set(title=env, xlabel="environment steps", ylabel="return, actions drawn")
+        axes.legend(frameon=False)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(out)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
