@@ -45,7 +45,7 @@ def rows(env: str) -> list[Row]:
         Row("AdaPS, wide", adaps.AdaPS(), hidden=(wide, wide)),
         Row("AdaPS, oracle groups", adaps.AdaPS(groups="oracle")),
         Row("AdaPS, shuffled groups", adaps.AdaPS(groups="shuffled")),
-        Row("FuPS+group-id", adaps.FuPSGroupId()),
+        Row("FuPS+group-id", adaps.FuPSGroupId(), slow),
         Row("FuPS+mask", adaps.FuPSMask()),
         Row("SePS, oracle groups", adaps.SePS(groups="oracle")),
         Row("SePS, shuffled groups", adaps.SePS(groups="shuffled")),

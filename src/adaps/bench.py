@@ -69,17 +69,19 @@ def measure(
 
 
 def _measure_one_core(env: Environment, methods: list[str], repeats: int) -> dict[str, Any]:
-    """Each method's rate, and the median of its ratios to FuPS in the same round.
-
-    Every round begins with another method, so that none is always first after a pause.
-    """
+    """Each method's rate, and the median of its ratios to FuPS just before and just after it."""
     gflops = _gflops()
     stepper = Stepper(env)
     trainers = {name: _Trainer(env, name) for name in methods}
-    rounds = []
-    for first in range(repeats):
-        turn = [methods[(first + i) % len(methods)] for i in range(len(methods))]
-        rounds.append({name: trainers[name].steps_per_second() for name in turn})
+    rates: dict[str, list[float]] = {name: [] for name in methods}
+    ratios: dict[str, list[float]] = {name: [] for name in methods}
+    for _ in range(repeats):
+        for name in methods:
+            before, own, after = (
+                trainers[one].steps_per_second() for one in ("fups", name, "fups")
+            )
+            rates[name].append(own)
+            ratios[name].append(2 * own / (before + after))
     return {
         "gflops_per_core": gflops,
         "stepping": {
@@ -90,8 +92,8 @@ def _measure_one_core(env: Environment, methods: list[str], repeats: int) -> dic
         },
         "methods": {
             name: {
-                "steps_per_second": statistics.median(r[name] for r in rounds),
-                "over_fups": statistics.median(r[name] / r["fups"] for r in rounds),
+                "steps_per_second": statistics.median(rates[name]),
+                "over_fups": statistics.median(ratios[name]),
                 "parameters": trainers[name].parameters,
                 "compile_seconds": trainers[name].compile_seconds,
             }
