@@ -228,7 +228,7 @@ def _table(figures: dict[str, Any]) -> Table:
     table.add_section()
     gflops = figures["gflops_per_core"]
     if figures["env"] == "bps-1":
-        for name in SEPS_STEPS_PER_SECOND.keys() & methods.keys():
+        for name in filter(methods.__contains__, SEPS_STEPS_PER_SECOND):
             scaled = SEPS_STEPS_PER_SECOND[name] * gflops / SEPS_GFLOPS
             times = methods[name]["steps_per_second"] / scaled
             table.add_row(f"{name} over the SePS authors' code, by GFLOP/s", f"{times:,.1f} ×")
