@@ -19,7 +19,7 @@ ALLOWED = {
     "types": set(),
     "envs": {"types", "errors", "extensions"},
     "rollout": {"types"},
-    "identity": {"types", "errors"},
+    "identity": {"types", "errors", "rollout"},
     "learned_masks": set(),
     "networks": {"types", "learned_masks"},
     "sharing": {"types", "errors", "networks"},

@@ -3,7 +3,8 @@
 from adaps.algos import A2C
 from adaps.envs import make
 from adaps.errors import UserError
-from adaps.identity.vae import VAE
+from adaps.identify import identify
+from adaps.identity.encoders import VAE, Behaviour, RandomCodes
 from adaps.policy import Policy, load
 from adaps.result import Result
 from adaps.sharing import (
@@ -35,6 +36,7 @@ __all__ = [
     "SNPPS",
     "VAE",
     "AdaPS",
+    "Behaviour",
     "Environment",
     "FuPS",
     "FuPSGroupId",
@@ -45,6 +47,7 @@ __all__ = [
     "Kaleidoscope",
     "NoPS",
     "Policy",
+    "RandomCodes",
     "Result",
     "SePS",
     "Sharing",
@@ -52,6 +55,7 @@ __all__ = [
     "Timestep",
     "Transition",
     "UserError",
+    "identify",
     "load",
     "make",
     "train",

@@ -26,7 +26,7 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from adaps.config import TrainConfig, algo_options, sharing_options
-from adaps.identity.clusters import cluster
+from adaps.identity import clusters as cluster_codes
 from adaps.networks import count_params
 from adaps.placement import stack
 from adaps.rollout import RolloutState, start
@@ -181,7 +181,7 @@ class _Trainer:
 def _true_identity(env: Environment) -> Identity:
     types = np.array(env.agent_types or range(env.num_agents))
     codes = np.random.default_rng(0).normal(size=(types.max() + 1, 10))
-    return cluster(codes[types], types.max() + 1, seed=0)
+    return cluster_codes.as_identity(codes[types], types, {})
 
 
 def _gflops(size: int = 1024) -> float:

@@ -22,6 +22,7 @@ from adaps.config import (
     Count,
     TrainConfig,
     algo_options,
+    encoder_options,
     from_json,
     saved_env,
     sharing_options,
@@ -29,8 +30,10 @@ from adaps.config import (
 from adaps.envs import FAMILIES, make
 from adaps.errors import UserError, unknown
 from adaps.evaluate import evaluate_run
+from adaps.identify import IdentifyConfig, run_identify
+from adaps.identity.encoders import ENCODERS
 from adaps.progress import ConsoleWatch
-from adaps.report import write_report
+from adaps.report import write_identity_page, write_report
 from adaps.result import Result
 from adaps.sharing import METHODS
 from adaps.train import run
@@ -47,6 +50,7 @@ PLAY_RANGES = {
 
 S = TypeVar("S")
 A = TypeVar("A")
+E = TypeVar("E")
 
 
 class Terminated(KeyboardInterrupt):
@@ -54,18 +58,21 @@ class Terminated(KeyboardInterrupt):
 
 
 @dataclass(frozen=True)
-class TrainCommand(Generic[S, A]):
+class TrainCommand(Generic[S, A, E]):
     """Find out which agents are alike, give each kind its part of one network, and train them.
 
-    An option that starts with "--sharing." or "--algo." belongs to the chosen method or algorithm.
+    An option that starts with "--sharing.", "--algo." or "--encoder." belongs to the chosen one.
     """
 
-    config: Annotated[TrainConfig[S, A], tyro.conf.arg(name="")]
+    config: Annotated[TrainConfig[S, A, E], tyro.conf.arg(name="")]
     method: Annotated[
         str, tyro.conf.arg(name="sharing", metavar="|".join(METHODS), help="Sharing method.")
     ]
     algorithm: Annotated[
         str, tyro.conf.arg(name="algo", metavar="|".join(ALGORITHMS), help="Learning algorithm.")
+    ]
+    identity_encoder: Annotated[
+        str, tyro.conf.arg(name="encoder", metavar="|".join(ENCODERS), help="Identity encoder.")
     ]
     preset: Annotated[str, tyro.conf.arg(metavar="|".join(PRESETS))] = "default"
     """Options to start from; "paper" is AdaPS exactly as published."""
@@ -73,6 +80,18 @@ class TrainCommand(Generic[S, A]):
     """A run's config.json to start from: run again what it says, but for what is named here."""
     out: Path | None = None
     """Folder for the run, which must not hold one; None: the next free one under runs/."""
+
+
+@dataclass(frozen=True)
+class IdentifyCommand(Generic[E]):
+    """Which agents are alike: how many kinds, who belongs where, how sure, and what to do."""
+
+    config: Annotated[IdentifyConfig[E], tyro.conf.arg(name="")]
+    identity_encoder: Annotated[
+        str, tyro.conf.arg(name="encoder", metavar="|".join(ENCODERS), help="Identity encoder.")
+    ]
+    out: Path | None = None
+    """Folder for identity.json and the page; None: the next free one under runs/."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +216,30 @@ def train_command(words: list[str]) -> int:
     return 0
 
 
+def identify_command(words: list[str]) -> int:
+    """``adaps identify``."""
+    encoder = _chosen(words, "--encoder", "vae")
+    start = IdentifyConfig(encoder=encoder_options(encoder))
+    kind = IdentifyCommand[type(start.encoder)]
+    command = _parse(kind, "identify", words, IdentifyCommand(start, encoder))
+    config = command.config
+    env = make(config.env) if config.env else None
+    name = f"identify-{config.env or config.transitions}"
+    out = command.out or run_folder.free_folder(Path("runs"), re.sub(r"[^\w.-]+", "-", name))
+    if (out / run_folder.IDENTITY).exists():
+        raise UserError(f"{out} already holds an answer; name another folder with --out")
+    run_folder.check_free(out)
+    watch = ConsoleWatch()
+    with watch.showing():
+        identity = run_identify(env, config, watch)
+    out.mkdir(parents=True, exist_ok=True)
+    run_folder.write_json(out / run_folder.IDENTITY, identity.findings)
+    _print_findings(identity.findings or {})
+    print(f"answer  {out / run_folder.IDENTITY}")
+    print(f"page    {write_identity_page(out)}")
+    return 0
+
+
 def evaluate_command(words: list[str]) -> int:
     """``adaps evaluate``."""
     command = _parse(EvaluateCommand, "evaluate", words)
@@ -288,6 +331,7 @@ def bench_command(words: list[str]) -> int:
 
 COMMANDS = {
     "train": train_command,
+    "identify": identify_command,
     "evaluate": evaluate_command,
     "play": play_command,
     "report": report_command,
@@ -296,6 +340,7 @@ COMMANDS = {
 }
 HELP = {
     "train": "find out which agents are alike, give each kind its part of one network, train",
+    "identify": "which agents are alike, how many kinds, how sure; no training",
     "evaluate": "fresh episodes of a trained run",
     "play": "an episode as a GIF or MP4 film",
     "report": "make a run's page again from its result files",
@@ -308,7 +353,9 @@ def _parse_train(words: list[str]) -> TrainCommand:
     """Parse in two steps: which method and algorithm, then everything with their options."""
     preset = _chosen(words, "--preset", "default")
     saved = _chosen(words, "--config", "")
-    method, algorithm = _chosen(words, "--sharing", ""), _chosen(words, "--algo", "")
+    method, algorithm, encoder = (
+        _chosen(words, flag, "") for flag in ("--sharing", "--algo", "--encoder")
+    )
     if saved:
         start = from_json(Path(saved))
     else:
@@ -319,10 +366,17 @@ def _parse_train(words: list[str]) -> TrainCommand:
         start = replace(start, sharing=sharing_options(method, preset))
     if algorithm:
         start = replace(start, algo=algo_options(algorithm, preset))
+    if encoder:
+        start = replace(start, encoder=encoder_options(encoder, preset))
     default = TrainCommand(
-        start, method or start.sharing.name, algorithm or start.algo.name, preset
+        start,
+        method or start.sharing.name,
+        algorithm or start.algo.name,
+        encoder or start.encoder.name,
+        preset,
     )
-    return _parse(TrainCommand[type(start.sharing), type(start.algo)], "train", words, default)
+    kind = TrainCommand[type(start.sharing), type(start.algo), type(start.encoder)]
+    return _parse(kind, "train", words, default)
 
 
 def _chosen(words: list[str], flag: str, default: str) -> str:
@@ -406,6 +460,23 @@ def _print_result(env: Environment, result: Result) -> None:
     table.add_row("mean", "", "", _number(result.return_mean), _percent(result.regret_mean))
     Console().print(table)
     print(f"trained at {result.env_steps_per_second:,.0f} environment steps per second")
+
+
+def _print_findings(findings: dict[str, Any]) -> None:
+    """Who belongs where, and what to do."""
+    table = Table(title=f"{findings['env']}: {findings['num_agents']} agents")
+    for heading in ("kind", "agents", "who"):
+        table.add_column(heading, justify="left" if heading == "who" else "right")
+    for kind in range(findings["num_clusters"]):
+        members = [i for i, cluster in enumerate(findings["clusters"]) if cluster == kind]
+        shown = ", ".join(findings["agent_names"][i] for i in members[:8])
+        table.add_row(str(kind), str(len(members)), shown + (" …" if len(members) > 8 else ""))
+    Console().print(table)
+    print(findings["advice"]["sentence"])
+    for reason in findings["advice"]["reasons"]:
+        print(f"  {reason}")
+    if (index := findings["adjusted_rand_index"]) is not None:
+        print(f"adjusted Rand index with the true types: {index:.3f}")
 
 
 def _print_parameters(env: Environment, hidden: tuple[int, ...], clusters: int | None) -> None:

@@ -5,7 +5,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Generic, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar, cast
 
 import jax
 import tyro
@@ -13,13 +13,17 @@ import tyro
 from adaps.algos import ALGORITHMS
 from adaps.errors import UserError, unknown
 from adaps.extensions import dotted_name, is_dotted, load_options
+from adaps.identity import gathering
+from adaps.identity.clusters import CLUSTERERS, CRITERION_NAMES, Clustering
+from adaps.identity.encoders import ENCODERS, VAE
 from adaps.identity.groups import FOUND, given_groups
-from adaps.identity.vae import VAE
+from adaps.identity.samples import BLOCKS
 from adaps.sharing import METHODS, Grouped
 from adaps.types import Environment, NetworkShape
 
 S = TypeVar("S")
 A = TypeVar("A")
+E = TypeVar("E")
 
 
 def parse_count(text: str) -> int:
@@ -50,7 +54,7 @@ Count = Annotated[
 
 
 @dataclass(frozen=True)
-class TrainConfig(Generic[S, A]):
+class TrainConfig(Generic[S, A, E]):
     """Train a team and write what was found and learnt into a folder."""
 
     env: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ENV")]
@@ -59,7 +63,7 @@ class TrainConfig(Generic[S, A]):
     """The sharing method's options."""
     algo: A
     """The algorithm's options."""
-    encoder: VAE = field(default_factory=VAE)
+    encoder: E = field(default_factory=lambda: cast(Any, VAE()))
     """The identity encoder's options."""
     steps: Count = 1_000_000
     """Environment steps per seed, those of gathering included; 1e6 and 1_000_000 both work."""
@@ -73,8 +77,13 @@ class TrainConfig(Generic[S, A]):
     """Steps in each copy between two updates."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of actor and critic."""
-    gather_steps: Count = 3_200
-    """Environment steps of the initial policy that identities are learnt from."""
+    gather_steps: Count | None = None
+    """Environment steps of the initial policy that identities are learnt from; None: 25,600, or
+    4,000,000 where rewards are rare, but no more than a tenth of all steps."""
+    clusterer: Annotated[str, tyro.conf.arg(metavar="|".join(CLUSTERERS))] = "kmeans"
+    """What groups the agents' codes."""
+    criterion: Annotated[str, tyro.conf.arg(metavar="|".join(CRITERION_NAMES))] = "prediction"
+    """What chooses the number of groups, unless --sharing.clusters does."""
     evaluations: Count = 20
     """Points of the learning curve."""
     eval_episodes: Count = 1_000
@@ -86,6 +95,9 @@ class TrainConfig(Generic[S, A]):
     def steps_per_update(self) -> int:
         return self.num_envs * self.rollout_length
 
+
+LEAST_GATHERING = 3_200
+"""Environment steps that are gathered even in a short run, unless it is told how many."""
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},
@@ -115,6 +127,15 @@ def algo_options(name: str, preset: str = "default") -> Any:
     return _options("algorithm", ALGORITHMS, ("build",), name, preset)
 
 
+def encoder_options(name: str, preset: str = "default") -> Any:
+    """Options of an identity encoder by name, as the preset has them.
+
+    Raises:
+        UserError: no such name or preset.
+    """
+    return _options("encoder", ENCODERS, ("init", "encode"), name, preset)
+
+
 def _options(
     kind: str, registry: dict[str, Any], needed: tuple[str, ...], name: str, preset: str
 ) -> Any:
@@ -133,8 +154,11 @@ def check(config: TrainConfig, env: Environment) -> None:
     Raises:
         UserError: one line that names the option, its value and what is allowed.
     """
-    for name in ("steps", "seeds", "num_envs", "rollout_length", "gather_steps", "evaluations"):
+    for name in ("steps", "seeds", "num_envs", "rollout_length", "evaluations"):
         _at_least(name, getattr(config, name), 1)
+    if config.gather_steps is not None:
+        _at_least("gather_steps", config.gather_steps, BLOCKS)
+    check_clustering(config.clusterer, config.criterion)
     _at_least("eval_episodes", config.eval_episodes, 1)
     _within("seed", config.seed, 0, 2**32 - config.seeds)
     if config.workers is not None:
@@ -144,7 +168,7 @@ def check(config: TrainConfig, env: Environment) -> None:
     for prefix in RANGES:
         _check_ranges(prefix, getattr(config, prefix))
     _check_groups(grouping(config), env)
-    least = config.steps_per_update + gathering_steps(config)
+    least = config.steps_per_update + _least_gathering(config, env)
     if config.steps < least:
         raise UserError(
             f"--steps {config.steps} is fewer than one rollout: {config.num_envs} copies × "
@@ -153,6 +177,29 @@ def check(config: TrainConfig, env: Environment) -> None:
     if not config.sharing.needs_identity:
         # What the method refuses, it refuses now.
         config.sharing.build(jax.random.key(0), network_shape(env, config), None)
+
+
+def check_clustering(clusterer: str, criterion: str) -> None:
+    """Refuse names that nothing has.
+
+    Raises:
+        UserError: with the nearest right one.
+    """
+    for kind, name, known in (
+        ("clusterer", clusterer, CLUSTERERS),
+        ("criterion", criterion, CRITERION_NAMES),
+    ):
+        if name not in known:
+            raise unknown(kind, name, known)
+
+
+def check_encoder(encoder: Any) -> None:
+    """Refuse an encoder's options that cannot be.
+
+    Raises:
+        UserError: one line that names the option, its value and what is allowed.
+    """
+    _check_ranges("encoder", encoder)
 
 
 def network_shape(env: Environment, config: TrainConfig) -> NetworkShape:
@@ -180,11 +227,31 @@ def _check_groups(how: Grouped, env: Environment) -> None:
         )
 
 
-def gathering_steps(config: TrainConfig) -> int:
-    """Environment steps that gathering takes: whole steps of all copies, none if not needed."""
+def _least_gathering(config: TrainConfig, env: Environment) -> int:
     if not config.sharing.needs_identity:
         return 0
-    return math.ceil(config.gather_steps / config.num_envs) * config.num_envs
+    return gathering.plan(env, config.gather_steps or LEAST_GATHERING).num_steps
+
+
+def resolved(config: TrainConfig, env: Environment) -> TrainConfig:
+    """The configuration with what is left to choose chosen: how long to gather, in whole rounds."""
+    if not config.sharing.needs_identity:
+        return config
+    wanted = config.gather_steps
+    if wanted is None:
+        most = max(LEAST_GATHERING, round(gathering.TRAIN_SHARE * config.steps))
+        wanted = min(gathering.steps_needed(env), most)
+    return dataclasses.replace(config, gather_steps=gathering.plan(env, wanted).num_steps)
+
+
+def gathering_steps(config: TrainConfig) -> int:
+    """Environment steps that gathering takes in a resolved configuration: none if not needed."""
+    return config.gather_steps or 0 if config.sharing.needs_identity else 0
+
+
+def clustering(config: TrainConfig) -> Clustering:
+    """How codes become clusters."""
+    return Clustering(config.clusterer, config.criterion, grouping(config).clusters)
 
 
 def num_updates(config: TrainConfig) -> int:
@@ -219,7 +286,8 @@ RANGES = {
         "kl_weight": Range(0),
         "learning_rate": POSITIVE,
         "batch_size": Range(1),
-        "epochs": Range(1),
+        "updates": Range(1),
+        "context": Range(1),
     },
     "algo": {
         "learning_rate": POSITIVE,
@@ -265,6 +333,7 @@ def to_json(config: TrainConfig) -> dict[str, Any]:
     data = dataclasses.asdict(config)
     data["sharing"]["name"] = _name_of(config.sharing, METHODS)
     data["algo"]["name"] = _name_of(config.algo, ALGORITHMS)
+    data["encoder"]["name"] = _name_of(config.encoder, ENCODERS)
     return data
 
 
@@ -281,13 +350,13 @@ def from_json(path: Path) -> TrainConfig:
     """
     data = _saved(path)
     try:
-        sharing, algo = dict(data["sharing"]), dict(data["algo"])
+        sharing, algo, encoder = (dict(data[part]) for part in ("sharing", "algo", "encoder"))
         return TrainConfig(
             **{
                 **data,
                 "sharing": dataclasses.replace(sharing_options(sharing.pop("name")), **sharing),
                 "algo": dataclasses.replace(algo_options(algo.pop("name")), **algo),
-                "encoder": VAE(**data["encoder"]),
+                "encoder": dataclasses.replace(encoder_options(encoder.pop("name")), **encoder),
                 "hidden": tuple(data["hidden"]),
             }
         )

@@ -134,7 +134,7 @@ class Recorder:
         num_seeds = sum(map(len, self.placement.programs))
         if self.config.sharing.needs_identity:
             self.watch.plan("gather", "steps", num_seeds * gathering_steps(self.config))
-            self.watch.plan("identify", "epochs", num_seeds * self.config.encoder.epochs)
+            self.watch.plan("identify", "updates", num_seeds * self.config.encoder.updates)
         self.watch.plan("compile", "programs", len(self.placement.programs))
         steps = num_updates(self.config) * self.config.steps_per_update
         self.watch.plan("train", "steps", num_seeds * steps, timed=True)

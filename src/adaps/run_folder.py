@@ -50,9 +50,8 @@ class RunFolder:
 
     def write_json(self, name: str, data: Any) -> None:
         """Replace a JSON file as a whole."""
-        text = _compact(json.dumps(data, indent=1)) + "\n"
         with self._lock:
-            replace(self.path / name, lambda path: path.write_text(text))
+            write_json(self.path / name, data)
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Add one line to ``metrics.jsonl``."""
@@ -69,6 +68,12 @@ class RunFolder:
         arrays = {name: np.ascontiguousarray(jax.device_get(x)) for name, x in tensors.items()}
         metadata = {"schema": str(SCHEMA), "env_steps": str(env_steps)}
         replace(policy_file(self.path, seed), lambda path: save_file(arrays, path, metadata))
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Replace a JSON file as a whole."""
+    text = _compact(json.dumps(data, indent=1)) + "\n"
+    replace(path, lambda beside: beside.write_text(text))
 
 
 def policy_file(path: Path, seed: int) -> Path:

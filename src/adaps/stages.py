@@ -10,7 +10,10 @@ from jaxtyping import Array, Float, Int, Key, UInt
 
 from adaps.config import TrainConfig, gathering_steps, network_shape
 from adaps.evaluate import Episodes, evaluate
-from adaps.identity import vae
+from adaps.identity import autoencoder, gathering
+from adaps.identity.autoencoder import CoderState
+from adaps.identity.gathering import GatherState
+from adaps.identity.samples import Samples, as_samples
 from adaps.networks import (
     actor_logits,
     greedy_action,
@@ -62,9 +65,12 @@ class Stages(NamedTuple):
 
     shape: NetworkShape
     keys: Callable[[UInt[Array, " seed"]], SeedKeys]
-    gather: Callable[[SeedKeys, Params, Sharing], vae.Samples]
-    encoder_epoch: Callable[[vae.VAEState, vae.Samples], tuple[vae.VAEState, Float[Array, " seed"]]]
-    codes: Callable[[vae.VAEState], Float[Array, "seed agent latent"]]
+    begin_gathering: Callable[[SeedKeys], GatherState]
+    gather: Callable[[GatherState, Params, Sharing, Int[Array, ""]], GatherState]
+    samples: Callable[[GatherState], Samples]
+    train_encoder: Callable[
+        [CoderState, Samples, Int[Array, ""]], tuple[CoderState, Float[Array, " seed"]]
+    ]
     begin: Callable[[SeedKeys, Params, Sharing], TrainState]
     advance: Callable[[TrainState, Sharing, Int[Array, ""]], TrainState]
     evaluate: Callable[[Params, Sharing, Int[Array, " episode"]], tuple[Episodes, Episodes]]
@@ -77,9 +83,10 @@ def make_stages(env: Environment, config: TrainConfig, num_seeds: int) -> Stages
     return Stages(
         shape=shape,
         keys=each(_keys),
-        gather=each(partial(_gather, env, config)),
-        encoder_epoch=each(partial(vae.epoch, config.encoder)),
-        codes=each(vae.codes),
+        begin_gathering=each(partial(_begin_gathering, env, config)),
+        gather=each(partial(_gather, env, config), shared=(3,)),
+        samples=each(lambda state: as_samples(state.gathered)),
+        train_encoder=each(partial(autoencoder.train, config.encoder), shared=(2,)),
         begin=each(partial(_begin, env, config)),
         advance=each(partial(_advance, env, config), shared=(2,)),
         evaluate=each(partial(_evaluate, env), shared=(2,)),
@@ -101,27 +108,32 @@ def alike_in_size(sharings: Sequence[Sharing]) -> list[Sharing]:
     ]
 
 
-def initial_encoder(
-    config: TrainConfig, shape: NetworkShape, keys: SeedKeys, samples: vae.Samples
-) -> vae.VAEState:
+def initial_encoder(config: TrainConfig, keys: SeedKeys, samples: Samples) -> CoderState:
     """Each seed's encoder and decoder before training."""
-    num_seeds = len(samples.agent)
+    num_seeds = len(samples.num_rare)
     each = zip(unstack(keys.encoder, num_seeds), unstack(samples, num_seeds), strict=True)
-    return stack([vae.init(config.encoder, key, shape.num_agents, own) for key, own in each])
+    return stack([autoencoder.init(config.encoder, key, own) for key, own in each])
 
 
 def _keys(seed: UInt[Array, ""]) -> SeedKeys:
     return SeedKeys(*jax.random.split(jax.random.key(seed), len(SeedKeys._fields)))
 
 
+def _begin_gathering(env: Environment, config: TrainConfig, keys: SeedKeys) -> GatherState:
+    return gathering.begin(env, gathering.plan(env, gathering_steps(config)), keys.gather)
+
+
 def _gather(
-    env: Environment, config: TrainConfig, keys: SeedKeys, params: Params, sharing: Sharing
-) -> vae.Samples:
-    """Transitions of every agent under a policy that is not trained meanwhile."""
-    policy = sampled(params, sharing)
-    num_steps = gathering_steps(config) // config.num_envs
-    _, transitions = rollout(env, policy, start(env, keys.gather, config.num_envs), num_steps)
-    return vae.as_samples(transitions)
+    env: Environment,
+    config: TrainConfig,
+    state: GatherState,
+    params: Params,
+    sharing: Sharing,
+    num_rounds: Int[Array, ""],
+) -> GatherState:
+    """So many rounds under a policy that is not trained meanwhile."""
+    plan = gathering.plan(env, gathering_steps(config))
+    return gathering.gather(env, plan, sampled(params, sharing), state, num_rounds)
 
 
 def _begin(

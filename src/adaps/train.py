@@ -11,22 +11,25 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from adaps import envs
 from adaps.config import (
     TrainConfig,
     algo_options,
     check,
+    clustering,
+    encoder_options,
     gathering_steps,
     grouping,
     num_updates,
+    resolved,
     sharing_options,
 )
 from adaps.evaluate import first_batch, in_batches
-from adaps.identity.clusters import cluster
+from adaps.identity import finding, gathering
+from adaps.identity.autoencoder import CoderState
 from adaps.identity.groups import as_identity, given_groups, regroup
-from adaps.identity.vae import Samples
+from adaps.identity.samples import Samples
 from adaps.networks import used_sets
 from adaps.placement import place, run_side_by_side, stack, unstack
 from adaps.policy import Policy
@@ -46,6 +49,8 @@ from adaps.stages import (
 )
 from adaps.types import Environment, Identity, Sharing
 
+PIECES = 20
+"""Looks at the wish to stop while gathering, and while the encoder learns."""
 CALL_SECONDS = 0.4
 """Aimed-at time between two looks at the wish to stop."""
 
@@ -104,15 +109,9 @@ def identify(
         return [None] * len(seeds)
     samples = gather(config, stages, recorder, keys, len(seeds))
 
-    recorder.begin("identify")
-    encoder = initial_encoder(config, stages.shape, keys, samples)
-    for _ in range(config.encoder.epochs):
-        encoder, loss = stages.encoder_epoch(encoder, samples)
-        recorder.advance("identify", len(seeds), f"loss {float(loss.mean()):.3f}")
-        if recorder.stopping:
-            break
-    codes = np.asarray(stages.codes(encoder))
-    return [find_groups(config, code, seed) for code, seed in zip(codes, seeds, strict=True)]
+    encoder = learn_codes(config, stages, recorder, keys, samples)
+    each = zip(*(unstack(x, len(seeds)) for x in (encoder, samples)), seeds, strict=True)
+    return [find_groups(config, *one) for one in each]
 
 
 def gather(
@@ -122,15 +121,37 @@ def gather(
     recorder.begin("gather")
     alike = [FuPS().build(key, stages.shape, None) for key in unstack(keys.masks, num_seeds)]
     params = initial_params(stages.shape, keys, alike)
-    samples = jax.block_until_ready(stages.gather(keys, params, stack(alike)))
-    recorder.advance("gather", gathering_steps(config) * num_seeds)
-    return samples
+    plan = gathering.plan(recorder.env, gathering_steps(config))
+    state = stages.begin_gathering(keys)
+    for piece in gathering.in_pieces(plan.rounds, PIECES):
+        state = stages.gather(state, params, stack(alike), jnp.int32(piece))
+        jax.block_until_ready(state.gathered)
+        recorder.advance("gather", piece * plan.steps_per_round * num_seeds)
+        if recorder.stopping:
+            break
+    return stages.samples(state)
 
 
-def find_groups(config: TrainConfig, codes: np.ndarray, seed: int) -> Identity:
+def learn_codes(
+    config: TrainConfig, stages: Stages, recorder: Recorder, keys: SeedKeys, samples: Samples
+) -> CoderState:
+    """An encoder of agents, and a decoder that predicts what follows for agents of any code."""
+    recorder.begin("identify")
+    encoder = initial_encoder(config, keys, samples)
+    for piece in gathering.in_pieces(config.encoder.updates, PIECES):
+        if recorder.stopping:
+            break
+        encoder, loss = stages.train_encoder(encoder, samples, jnp.int32(piece))
+        amount = piece * len(samples.num_rare)
+        recorder.advance("identify", amount, f"loss {float(loss.mean()):.3f}")
+    return encoder
+
+
+def find_groups(config: TrainConfig, encoder: CoderState, samples: Samples, seed: int) -> Identity:
     """Clusters of one seed's codes, or what the control makes of them."""
-    how = grouping(config)
-    return regroup(how.groups, cluster(codes, how.clusters, seed), seed)
+    how = clustering(config)
+    found = finding.find(config.encoder, how, encoder.params, samples, encoder.key, seed)
+    return regroup(grouping(config).groups, found, seed)
 
 
 def share_out(
@@ -176,6 +197,7 @@ def train(
     sharing: Any = "adaps",
     algo: Any = "a2c",
     *,
+    encoder: Any = "vae",
     preset: str = "default",
     out: str | Path | None = None,
     **options: Any,
@@ -186,6 +208,7 @@ def train(
         env: an environment, or the name of one (:func:`adaps.make`).
         sharing: a sharing method's name, or its options such as ``AdaPS(threshold=0.6)``.
         algo: an algorithm's name, or its options such as ``A2C(learning_rate=3e-4)``.
+        encoder: an identity encoder's name, or its options such as ``VAE(updates=8_000)``.
         preset: ``"default"``, or ``"paper"`` for named methods exactly as published.
         out: folder for the run's files, which must not hold a run; None writes nothing.
         options: any other field of :class:`adaps.config.TrainConfig`, such as ``steps``.
@@ -199,6 +222,7 @@ def train(
         env=name,
         sharing=sharing_options(sharing, preset) if isinstance(sharing, str) else sharing,
         algo=algo_options(algo, preset) if isinstance(algo, str) else algo,
+        encoder=encoder_options(encoder, preset) if isinstance(encoder, str) else encoder,
         **options,
     )
     return run(env, config, None if out is None else Path(out), Watch())
@@ -212,6 +236,7 @@ def run(env: Environment, config: TrainConfig, out: Path | None, watch: Watch) -
         KeyboardInterrupt: after what was learnt so far has been saved.
     """
     check(config, env)
+    config = resolved(config, env)
     folder = None if out is None else RunFolder(out)
     placement = place(range(config.seed, config.seed + config.seeds), config.workers)
     recorder = Recorder(env, config, placement, folder, watch)

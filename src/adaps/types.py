@@ -117,6 +117,10 @@ class Identity(NamedTuple):
     centres: Float[np.ndarray, "cluster latent"]
     scores: dict[int, float]
     """Silhouette for every number of clusters that was tried; empty where it was given."""
+    findings: dict[str, Any] | None = None
+    """What :func:`adaps.identify` says about it, as in ``identity.json``; None in training."""
+    known: Any = None
+    """What places an agent that was not there: :class:`adaps.identity.placing.Known`."""
 
 
 @runtime_checkable

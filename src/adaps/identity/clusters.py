@@ -1,40 +1,192 @@
-"""Latent codes → clusters, with k-means. Stage: identity."""
+"""Latent codes → clusters: how many, and which. Stage: identity."""
 
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
-from sklearn.cluster import KMeans
+from jaxtyping import Float, Int
+from sklearn.cluster import HDBSCAN, AgglomerativeClustering, KMeans
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import adjusted_rand_score, silhouette_score
+from sklearn.metrics import adjusted_rand_score, davies_bouldin_score, silhouette_score
+from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
+from adaps.identity.prediction import Evidence, kinds
 from adaps.types import Identity
+
+Codes = Float[np.ndarray, "agent latent"]
+Labels = Int[np.ndarray, " agent"]
 
 SPLIT_SILHOUETTE = 0.5
 """Below this silhouette no split is convincing and all agents count as alike."""
+SPLIT_STABILITY = 0.9
+"""Below this agreement between resamples, a number of clusters is not stable."""
+MOST_CANDIDATES = 40
+"""Numbers of clusters that the other criteria try, at most."""
+REFERENCES = 10
+"""Random data sets that the gap statistic compares with, and resamples for stability."""
 
 
-def cluster(latent: np.ndarray, num_clusters: int | None, seed: int) -> Identity:
-    """Group agents by their codes, into ``num_clusters`` or as many as the silhouette says.
+@dataclass(frozen=True)
+class Clustering:
+    """How codes become clusters."""
+
+    clusterer: str = "kmeans"
+    """One of :data:`CLUSTERERS`."""
+    criterion: str = "prediction"
+    """What chooses the number of clusters: one of :data:`CRITERIA`."""
+    clusters: int | None = None
+    """The number of clusters; None chooses it."""
+
+
+def cluster(codes: Codes, how: Clustering, evidence: Evidence | None, seed: int) -> Identity:
+    """Group agents by their codes.
 
     Args:
-        latent: ``float[agent, latent]``.
-        num_clusters: K, or None to choose it.
-        seed: of k-means' ten starts.
+        codes: one code per agent.
+        how: which clusterer, and what chooses the number of clusters.
+        evidence: of the held-out data; may be None where nothing asks for it.
+        seed: of whatever the clusterer draws.
     """
-    latent = np.asarray(latent, np.float64)
-    if num_clusters is not None:
-        return _as_identity(latent, _kmeans(latent, num_clusters, seed), {})
-    candidates = {k: _kmeans(latent, k, seed) for k in range(2, len(latent))}
-    scores = {
-        k: float(silhouette_score(latent, labels))
+    codes = np.asarray(codes, np.float64)
+    with threadpool_limits(1), warnings.catch_warnings():
+        # Seeds run side by side already. Equal codes give fewer clusters than K: no matter.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        start = _start(codes, how, evidence, seed)
+        labels = CLUSTERERS[how.clusterer](codes, start, seed)
+        scores = silhouettes(codes, seed)
+    return as_identity(codes, labels, scores)
+
+
+def _start(codes: Codes, how: Clustering, evidence: Evidence | None, seed: int) -> Labels:
+    """A grouping with as many clusters as are wanted, for the clusterer to start from."""
+    num_clusters = how.clusters
+    if num_clusters is None and how.criterion == "prediction" and evidence is not None:
+        return kinds(evidence)
+    if num_clusters is None:
+        num_clusters = CRITERIA[how.criterion](codes, seed)[1]
+    return best_of_starts(codes, num_clusters, seed)
+
+
+def best_of_starts(codes: Codes, num_clusters: int, seed: int, starts: int = 10) -> Labels:
+    """K-means from several random starts."""
+    # scikit-learn annotates n_init by its default alone
+    return KMeans(num_clusters, n_init=starts, random_state=seed).fit_predict(codes)  # pyright: ignore[reportArgumentType]
+
+
+def _kmeans(codes: Codes, start: Labels, seed: int) -> Labels:
+    centres = _means(codes, start)
+    return KMeans(len(centres), init=centres, n_init=1, random_state=seed).fit_predict(codes)  # pyright: ignore[reportArgumentType]
+
+
+def _mixture(codes: Codes, start: Labels, seed: int) -> Labels:
+    return _fitted_mixture(codes, start, seed).predict(codes)
+
+
+def _agglomerative(codes: Codes, start: Labels, seed: int) -> Labels:
+    del seed
+    if len(codes) == 1:
+        return start
+    return AgglomerativeClustering(len(np.unique(start))).fit_predict(codes)
+
+
+def _hdbscan(codes: Codes, start: Labels, seed: int) -> Labels:
+    """Chooses the number of clusters by itself; an agent that fits none is one of its own."""
+    del seed
+    if len(codes) < 2:
+        return start
+    labels = HDBSCAN(min_cluster_size=2, allow_single_cluster=True).fit_predict(codes.copy())
+    outside = labels < 0
+    labels[outside] = labels.max() + 1 + np.arange(outside.sum())
+    return labels
+
+
+CLUSTERERS: dict[str, Callable[[Codes, Labels, int], Labels]] = {
+    "kmeans": _kmeans,
+    "gmm": _mixture,
+    "agglomerative": _agglomerative,
+    "hdbscan": _hdbscan,
+}
+"""``clusterer(codes, start, seed) → labels``, as many clusters as the start has."""
+
+
+def silhouettes(codes: Codes, seed: int) -> dict[int, float]:
+    """Mean silhouette by number of clusters, from 2; the greatest is the best."""
+    candidates = {k: best_of_starts(codes, k, seed) for k in _numbers(codes, 2)}
+    return {
+        k: float(silhouette_score(codes, labels))
         for k, labels in candidates.items()
         if len(set(labels)) == k
     }
+
+
+def _by_silhouette(codes: Codes, seed: int) -> tuple[dict[int, float], int]:
+    scores = silhouettes(codes, seed)
     best = max(scores, key=scores.__getitem__, default=1)
-    alike = best == 1 or scores[best] < SPLIT_SILHOUETTE
-    labels = np.zeros(len(latent), int) if alike else candidates[best]
-    return _as_identity(latent, labels, scores)
+    return scores, best if scores.get(best, 0.0) >= SPLIT_SILHOUETTE else 1
+
+
+def _by_davies_bouldin(codes: Codes, seed: int) -> tuple[dict[int, float], int]:
+    candidates = {k: best_of_starts(codes, k, seed) for k in _numbers(codes, 2)}
+    scores = {
+        k: float(davies_bouldin_score(codes, labels))
+        for k, labels in candidates.items()
+        if len(set(labels)) == k
+    }
+    return scores, min(scores, key=scores.__getitem__, default=1)
+
+
+def _by_bic(codes: Codes, seed: int) -> tuple[dict[int, float], int]:
+    scores = {}
+    for k in _numbers(codes, 1):
+        mixture = _fitted_mixture(codes, best_of_starts(codes, k, seed), seed)
+        scores[k] = float(mixture.bic(codes))
+    return scores, min(scores, key=scores.__getitem__, default=1)
+
+
+def _by_gap(codes: Codes, seed: int) -> tuple[dict[int, float], int]:
+    """The gap statistic (Tibshirani, Walther and Hastie, 2001): the first K within one error."""
+    rng = np.random.default_rng(seed)
+    low, high = codes.min(axis=0), codes.max(axis=0)
+    references = [rng.uniform(low, high, codes.shape) for _ in range(REFERENCES)]
+    gaps, errors = {}, {}
+    for k in _numbers(codes, 1):
+        own = _log_inertia(codes, k, seed, starts=10)
+        others = np.array([_log_inertia(reference, k, seed, starts=1) for reference in references])
+        gaps[k] = float(others.mean() - own)
+        errors[k] = float(others.std() * (1 + 1 / REFERENCES) ** 0.5)
+    enough = (k for k in gaps if k + 1 in gaps and gaps[k] >= gaps[k + 1] - errors[k + 1])
+    return gaps, next(enough, max(gaps, default=1))
+
+
+def _by_stability(codes: Codes, seed: int) -> tuple[dict[int, float], int]:
+    """Agreement of the grouping with those of resampled agents: the most clusters still stable."""
+    rng = np.random.default_rng(seed)
+    scores = {}
+    for k in _numbers(codes, 2):
+        whole = best_of_starts(codes, k, seed)
+        agreement = []
+        for _ in range(REFERENCES):
+            part = np.unique(rng.integers(len(codes), size=len(codes)))
+            if len(part) > k:
+                labels = best_of_starts(codes[part], k, seed, starts=1)
+                agreement.append(adjusted_rand_score(whole[part], labels))
+        if agreement:
+            scores[k] = float(np.mean(agreement))
+    stable = [k for k, score in scores.items() if score >= SPLIT_STABILITY]
+    return scores, max(stable, key=lambda k: (round(scores[k], 2), k), default=1)
+
+
+CRITERIA: dict[str, Callable[[Codes, int], tuple[dict[int, float], int]]] = {
+    "silhouette": _by_silhouette,
+    "davies-bouldin": _by_davies_bouldin,
+    "bic": _by_bic,
+    "gap": _by_gap,
+    "stability": _by_stability,
+}
+"""``criterion(codes, seed) → value by number of clusters, number chosen``."""
+CRITERION_NAMES = ("prediction", *CRITERIA)
 
 
 def rand_index(types: tuple[int, ...] | None, identity: Identity | None) -> float | None:
@@ -44,19 +196,37 @@ def rand_index(types: tuple[int, ...] | None, identity: Identity | None) -> floa
     return float(adjusted_rand_score(types, identity.clusters))
 
 
-def _kmeans(latent: np.ndarray, num_clusters: int, seed: int) -> np.ndarray:
-    # One thread: seeds run side by side already. Equal codes give fewer clusters than K: no matter.
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        # scikit-learn annotates n_init by its default alone
-        kmeans = KMeans(num_clusters, n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
-        return kmeans.fit_predict(latent)
-
-
-def _as_identity(latent: np.ndarray, labels: np.ndarray, scores: dict[int, float]) -> Identity:
+def as_identity(codes: Codes, labels: Labels, scores: dict[int, float]) -> Identity:
     """Number clusters in the order of their first agents, so equal groupings look equal."""
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    order = np.argsort(np.argsort(first))
-    clusters = order[inverse]
-    centres = np.stack([latent[clusters == c].mean(axis=0) for c in range(len(first))])
-    return Identity(latent, clusters, centres, scores)
+    clusters = np.argsort(np.argsort(first))[inverse]
+    return Identity(codes, clusters, _means(codes, clusters), scores)
+
+
+def _means(codes: Codes, labels: Labels) -> Float[np.ndarray, "cluster latent"]:
+    return np.stack([codes[labels == label].mean(axis=0) for label in np.unique(labels)])
+
+
+def _numbers(codes: Codes, lowest: int) -> range:
+    """Numbers of clusters to try: fewer than there are agents."""
+    return range(lowest, min(len(codes) - 1, MOST_CANDIDATES) + 1)
+
+
+def _fitted_mixture(codes: Codes, start: Labels, seed: int) -> GaussianMixture:
+    means = _means(codes, start)
+    floor = max(1e-6, 1e-3 * float(codes.var(axis=0).mean()))
+    mixture = GaussianMixture(
+        len(means),
+        covariance_type="spherical",
+        means_init=means,
+        reg_covar=floor,
+        random_state=seed,
+    )
+    return mixture.fit(codes)
+
+
+def _log_inertia(codes: Codes, num_clusters: int, seed: int, starts: int) -> float:
+    labels = best_of_starts(codes, num_clusters, seed, starts)
+    centres = _means(codes, labels)
+    _, which = np.unique(labels, return_inverse=True)
+    return float(np.log(max(np.square(codes - centres[which]).sum(), 1e-12)))

@@ -1,0 +1,134 @@
+"""A code per agent, learnt from what the environment answers it. Stage: identity.
+
+The decoder is given observation, action and the agent's code, and must predict what follows. So
+the code can carry nothing but what differs between agents: rewards and dynamics. From the SePS
+paper (arXiv 2102.07475), with standardised targets and half of the data held out.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from adaps.identity.encoders import Encoder, EncoderParams, learnt_from
+from adaps.identity.mlp import Layers, forward, init_layers
+from adaps.identity.samples import BLOCKS, Samples, draw
+
+ROWS_PER_AGENT = 4
+"""Transitions of each agent in a batch, at least, on average."""
+PAIRS_AT_ONCE = 16
+"""Agents and codes whose errors are computed side by side."""
+
+
+class CoderParams(NamedTuple):
+    encoder: EncoderParams
+    decoder: Layers
+
+
+class CoderState(NamedTuple):
+    """Encoder and decoder while they are trained."""
+
+    params: CoderParams
+    opt_state: optax.OptState
+    key: Key[Array, ""]
+
+
+def init(options: Encoder, key: Key[Array, ""], samples: Samples) -> CoderState:
+    """A fresh encoder and decoder."""
+    rng = np.random.default_rng(jax.random.key_data(key).tolist())
+    num_agents = samples.num_rare.shape[-1]
+    num_inputs, num_outputs = samples.common.given.shape[-1], samples.common.target.shape[-1]
+    width = options.hidden
+    params = CoderParams(
+        encoder=options.init(rng, num_agents, num_inputs, num_outputs),
+        decoder=init_layers(rng, (num_inputs + options.latent_size, width, width, num_outputs)),
+    )
+    return CoderState(params, _optimiser(options).init(params), key)
+
+
+def train(
+    options: Encoder, state: CoderState, samples: Samples, num_updates: Int[Array, ""]
+) -> tuple[CoderState, Float[Array, ""]]:
+    """So many gradient steps on random batches of what is learnt from; returns the mean loss."""
+    optimiser = _optimiser(options)
+
+    def one(_, carry):
+        state, total = carry
+        key, step_key = jax.random.split(state.key)
+        loss, gradients = jax.value_and_grad(partial(_loss, options))(
+            state.params, step_key, samples
+        )
+        updates, opt_state = optimiser.update(gradients, state.opt_state)
+        params: Any = optax.apply_updates(state.params, updates)
+        return CoderState(params, opt_state, key), total + loss
+
+    state, total = jax.lax.fori_loop(0, num_updates, one, (state, jnp.float32(0)))
+    return state, total / num_updates
+
+
+def codes(
+    options: Encoder, params: CoderParams, key: Key[Array, ""], samples: Samples
+) -> Float[Array, "agent latent"]:
+    """Mean of each agent's code over the blocks that are learnt from."""
+    num_agents = samples.num_rare.shape[-1]
+    block, agent = jnp.indices((learnt_from(), num_agents)).reshape(2, -1)
+    mean, _ = options.encode(params.encoder, key, samples, block, agent)
+    return mean.reshape(learnt_from(), num_agents, -1).mean(axis=0)
+
+
+def held_out_errors(
+    decoder: Layers,
+    key: Key[Array, ""],
+    samples: Samples,
+    agent: Int[Array, " pair"],
+    code: Float[Array, "pair latent"],
+    num_rows: int,
+) -> Float[Array, "pair block output"]:
+    """Squared errors on held-out transitions of an agent that is decoded with any code.
+
+    The same ``num_rows`` transitions per block are taken of an agent, whatever the code.
+    """
+    held_out = jnp.arange(learnt_from(), BLOCKS)
+
+    def one_pair(pair):
+        agent, code = pair
+        own_key = jax.random.fold_in(key, agent)
+        own = jnp.full_like(held_out, agent)
+        given, target = draw(own_key, samples, held_out, own, num_rows)
+        return jnp.square(decode(decoder, given, code) - target).mean(axis=1)
+
+    return jax.lax.map(one_pair, (agent, code), batch_size=PAIRS_AT_ONCE)
+
+
+def decode(
+    decoder: Layers, given: Float[Array, "*batch input"], code: Float[Array, "*code latent"]
+) -> Float[Array, "*batch output"]:
+    """What should follow, for an agent of this code."""
+    code = jnp.broadcast_to(code, (*given.shape[:-1], code.shape[-1]))
+    return forward(decoder, jnp.concatenate([given, code], axis=-1))
+
+
+def _loss(
+    options: Encoder, params: CoderParams, key: Key[Array, ""], samples: Samples
+) -> Float[Array, ""]:
+    """Squared error of the reconstruction + β·KL(q(z | agent) ‖ N(0, I)), mean over the batch."""
+    block_key, agent_key, code_key, noise_key, row_key = jax.random.split(key, 5)
+    num_agents = samples.num_rare.shape[-1]
+    batch_size = max(options.batch_size, ROWS_PER_AGENT * num_agents)
+    shape = (max(1, batch_size // options.rows_per_code),)
+    block = jax.random.randint(block_key, shape, 0, learnt_from())
+    agent = jax.random.randint(agent_key, shape, 0, num_agents)
+    mean, log_variance = options.encode(params.encoder, code_key, samples, block, agent)
+    z = mean + jnp.exp(0.5 * log_variance) * jax.random.normal(noise_key, mean.shape)
+    given, target = draw(row_key, samples, block, agent, options.rows_per_code)
+    error = jnp.square(decode(params.decoder, given, z[:, None]) - target).sum(axis=-1)
+    kl = 0.5 * (jnp.exp(log_variance) + jnp.square(mean) - 1 - log_variance).sum(axis=-1)
+    return error.mean() + options.kl_weight * kl.mean()
+
+
+def _optimiser(options: Encoder) -> optax.GradientTransformation:
+    return optax.adam(options.learning_rate)

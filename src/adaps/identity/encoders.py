@@ -1,0 +1,144 @@
+"""Encoders of agent identity: whose code an agent gets, and from what. Stage: identity.
+
+All are trained by the autoencoder of ``autoencoder.py``, whose decoder must predict what follows
+from observation, action and code. Only where the code comes from differs.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from adaps.identity.mlp import forward, init_layers
+from adaps.identity.samples import BLOCKS, Samples, draw
+
+EncoderParams = Any
+Code = tuple[Float[Array, "group latent"], Float[Array, "group latent"]]
+"""Mean and log-variance."""
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """Options that all encoders have."""
+
+    latent_size: int = 10
+    """Numbers in an agent's code."""
+    hidden: int = 64
+    """Width of the encoder's and the decoder's hidden layers."""
+    kl_weight: float = 1e-4
+    """Weight of the divergence of codes from N(0, I)."""
+    learning_rate: float = 5e-3
+    """Step size of Adam."""
+    batch_size: int = 128
+    """Transitions per update; at least four for each agent are taken."""
+    updates: int = 8_000
+    """Gradient steps."""
+
+    rows_per_code = 1
+
+
+class Encoder(Protocol):
+    """What the autoencoder asks of an encoder's options."""
+
+    latent_size: int
+    hidden: int
+    kl_weight: float
+    learning_rate: float
+    batch_size: int
+    updates: int
+    rows_per_code: int
+    """Rows of a batch that are decoded with the same code."""
+
+    @property
+    def name(self) -> str: ...
+    def init(
+        self, rng: np.random.Generator, num_agents: int, num_inputs: int, num_outputs: int
+    ) -> EncoderParams: ...
+    def encode(
+        self,
+        params: EncoderParams,
+        key: Key[Array, ""],
+        samples: Samples,
+        block: Int[Array, " group"],
+        agent: Int[Array, " group"],
+    ) -> Code: ...
+
+
+@dataclass(frozen=True)
+class VAE(EncoderOptions):
+    """The paper's: a code for each agent's number, whatever it does."""
+
+    name = "vae"
+
+    def init(self, rng, num_agents, num_inputs, num_outputs) -> EncoderParams:
+        """All numbers start at the same code, so that only what is learnt tells them apart."""
+        del num_inputs, num_outputs
+        bias = init_layers(rng, (1, self.hidden))[0][0][0]
+        return {
+            "number": [(jnp.zeros((num_agents, self.hidden)), bias)],
+            "code": init_layers(rng, (self.hidden, 2 * self.latent_size)),
+        }
+
+    def encode(self, params, key, samples, block, agent) -> Code:
+        """The first layer of a one-hot agent number is its row of weights."""
+        del key, samples, block
+        ((weight, bias),) = params["number"]
+        return _mean_and_log_variance(params["code"], jax.nn.relu(weight[agent] + bias))
+
+
+@dataclass(frozen=True)
+class Behaviour(EncoderOptions):
+    """A code read off an agent's own transitions, those of agents never seen before too."""
+
+    context: int = 32
+    """Transitions that a code is read off while training."""
+
+    name = "behaviour"
+    rows_per_code = 8
+
+    def init(self, rng, num_agents, num_inputs, num_outputs) -> EncoderParams:
+        del num_agents
+        width = self.hidden
+        return {
+            "row": init_layers(rng, (num_inputs + num_outputs, width, width)),
+            "code": init_layers(rng, (width, width, 2 * self.latent_size)),
+        }
+
+    def encode(self, params, key, samples, block, agent) -> Code:
+        """Mean over the transitions' features → code (deep sets, arXiv 1703.06114)."""
+        given, target = draw(key, samples, block, agent, self.context)
+        rows = jnp.concatenate([given, target], axis=-1)
+        features = jax.nn.relu(forward(params["row"], rows)).mean(axis=1)
+        return _mean_and_log_variance(params["code"], features)
+
+
+@dataclass(frozen=True)
+class RandomCodes(EncoderOptions):
+    """The control: a random code for each agent's number, of which nothing is learnt."""
+
+    name = "random"
+
+    def init(self, rng, num_agents, num_inputs, num_outputs) -> EncoderParams:
+        del num_inputs, num_outputs
+        return jnp.asarray(rng.normal(size=(num_agents, self.latent_size)), jnp.float32)
+
+    def encode(self, params, key, samples, block, agent) -> Code:
+        del key, samples, block
+        mean = jax.lax.stop_gradient(params)[agent]
+        return mean, jnp.full_like(mean, -20.0)
+
+
+ENCODERS = {encoder.name: encoder for encoder in (VAE, Behaviour, RandomCodes)}
+
+
+def learnt_from(num_blocks: int = BLOCKS) -> int:
+    """How many of the blocks, the first ones, are learnt from; the others are held out."""
+    return num_blocks // 2
+
+
+def _mean_and_log_variance(layers: Any, features: Float[Array, "group hidden"]) -> Code:
+    mean, log_variance = jnp.split(forward(layers, features), 2, axis=-1)
+    return mean, log_variance

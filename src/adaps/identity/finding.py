@@ -1,0 +1,80 @@
+"""A trained encoder and decoder → who is alike. Stage: identity."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from adaps.identity import autoencoder
+from adaps.identity.autoencoder import CoderParams
+from adaps.identity.clusters import Clustering, cluster
+from adaps.identity.encoders import Encoder
+from adaps.identity.prediction import Evidence, PairErrors, gather_evidence
+from adaps.identity.samples import BLOCKS, Samples
+from adaps.types import Identity
+
+MOST_ROWS = 200
+"""Held-out transitions per block that an agent's errors are the mean of, at most."""
+MOST_DECODINGS = 4_000_000
+"""Held-out transitions that are decoded in all, for many agents."""
+PADDING = 128
+"""Numbers of pairs are filled up to a multiple of this, so that few programs are compiled."""
+
+
+def find(
+    options: Encoder,
+    how: Clustering,
+    params: CoderParams,
+    samples: Samples,
+    key: Key[Array, ""],
+    seed: int,
+) -> Identity:
+    """Codes, the evidence of held-out transitions where the choice of K asks for it, clusters."""
+    codes = codes_of(options, params, samples, key)
+    asks = how.clusters is None and how.criterion == "prediction"
+    evidence = evidence_of(codes, params, samples, key) if asks else None
+    return cluster(codes, how, evidence, seed)
+
+
+def codes_of(
+    options: Encoder, params: CoderParams, samples: Samples, key: Key[Array, ""]
+) -> Float[np.ndarray, "agent latent"]:
+    """Each agent's code."""
+    return np.asarray(_codes(options, params, key, samples), np.float64)
+
+
+def evidence_of(
+    codes: Float[np.ndarray, "agent latent"],
+    params: CoderParams,
+    samples: Samples,
+    key: Key[Array, ""],
+) -> Evidence:
+    """Tree of the codes and held-out errors of its nodes."""
+    return gather_evidence(codes, partial(pair_errors, params, samples, key))
+
+
+def pair_errors(
+    params: CoderParams,
+    samples: Samples,
+    key: Key[Array, ""],
+    agent: Int[np.ndarray, " pair"],
+    code: Float[np.ndarray, "pair latent"],
+) -> Float[np.ndarray, "pair block output"]:
+    """Held-out squared errors of agents that are decoded with any codes."""
+    num_pairs = len(agent)
+    num_rows = int(np.clip(MOST_DECODINGS // (num_pairs * BLOCKS), 8, MOST_ROWS))
+    fill = -num_pairs % PADDING
+    padded = (
+        jnp.asarray(np.pad(agent, (0, fill)), jnp.int32),
+        jnp.asarray(np.pad(code, ((0, fill), (0, 0))), jnp.float32),
+    )
+    errors = _held_out_errors(params.decoder, key, samples, *padded, num_rows)
+    return np.asarray(errors[:num_pairs], np.float64)
+
+
+_codes = jax.jit(autoencoder.codes, static_argnums=0)
+_held_out_errors = jax.jit(autoencoder.held_out_errors, static_argnums=5)
+
+__all__ = ["PairErrors", "codes_of", "evidence_of", "find", "pair_errors"]

@@ -1,0 +1,136 @@
+"""Gathering what agents are told apart by, in rounds that fit into memory. Stage: identity."""
+
+import itertools
+import math
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, Key
+
+from adaps.errors import UserError
+from adaps.identity import samples
+from adaps.identity.samples import Gathered
+from adaps.rollout import Policy, RolloutState, rollout, start
+from adaps.types import Environment
+
+DENSE_STEPS = 25_600
+"""Environment steps that do where rewards are common."""
+RARE_STEPS = 4_000_000
+"""Environment steps where rewards are rare: random play hardly ever meets them."""
+TRAIN_SHARE = 0.1
+"""Share of a training run's steps that gathering takes, at most, unless it is told how many."""
+MAX_COPIES, ROUND_LENGTH = 256, 50
+"""Copies side by side, and steps in each between two choices of what to keep."""
+ROUND_NUMBERS = 100_000_000
+"""Numbers that one round's transitions may hold."""
+
+
+class Plan(NamedTuple):
+    """How so many steps are taken."""
+
+    copies: int
+    length: int
+    """Steps in each copy per round."""
+    rounds: int
+
+    @property
+    def num_steps(self) -> int:
+        """Environment steps in all."""
+        return self.rounds * self.steps_per_round
+
+    @property
+    def steps_per_round(self) -> int:
+        return self.copies * self.length
+
+
+class GatherState(NamedTuple):
+    """Where gathering goes on."""
+
+    rollout: RolloutState
+    gathered: Gathered
+
+
+def plan(env: Environment, num_steps: int) -> Plan:
+    """Rounds that come to ``num_steps``, or a little more."""
+    numbers = env.num_agents * 2 * (2 * env.obs_size + env.num_actions + 1)
+    per_round = max(samples.BLOCKS, min(num_steps, ROUND_NUMBERS // numbers))
+    length = min(ROUND_LENGTH, per_round)
+    copies = min(MAX_COPIES, max(1, per_round // length))
+    return Plan(copies, length, math.ceil(num_steps / (copies * length)))
+
+
+def begin(env: Environment, plan: Plan, key: Key[Array, ""]) -> GatherState:
+    """Fresh copies, and nothing gathered."""
+    rows = rows_kept(env, plan) * plan.rounds
+    sizes = (env.obs_size + env.num_actions, env.obs_size + 1)
+    nothing = samples.nothing_yet(env.num_agents, *sizes, rows)
+    return GatherState(start(env, key, plan.copies), nothing)
+
+
+def rows_kept(env: Environment, plan: Plan) -> int:
+    """Rows of each block and agent that are kept of a round."""
+    rows = plan.steps_per_round // samples.BLOCKS
+    return samples.rows_of_round(env.num_agents, plan.rounds, rows)
+
+
+def gather(
+    env: Environment, plan: Plan, policy: Policy, state: GatherState, num_rounds: Int[Array, ""]
+) -> GatherState:
+    """So many rounds under a policy that is not trained meanwhile."""
+
+    def one(_, state: GatherState) -> GatherState:
+        rollout_state, transitions = rollout(env, policy, state.rollout, plan.length)
+        steps = samples.as_steps(transitions)
+        gathered = samples.take_in(state.gathered, steps, rows_kept(env, plan))
+        return GatherState(rollout_state, gathered)
+
+    return jax.lax.fori_loop(0, num_rounds, one, state)
+
+
+def in_pieces(total: int, pieces: int) -> list[int]:
+    """A number as a sum of about equal ones, so that progress can be shown between."""
+    ends = [round(total * piece / pieces) for piece in range(pieces + 1)]
+    return [end - begin for begin, end in itertools.pairwise(ends) if end > begin]
+
+
+def check_finite(env: Environment, gathered: Gathered) -> None:
+    """Refuse what nothing can be learnt from.
+
+    Raises:
+        UserError: an observation or reward is not finite; names the first such agent.
+    """
+    rows = np.concatenate(gathered.common, axis=-1)
+    wrong = ~np.isfinite(rows).all(axis=(0, 2, 3))
+    if wrong.any():
+        agent = int(np.flatnonzero(wrong)[0])
+        place = np.argwhere(~np.isfinite(rows[:, agent]))[0]
+        raise UserError(
+            f"{env.name}: an observation or reward of agent {agent} is not finite (kept step "
+            f"{place[1]} of block {place[0]})"
+        )
+
+
+def at_random(env: Environment) -> Policy:
+    """Draws every legal action alike."""
+
+    def policy(key, obs, legal):
+        del obs
+        return jax.random.categorical(key, jnp.where(legal, 0.0, -jnp.inf))
+
+    return policy
+
+
+def rewards_are_rare(env: Environment) -> bool:
+    """Whether random play of :data:`DENSE_STEPS` steps meets few rewards but the usual one."""
+    short = plan(env, DENSE_STEPS)._replace(rounds=1)
+    run = jax.jit(partial(gather, env, short, at_random(env)))
+    state = run(begin(env, short, jax.random.key(0)), jnp.int32(1))
+    return bool(samples.rare_share(state.gathered) < samples.RARE)
+
+
+def steps_needed(env: Environment) -> int:
+    """Environment steps to gather in an environment, as its rewards are rare or not."""
+    return plan(env, RARE_STEPS if rewards_are_rare(env) else DENSE_STEPS).num_steps
