@@ -11,9 +11,17 @@ import time
 
 import pytest
 
+import adaps
 from adaps import run_folder as files
 from adaps.cli import main
-from adaps.config import from_json
+from adaps.config import (
+    TrainConfig,
+    algo_options,
+    from_json,
+    saved_env,
+    sharing_options,
+    to_json,
+)
 from adaps.sharing import METHODS
 
 TINY = "--steps 4_000 --gather-steps 1_600 --seeds 1 --evaluations 2 --eval-episodes 8"
@@ -54,6 +62,11 @@ BAD = [
     ("train bps-1 --seeds two", "not a number"),
     ("train bps-1 --seed -1", "from 0"),
     ("train bps-1 --seed 1e20", "from 0"),
+    ("train bps-1 --task-seed 3", "environment 'bps-1' has no task seed"),
+    ("train foraging-fixed-5x5-2p-1f --task-seed 3", "has no task seed"),
+    ("train rware-2color-tiny-4ag --task-seed -1", "from 0 to 4294967295, not -1"),
+    ("train rware-2color-tiny-4ag --task-seed 4294967296", "from 0 to 4294967295"),
+    ("train rware-2color-tiny-4ag --task-seed x", "not a number"),
     ("train bps-1 --num-envs 0", "at least 1"),
     ("train bps-1 --rollout-length 0", "at least 1"),
     ("train bps-1 --workers 0", "at least 1"),
@@ -194,6 +207,52 @@ def test_a_run_is_run_again_from_its_configuration(short_run, tmp_path, monkeypa
     assert main(words.split()) == 0
     first, again = (from_json(path / files.CONFIG) for path in (out, tmp_path / "again"))
     assert again == dataclasses.replace(first, seeds=1, seed=7)
+
+
+TASK = "rware-2color-tiny-2ag"
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Environments that the command made, in turn."""
+    envs = []
+
+    def make(*args):
+        envs.append(adaps.make(*args))
+        return envs[-1]
+
+    monkeypatch.setattr("adaps.cli.make", make)
+    return envs
+
+
+def test_a_task_seed_is_saved_and_used_again(tmp_path, monkeypatch, made):
+    monkeypatch.chdir(tmp_path)
+    short = "--sharing fups --steps 80 --seeds 1 --evaluations 1 --eval-episodes 1 --hidden 4"
+    for words in (
+        f"train {TASK} --task-seed 3 {short} --out first",
+        "evaluate first --episodes 1",
+        "play first --max-steps 1 --size 100",
+        "train --config first/config.json --seed 7 --out second",
+        f"play --random {TASK} --task-seed 3 --max-steps 1 --size 100",
+    ):
+        assert main(words.split()) == 0
+    assert made == [adaps.make(TASK, task_seed=3)] * 5
+    assert from_json(tmp_path / "first" / files.CONFIG).task_seed == 3
+    assert from_json(tmp_path / "second" / files.CONFIG).task_seed == 3
+    assert "--task-seed 3" in re.sub("<.*?>", "", (tmp_path / "first/report.html").read_text())
+
+
+def test_a_configuration_without_a_task_seed_means_0(tmp_path):
+    config = TrainConfig(TASK, sharing_options("fups"), algo_options("a2c"))
+    data = to_json(config)
+    del data["task_seed"]
+    (tmp_path / "config.json").write_text(json.dumps({"config": data}))
+    assert saved_env(tmp_path / "config.json") == (TASK, 0)
+    assert from_json(tmp_path / "config.json") == config
+    data["task_seed"] = "three"
+    (tmp_path / "config.json").write_text(json.dumps({"config": data}))
+    with pytest.raises(adaps.UserError, match="task_seed is 'three'"):
+        saved_env(tmp_path / "config.json")
 
 
 def test_list_counts_each_methods_parameters(capsys):

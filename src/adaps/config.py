@@ -67,6 +67,9 @@ class TrainConfig(Generic[S, A]):
     """How many seeds to train."""
     seed: Count = 0
     """The first seed."""
+    task_seed: Count = 0
+    """Draws what the environment fixes for good, whatever the seed: the coloured warehouse's
+    orders of the observation. Other environments have none."""
     num_envs: Count = 8
     """Copies of the environment that run side by side."""
     rollout_length: Count = 5
@@ -295,16 +298,19 @@ def from_json(path: Path) -> TrainConfig:
         raise UserError(f"{path} is not a run's configuration: {error}") from None
 
 
-def saved_env(path: Path) -> str:
-    """The environment's name in a ``config.json``.
+def saved_env(path: Path) -> tuple[str, int]:
+    """The environment's name and its task seed in a ``config.json``, as ``make`` takes them.
 
     Raises:
         UserError: the file cannot be read, or says something else than a configuration.
     """
-    name = _saved(path).get("env")
+    data = _saved(path)
+    name, task_seed = data.get("env"), data.get("task_seed", 0)
     if not isinstance(name, str):
         raise UserError(f"{path} is not a run's configuration: env is {name!r}")
-    return name
+    if not isinstance(task_seed, int):
+        raise UserError(f"{path} is not a run's configuration: task_seed is {task_seed!r}")
+    return name, task_seed
 
 
 def _saved(path: Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from adaps.config import (
     num_updates,
     sharing_options,
 )
+from adaps.errors import UserError
 from adaps.evaluate import first_batch, in_batches
 from adaps.identity.clusters import cluster
 from adaps.identity.groups import as_identity, given_groups, regroup
@@ -194,11 +195,15 @@ def train(
         UserError: an option that cannot be; nothing has been written.
     """
     name = env if isinstance(env, str) else env.name
-    env = envs.make(env) if isinstance(env, str) else env
+    if isinstance(env, str):
+        env = envs.make(env, options.pop("task_seed", 0))
+    elif "task_seed" in options:
+        raise UserError("task_seed goes with an environment's name; this one has its own")
     config = TrainConfig(
         env=name,
         sharing=sharing_options(sharing, preset) if isinstance(sharing, str) else sharing,
         algo=algo_options(algo, preset) if isinstance(algo, str) else algo,
+        task_seed=envs.task_seed_of(env),
         **options,
     )
     return run(env, config, None if out is None else Path(out), Watch())

@@ -239,5 +239,7 @@ def _command(run: Run) -> list[str]:
         "seeds": len(settings.seeds),
         "seed": settings.config["seed"],
     }
+    if settings.config.get("task_seed"):
+        options["task-seed"] = settings.config["task_seed"]
     given = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items()]
     return ["adaps train", shlex.quote(settings.env), *given]
