@@ -1,6 +1,7 @@
 """The command line: bad input, help, and whole runs."""
 
 import dataclasses
+import html
 import json
 import os
 import re
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import time
 
+import jax
+import numpy as np
 import pytest
 
 import adaps
@@ -48,6 +51,12 @@ BAD = [
     ("train bps-1 --sharing.threshold -0.5", r"\(0, 1\)"),
     ("train bps-1 --sharing.threshold nan", r"\(0, 1\)"),
     ("train bps-1 --sharing.threshold half", "threshold"),
+    ("train bps-1 --sharing.keep 0", r"keep must be in \(0, 1\], not 0"),
+    ("train bps-1 --sharing.keep 1.1", r"keep must be in \(0, 1\]"),
+    ("train bps-1 --sharing.keep nan", r"keep must be in \(0, 1\]"),
+    ("train bps-1 --sharing.overlap -0.1", r"overlap must be in \(0, 1\]"),
+    ("train bps-1 --sharing.keep 0.5 --sharing.overlap 0.5", "give one of them"),
+    ("train bps-1 --sharing fups --sharing.keep 0.5", "unknown option"),
     ("train bps-1 --steps 0", "at least 1"),
     ("train bps-1 --steps -5", "at least 1"),
     ("train bps-1 --steps many", "not a number"),
@@ -207,6 +216,41 @@ def test_a_run_is_run_again_from_its_configuration(short_run, tmp_path, monkeypa
     assert main(words.split()) == 0
     first, again = (from_json(path / files.CONFIG) for path in (out, tmp_path / "again"))
     assert again == dataclasses.replace(first, seeds=1, seed=7)
+
+
+def test_a_run_says_what_is_wrong_with_its_masks(tmp_path, capsys):
+    words = f"train bps:2-2 {TINY} --sharing.groups oracle --sharing.threshold 0.999 --out"
+    assert main([*words.split(), str(tmp_path / "empty")]) == 0
+    saved = files.read_json(tmp_path / "empty", files.SHARING)
+    assert saved["threshold"] == [0.999]
+    assert len(saved["warnings"][0]) == 2
+    err = capsys.readouterr().err
+    page = (tmp_path / "empty" / files.REPORT).read_text()
+    for text in saved["warnings"][0]:
+        assert f"warning   seed 0: {text}\n" in err
+        assert text in html.unescape(page)
+
+
+def test_the_threshold_that_was_chosen_is_saved(tmp_path):
+    short = {"steps": 400, "seeds": 2, "seed": 3, "evaluations": 1, "eval_episodes": 1}
+    env, out = "bps:2-2", tmp_path / "kept"
+    method = adaps.AdaPS(groups="oracle", keep=0.8)
+    adaps.train(env, method, out=out, **short)
+    saved = files.read_json(out, files.SHARING)
+    assert saved["threshold"][0] != saved["threshold"][1]
+    assert saved["warnings"] == [[], []]
+    for seed, threshold in enumerate(saved["threshold"], start=3):
+        again = adaps.train(
+            env,
+            adaps.AdaPS(groups="oracle", threshold=threshold),
+            **short | {"seeds": 1, "seed": seed},
+        )
+        masks = adaps.load(out, seed).sharing.masks
+        jax.tree.map(np.testing.assert_array_equal, masks, again.policies[0].sharing.masks)
+        kept = np.hstack([np.asarray(mask) > 0 for mask in jax.tree.leaves(masks)])
+        assert kept.mean() == pytest.approx(0.8, abs=1 / kept.size)
+    adaps.train(env, "fups", out=tmp_path / "fups", **short)
+    assert files.read_json(tmp_path / "fups", files.SHARING)["threshold"] == [None, None]
 
 
 TASK = "rware-2color-tiny-2ag"

@@ -15,7 +15,7 @@ from adaps.errors import UserError, unknown
 from adaps.extensions import dotted_name, is_dotted, load_options
 from adaps.identity.groups import FOUND, given_groups
 from adaps.identity.vae import VAE
-from adaps.sharing import METHODS, Grouped
+from adaps.sharing import METHODS, AdaPS, Grouped
 from adaps.types import Environment, NetworkShape
 
 S = TypeVar("S")
@@ -146,6 +146,7 @@ def check(config: TrainConfig, env: Environment) -> None:
         raise UserError(f"--hidden must be one or more widths of at least 1, not {config.hidden}")
     for prefix in RANGES:
         _check_ranges(prefix, getattr(config, prefix))
+    _check_threshold(config.sharing)
     _check_groups(grouping(config), env)
     least = config.steps_per_update + gathering_steps(config)
     if config.steps < least:
@@ -166,6 +167,14 @@ def network_shape(env: Environment, config: TrainConfig) -> NetworkShape:
 def grouping(config: TrainConfig) -> Grouped:
     """Where the method's groups come from; as discovered, where it has no such option."""
     return config.sharing if isinstance(config.sharing, Grouped) else Grouped()
+
+
+def _check_threshold(sharing: Any) -> None:
+    if isinstance(sharing, AdaPS) and sharing.keep is not None and sharing.overlap is not None:
+        raise UserError(
+            f"--sharing.keep {sharing.keep} and --sharing.overlap {sharing.overlap} each choose "
+            "the threshold: give one of them"
+        )
 
 
 def _check_groups(how: Grouped, env: Environment) -> None:
@@ -200,20 +209,20 @@ class Range(NamedTuple):
 
     low: float
     high: float = math.inf
-    ends_included: bool = True
+    ends: str = "[]"
+    """A square bracket where an end is included, a round one where it is not."""
 
     def holds(self, value: int | float) -> bool:
         """Whether a finite value lies inside."""
-        if self.ends_included:
-            return math.isfinite(value) and self.low <= value <= self.high
-        return self.low < value < self.high
+        low = value > self.low or (value == self.low and self.ends[0] == "[")
+        high = value < self.high or (value == self.high and self.ends[1] == "]")
+        return math.isfinite(value) and low and high
 
     def __str__(self) -> str:
-        interval = f"{self.low}, {self.high}"
-        return f"[{interval}]" if self.ends_included else f"({interval})"
+        return f"{self.ends[0]}{self.low}, {self.high}{self.ends[1]}"
 
 
-POSITIVE = Range(0, ends_included=False)
+POSITIVE = Range(0, ends="()")
 ANY = Range(-math.inf)
 RANGES = {
     "encoder": {
@@ -233,7 +242,9 @@ RANGES = {
         "adam_epsilon": POSITIVE,
     },
     "sharing": {
-        "threshold": Range(0, 1, ends_included=False),
+        "threshold": Range(0, 1, ends="()"),
+        "keep": Range(0, 1, ends="(]"),
+        "overlap": Range(0, 1, ends="(]"),
         "mapping_hidden": Range(1),
         "keep_ratio": Range(0, 1),
         "diversity": Range(0),

@@ -35,7 +35,7 @@ from adaps.progress import Watch
 from adaps.recorder import Recorder
 from adaps.result import Result, SeedResult, result_json, summarise
 from adaps.run_folder import RESULT, RunFolder
-from adaps.sharing import FuPS
+from adaps.sharing import AdaPS, FuPS
 from adaps.stages import (
     SeedKeys,
     Stages,
@@ -63,7 +63,7 @@ def train_seeds(
     if recorder.stopping:
         return []
     sharings = share_out(config, stages, keys, identities)
-    recorder.shared(seeds, identities, sharings)
+    recorder.shared(seeds, identities, sharings, thresholds(config, stages, keys, identities))
 
     sharing = stack(sharings)
     state = stages.begin(keys, initial_params(stages.shape, keys, sharings), sharing)
@@ -140,6 +140,17 @@ def share_out(
     """Who uses which part of the network, as the sharing method decides."""
     each = zip(unstack(keys.masks, len(identities)), identities, strict=True)
     return alike_in_size([config.sharing.build(key, stages.shape, i) for key, i in each])
+
+
+def thresholds(
+    config: TrainConfig, stages: Stages, keys: SeedKeys, identities: list[Identity | None]
+) -> list[float | None]:
+    """λ of each seed's masks; None where there is none."""
+    method = config.sharing
+    if not isinstance(method, AdaPS):
+        return [None] * len(identities)
+    each = zip(unstack(keys.masks, len(identities)), identities, strict=True)
+    return [method.used_threshold(key, stages.shape, i) for key, i in each]
 
 
 def train_until(

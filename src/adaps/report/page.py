@@ -55,6 +55,11 @@ def _context(run: Run) -> dict[str, Any]:
         "curves": _curves(run),
         "maps": _maps(run),
         "masks": _masks(run),
+        "warnings": [
+            f"Seed {seed}: {text}."
+            for seed, shared in sorted(run.shared.items())
+            for text in shared.warnings
+        ],
         "sizes": _sizes(run),
         "seed_rows": list(_seed_rows(run)),
         "last": run.totals is None,
