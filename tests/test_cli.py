@@ -1,6 +1,7 @@
 """The command line: bad input, help, and whole runs."""
 
 import dataclasses
+import html
 import json
 import os
 import re
@@ -9,11 +10,21 @@ import subprocess
 import sys
 import time
 
+import jax
+import numpy as np
 import pytest
 
+import adaps
 from adaps import run_folder as files
 from adaps.cli import main
-from adaps.config import from_json
+from adaps.config import (
+    TrainConfig,
+    algo_options,
+    from_json,
+    saved_env,
+    sharing_options,
+    to_json,
+)
 from adaps.sharing import METHODS
 
 TINY = "--steps 4_000 --gather-steps 1_600 --seeds 1 --evaluations 2 --eval-episodes 8"
@@ -40,6 +51,12 @@ BAD = [
     ("train bps-1 --sharing.threshold -0.5", r"\(0, 1\)"),
     ("train bps-1 --sharing.threshold nan", r"\(0, 1\)"),
     ("train bps-1 --sharing.threshold half", "threshold"),
+    ("train bps-1 --sharing.keep 0", r"keep must be in \(0, 1\], not 0"),
+    ("train bps-1 --sharing.keep 1.1", r"keep must be in \(0, 1\]"),
+    ("train bps-1 --sharing.keep nan", r"keep must be in \(0, 1\]"),
+    ("train bps-1 --sharing.overlap -0.1", r"overlap must be in \(0, 1\]"),
+    ("train bps-1 --sharing.keep 0.5 --sharing.overlap 0.5", "give one of them"),
+    ("train bps-1 --sharing fups --sharing.keep 0.5", "unknown option"),
     ("train bps-1 --steps 0", "at least 1"),
     ("train bps-1 --steps -5", "at least 1"),
     ("train bps-1 --steps many", "not a number"),
@@ -54,6 +71,11 @@ BAD = [
     ("train bps-1 --seeds two", "not a number"),
     ("train bps-1 --seed -1", "from 0"),
     ("train bps-1 --seed 1e20", "from 0"),
+    ("train bps-1 --task-seed 3", "environment 'bps-1' has no task seed"),
+    ("train foraging-fixed-5x5-2p-1f --task-seed 3", "has no task seed"),
+    ("train rware-2color-tiny-4ag --task-seed -1", "from 0 to 4294967295, not -1"),
+    ("train rware-2color-tiny-4ag --task-seed 4294967296", "from 0 to 4294967295"),
+    ("train rware-2color-tiny-4ag --task-seed x", "not a number"),
     ("train bps-1 --num-envs 0", "at least 1"),
     ("train bps-1 --rollout-length 0", "at least 1"),
     ("train bps-1 --workers 0", "at least 1"),
@@ -194,6 +216,87 @@ def test_a_run_is_run_again_from_its_configuration(short_run, tmp_path, monkeypa
     assert main(words.split()) == 0
     first, again = (from_json(path / files.CONFIG) for path in (out, tmp_path / "again"))
     assert again == dataclasses.replace(first, seeds=1, seed=7)
+
+
+def test_a_run_says_what_is_wrong_with_its_masks(tmp_path, capsys):
+    words = f"train bps:2-2 {TINY} --sharing.groups oracle --sharing.threshold 0.999 --out"
+    assert main([*words.split(), str(tmp_path / "empty")]) == 0
+    saved = files.read_json(tmp_path / "empty", files.SHARING)
+    assert saved["threshold"] == [0.999]
+    assert len(saved["warnings"][0]) == 2
+    err = capsys.readouterr().err
+    page = (tmp_path / "empty" / files.REPORT).read_text()
+    for text in saved["warnings"][0]:
+        assert f"warning   seed 0: {text}\n" in err
+        assert text in html.unescape(page)
+
+
+def test_the_threshold_that_was_chosen_is_saved(tmp_path):
+    short = {"steps": 400, "seeds": 2, "seed": 3, "evaluations": 1, "eval_episodes": 1}
+    env, out = "bps:2-2", tmp_path / "kept"
+    method = adaps.AdaPS(groups="oracle", keep=0.8)
+    adaps.train(env, method, out=out, **short)
+    saved = files.read_json(out, files.SHARING)
+    assert saved["threshold"][0] != saved["threshold"][1]
+    assert saved["warnings"] == [[], []]
+    for seed, threshold in enumerate(saved["threshold"], start=3):
+        again = adaps.train(
+            env,
+            adaps.AdaPS(groups="oracle", threshold=threshold),
+            **short | {"seeds": 1, "seed": seed},
+        )
+        masks = adaps.load(out, seed).sharing.masks
+        jax.tree.map(np.testing.assert_array_equal, masks, again.policies[0].sharing.masks)
+        kept = np.hstack([np.asarray(mask) > 0 for mask in jax.tree.leaves(masks)])
+        assert kept.mean() == pytest.approx(0.8, abs=1 / kept.size)
+    adaps.train(env, "fups", out=tmp_path / "fups", **short)
+    assert files.read_json(tmp_path / "fups", files.SHARING)["threshold"] == [None, None]
+
+
+TASK = "rware-2color-tiny-2ag"
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Environments that the command made, in turn."""
+    envs = []
+
+    def make(*args):
+        envs.append(adaps.make(*args))
+        return envs[-1]
+
+    monkeypatch.setattr("adaps.cli.make", make)
+    return envs
+
+
+def test_a_task_seed_is_saved_and_used_again(tmp_path, monkeypatch, made):
+    monkeypatch.chdir(tmp_path)
+    short = "--sharing fups --steps 80 --seeds 1 --evaluations 1 --eval-episodes 1 --hidden 4"
+    for words in (
+        f"train {TASK} --task-seed 3 {short} --out first",
+        "evaluate first --episodes 1",
+        "play first --max-steps 1 --size 100",
+        "train --config first/config.json --seed 7 --out second",
+        f"play --random {TASK} --task-seed 3 --max-steps 1 --size 100",
+    ):
+        assert main(words.split()) == 0
+    assert made == [adaps.make(TASK, task_seed=3)] * 5
+    assert from_json(tmp_path / "first" / files.CONFIG).task_seed == 3
+    assert from_json(tmp_path / "second" / files.CONFIG).task_seed == 3
+    assert "--task-seed 3" in re.sub("<.*?>", "", (tmp_path / "first/report.html").read_text())
+
+
+def test_a_configuration_without_a_task_seed_means_0(tmp_path):
+    config = TrainConfig(TASK, sharing_options("fups"), algo_options("a2c"))
+    data = to_json(config)
+    del data["task_seed"]
+    (tmp_path / "config.json").write_text(json.dumps({"config": data}))
+    assert saved_env(tmp_path / "config.json") == (TASK, 0)
+    assert from_json(tmp_path / "config.json") == config
+    data["task_seed"] = "three"
+    (tmp_path / "config.json").write_text(json.dumps({"config": data}))
+    with pytest.raises(adaps.UserError, match="task_seed is 'three'"):
+        saved_env(tmp_path / "config.json")
 
 
 def test_list_counts_each_methods_parameters(capsys):

@@ -54,6 +54,7 @@ def make_env():
 
 
 ENV = adaps.make("bps:1-1")
+WAREHOUSE = adaps.make("rware-2color-tiny-4ag", task_seed=1)
 '''
 
 
@@ -91,6 +92,9 @@ def help_of(name, capsys):
 def test_environments_and_algorithms_of_others():
     assert adaps.make("theirs:make_env") == adaps.make("bps:2-1")
     assert adaps.make("theirs:ENV").num_agents == 2
+    assert adaps.make("theirs:WAREHOUSE", 3) == adaps.make("rware-2color-tiny-4ag", 3)
+    with pytest.raises(adaps.UserError, match="'theirs:ENV' has no task seed"):
+        adaps.make("theirs:ENV", 3)
     assert algo_options("theirs:Slow").learning_rate == 1e-5
     result = adaps.train(
         "theirs:make_env", "fups", "theirs:Slow", steps=400, seeds=1, eval_episodes=8, out="run"

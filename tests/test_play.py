@@ -242,6 +242,8 @@ BAD = [
     ("play --random bps-1 --out film", r"must end in \.gif or \.mp4"),
     ("play --random bps-1 --out no/film.gif", "there is no folder no"),
     ("play --random bps-1 --seed 0", "--seed chooses a run's policy"),
+    ("play --random bps-1 --task-seed 3", "has no task seed"),
+    ("play RUN --task-seed 3", "--task-seed goes with --random"),
     ("play RUN --seed 7", r"no policy of seed 7; it has \[0, 1\]"),
     ("play RUN --seed -1", "no policy of seed -1"),
     ("play RUN --episode -1", "--episode must be from 0"),

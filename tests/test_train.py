@@ -106,6 +106,20 @@ def test_the_saved_configuration_is_the_one_that_ran(short_run):
     assert from_json(out / files.CONFIG) == expected
 
 
+def test_an_environments_own_task_seed_is_saved(tmp_path):
+    env = adaps.make("rware-2color-tiny-2ag", task_seed=5)
+    short = {"steps": 80, "seeds": 1, "evaluations": 1, "eval_episodes": 1, "hidden": (4,)}
+    adaps.train(env, "fups", out=tmp_path / "object", **short)
+    adaps.train(env.name, "fups", out=tmp_path / "name", task_seed=5, **short)
+    for made_from in ("object", "name"):
+        assert from_json(tmp_path / made_from / files.CONFIG).task_seed == 5
+    with pytest.raises(adaps.UserError, match="this one has its own"):
+        adaps.train(env, "fups", out=tmp_path / "both", task_seed=6, **short)
+    with pytest.raises(adaps.UserError, match="has no task seed"):
+        adaps.train("bps:2-2", "fups", out=tmp_path / "none", task_seed=6, **short)
+    assert {path.name for path in tmp_path.iterdir()} == {"object", "name"}
+
+
 def test_a_loaded_policy_acts_as_the_trained_one(short_run):
     out, result = short_run
     obs = jax.random.normal(jax.random.key(0), (7, 15, 10))

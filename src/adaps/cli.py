@@ -115,6 +115,8 @@ class PlayCommand:
     """A run's folder."""
     random: Annotated[str, tyro.conf.arg(metavar="ENV")] = ""
     """Environment to take random actions in, instead of a run."""
+    task_seed: Count | None = None
+    """That environment's task seed; None: 0. A run has its own."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Film to write, .gif or .mp4; None: episode.gif in the run's folder, or ENV.gif here."""
     seed: Count | None = None
@@ -196,7 +198,7 @@ def train_command(words: list[str]) -> int:
     command = _parse_train(words)
     if not command.config.env:
         raise UserError("name an environment to train in, such as bps-1 (see: adaps list)")
-    env = make(command.config.env)
+    env = make(command.config.env, command.config.task_seed)
     name = f"{env.name}-{command.config.sharing.name}".replace(":", "-")
     out = command.out or run_folder.free_folder(Path("runs"), name)
     watch = ConsoleWatch()
@@ -245,7 +247,7 @@ def evaluate_command(words: list[str]) -> int:
     command = _parse(EvaluateCommand, "evaluate", words)
     if command.episodes < 1:
         raise UserError(f"--episodes must be at least 1, not {command.episodes}")
-    env = make(saved_env(command.run / run_folder.CONFIG))
+    env = make(*saved_env(command.run / run_folder.CONFIG))
     rows = evaluate_run(env, command.run, command.episodes)
     table = Table(
         "seed",
@@ -265,11 +267,11 @@ def play_command(words: list[str]) -> int:
     command = _parse(PlayCommand, "play", words)
     _check_play(command)
     if command.random:
-        team = render.random_team(make(command.random))
+        team = render.random_team(make(command.random, command.task_seed or 0))
         out = command.out or Path(re.sub(r"[^\w.-]+", "-", team.env.name) + ".gif")
     else:
         folder = Path(command.run)
-        env = make(saved_env(folder / run_folder.CONFIG))
+        env = make(*saved_env(folder / run_folder.CONFIG))
         team = render.trained_team(env, folder, command.seed)
         out = command.out or folder / "episode.gif"
     steps = command.max_steps or team.env.max_steps
@@ -288,6 +290,8 @@ def _check_play(command: PlayCommand) -> None:
         raise UserError("name a run's folder or --random ENV, not both")
     if command.random and command.seed is not None:
         raise UserError("--seed chooses a run's policy; --random has none")
+    if command.run and command.task_seed is not None:
+        raise UserError("--task-seed goes with --random; a run has its own")
     for name, (low, high) in PLAY_RANGES.items():
         value = getattr(command, name)
         if value is not None and not low <= value <= high:

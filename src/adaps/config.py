@@ -18,7 +18,7 @@ from adaps.identity.clusters import CLUSTERERS, CRITERION_NAMES, Clustering
 from adaps.identity.encoders import ENCODERS, VAE
 from adaps.identity.groups import FOUND, given_groups
 from adaps.identity.samples import BLOCKS
-from adaps.sharing import METHODS, Grouped
+from adaps.sharing import METHODS, AdaPS, Grouped
 from adaps.types import Environment, NetworkShape
 
 S = TypeVar("S")
@@ -71,6 +71,9 @@ class TrainConfig(Generic[S, A, E]):
     """How many seeds to train."""
     seed: Count = 0
     """The first seed."""
+    task_seed: Count = 0
+    """Draws what the environment fixes for good, whatever the seed: the coloured warehouse's
+    orders of the observation. Other environments have none."""
     num_envs: Count = 8
     """Copies of the environment that run side by side."""
     rollout_length: Count = 5
@@ -167,6 +170,7 @@ def check(config: TrainConfig, env: Environment) -> None:
         raise UserError(f"--hidden must be one or more widths of at least 1, not {config.hidden}")
     for prefix in RANGES:
         _check_ranges(prefix, getattr(config, prefix))
+    _check_threshold(config.sharing)
     _check_groups(grouping(config), env)
     least = config.steps_per_update + _least_gathering(config, env)
     if config.steps < least:
@@ -210,6 +214,14 @@ def network_shape(env: Environment, config: TrainConfig) -> NetworkShape:
 def grouping(config: TrainConfig) -> Grouped:
     """Where the method's groups come from; as discovered, where it has no such option."""
     return config.sharing if isinstance(config.sharing, Grouped) else Grouped()
+
+
+def _check_threshold(sharing: Any) -> None:
+    if isinstance(sharing, AdaPS) and sharing.keep is not None and sharing.overlap is not None:
+        raise UserError(
+            f"--sharing.keep {sharing.keep} and --sharing.overlap {sharing.overlap} each choose "
+            "the threshold: give one of them"
+        )
 
 
 def _check_groups(how: Grouped, env: Environment) -> None:
@@ -264,20 +276,20 @@ class Range(NamedTuple):
 
     low: float
     high: float = math.inf
-    ends_included: bool = True
+    ends: str = "[]"
+    """A square bracket where an end is included, a round one where it is not."""
 
     def holds(self, value: int | float) -> bool:
         """Whether a finite value lies inside."""
-        if self.ends_included:
-            return math.isfinite(value) and self.low <= value <= self.high
-        return self.low < value < self.high
+        low = value > self.low or (value == self.low and self.ends[0] == "[")
+        high = value < self.high or (value == self.high and self.ends[1] == "]")
+        return math.isfinite(value) and low and high
 
     def __str__(self) -> str:
-        interval = f"{self.low}, {self.high}"
-        return f"[{interval}]" if self.ends_included else f"({interval})"
+        return f"{self.ends[0]}{self.low}, {self.high}{self.ends[1]}"
 
 
-POSITIVE = Range(0, ends_included=False)
+POSITIVE = Range(0, ends="()")
 ANY = Range(-math.inf)
 RANGES = {
     "encoder": {
@@ -298,7 +310,9 @@ RANGES = {
         "adam_epsilon": POSITIVE,
     },
     "sharing": {
-        "threshold": Range(0, 1, ends_included=False),
+        "threshold": Range(0, 1, ends="()"),
+        "keep": Range(0, 1, ends="(]"),
+        "overlap": Range(0, 1, ends="(]"),
         "mapping_hidden": Range(1),
         "keep_ratio": Range(0, 1),
         "diversity": Range(0),
@@ -364,16 +378,19 @@ def from_json(path: Path) -> TrainConfig:
         raise UserError(f"{path} is not a run's configuration: {error}") from None
 
 
-def saved_env(path: Path) -> str:
-    """The environment's name in a ``config.json``.
+def saved_env(path: Path) -> tuple[str, int]:
+    """The environment's name and its task seed in a ``config.json``, as ``make`` takes them.
 
     Raises:
         UserError: the file cannot be read, or says something else than a configuration.
     """
-    name = _saved(path).get("env")
+    data = _saved(path)
+    name, task_seed = data.get("env"), data.get("task_seed", 0)
     if not isinstance(name, str):
         raise UserError(f"{path} is not a run's configuration: env is {name!r}")
-    return name
+    if not isinstance(task_seed, int):
+        raise UserError(f"{path} is not a run's configuration: task_seed is {task_seed!r}")
+    return name, task_seed
 
 
 def _saved(path: Path) -> dict[str, Any]:

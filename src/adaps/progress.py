@@ -58,6 +58,9 @@ class Watch:
     def advance(self, name: str, amount: int, text: str = "") -> None:
         """Say that ``amount`` more of a phase is done."""
 
+    def warn(self, text: str) -> None:
+        """Say what the user may want to change, in one line."""
+
 
 class ConsoleWatch(Watch):
     """Shows phases on a console; use as a context manager."""
@@ -98,6 +101,10 @@ class ConsoleWatch(Watch):
             phase.done += amount
             phase.text = text or phase.text
             self._show(phase)
+
+    def warn(self, text: str) -> None:
+        with self._lock:
+            self.console.print(f"warning   {text}", soft_wrap=True, markup=False)
 
     def _show(self, phase: Phase) -> None:
         if self.console.is_terminal:

@@ -19,6 +19,7 @@ from adaps.placement import Placement, unstack
 from adaps.policy import Policy
 from adaps.progress import Watch
 from adaps.result import Times
+from adaps.sharing.mask_warnings import mask_warnings
 from adaps.sharing.masks import summary
 from adaps.types import Environment, Identity, Metrics, Sharing
 
@@ -37,6 +38,8 @@ class Recorder:
         self.env, self.config, self.placement = env, config, placement
         self.folder, self.watch = folder, watch
         self._found: dict[int, tuple[Identity | None, Sharing]] = {}
+        self._thresholds: dict[int, float | None] = {}
+        self._warnings: dict[int, list[str]] = {}
         self._latest: dict[int, float] = {}
         self._started = time.perf_counter()
         self._compiling = self._training = 0.0
@@ -79,11 +82,17 @@ class Recorder:
         self.advance("compile", 1)
 
     def shared(
-        self, seeds: list[int], identities: list[Identity | None], sharings: list[Sharing]
+        self,
+        seeds: list[int],
+        identities: list[Identity | None],
+        sharings: list[Sharing],
+        thresholds: list[float | None],
     ) -> None:
-        """Identities are known and the network is shared out."""
+        """Identities are known and the network is shared out; λ of AdaPS's masks is known too."""
         with self._lock:
             self._found |= dict(zip(seeds, zip(identities, sharings, strict=True), strict=True))
+            self._thresholds |= dict(zip(seeds, thresholds, strict=True))
+            self._warn(seeds)
             if self.folder is not None:
                 self.folder.write_json(files.IDENTITY, self._identity_json())
                 self.folder.write_json(files.SHARING, self._sharing_json())
@@ -143,6 +152,15 @@ class Recorder:
             data = {"schema": files.SCHEMA, "config": to_json(self.config), "versions": _versions()}
             self.folder.write_json(files.CONFIG, data)
 
+    def _warn(self, seeds: list[int]) -> None:
+        """Say what is wrong with the seeds' masks."""
+        for seed in seeds:
+            identity, sharing = self._found[seed]
+            clusters = None if identity is None else identity.clusters
+            self._warnings[seed] = mask_warnings(sharing, clusters, self.config.sharing)
+            for text in self._warnings[seed]:
+                self.watch.warn(f"seed {seed}: {text}")
+
     def _seeds(self) -> list[int]:
         return [seed for seeds in self.placement.programs for seed in seeds]
 
@@ -167,7 +185,9 @@ class Recorder:
             "schema": files.SCHEMA,
             "seeds": self._seeds(),
             "group": [_each(s, lambda s: s.group.tolist()) for s in found],
+            "threshold": [self._thresholds.get(seed) for seed in self._seeds()],
             "summary": [_each(s, lambda s: summary(s.masks)) for s in found],
+            "warnings": [self._warnings.get(seed) for seed in self._seeds()],
             "masks": [_each(s, _kept) for s in found],
         }
 

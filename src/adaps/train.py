@@ -25,6 +25,7 @@ from adaps.config import (
     resolved,
     sharing_options,
 )
+from adaps.errors import UserError
 from adaps.evaluate import first_batch, in_batches
 from adaps.identity import finding, gathering
 from adaps.identity.autoencoder import CoderState
@@ -37,7 +38,7 @@ from adaps.progress import Watch
 from adaps.recorder import Recorder
 from adaps.result import Result, SeedResult, result_json, summarise
 from adaps.run_folder import RESULT, RunFolder
-from adaps.sharing import FuPS
+from adaps.sharing import AdaPS, FuPS
 from adaps.stages import (
     SeedKeys,
     Stages,
@@ -67,7 +68,7 @@ def train_seeds(
     if recorder.stopping:
         return []
     sharings = share_out(config, stages, keys, identities)
-    recorder.shared(seeds, identities, sharings)
+    recorder.shared(seeds, identities, sharings, thresholds(config, stages, keys, identities))
 
     sharing = stack(sharings)
     state = stages.begin(keys, initial_params(stages.shape, keys, sharings), sharing)
@@ -162,6 +163,17 @@ def share_out(
     return alike_in_size([config.sharing.build(key, stages.shape, i) for key, i in each])
 
 
+def thresholds(
+    config: TrainConfig, stages: Stages, keys: SeedKeys, identities: list[Identity | None]
+) -> list[float | None]:
+    """λ of each seed's masks; None where there is none."""
+    method = config.sharing
+    if not isinstance(method, AdaPS):
+        return [None] * len(identities)
+    each = zip(unstack(keys.masks, len(identities)), identities, strict=True)
+    return [method.used_threshold(key, stages.shape, i) for key, i in each]
+
+
 def train_until(
     stages: Stages, recorder: Recorder, state: TrainState, sharing: Sharing, done: int, until: int
 ) -> tuple[TrainState, int]:
@@ -217,12 +229,16 @@ def train(
         UserError: an option that cannot be; nothing has been written.
     """
     name = env if isinstance(env, str) else env.name
-    env = envs.make(env) if isinstance(env, str) else env
+    if isinstance(env, str):
+        env = envs.make(env, options.pop("task_seed", 0))
+    elif "task_seed" in options:
+        raise UserError("task_seed goes with an environment's name; this one has its own")
     config = TrainConfig(
         env=name,
         sharing=sharing_options(sharing, preset) if isinstance(sharing, str) else sharing,
         algo=algo_options(algo, preset) if isinstance(algo, str) else algo,
         encoder=encoder_options(encoder, preset) if isinstance(encoder, str) else encoder,
+        task_seed=envs.task_seed_of(env),
         **options,
     )
     return run(env, config, None if out is None else Path(out), Watch())

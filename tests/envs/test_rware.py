@@ -516,11 +516,21 @@ def test_an_observation_is_what_the_robot_knows_in_the_order_of_its_colour():
 
 def test_the_order_of_observations_is_the_tasks():
     env = adaps.make("rware-2color-tiny-4ag")
-    other = dataclasses.replace(env, task_seed=1)
+    other = adaps.make("rware-2color-tiny-4ag", task_seed=1)
+    assert other == dataclasses.replace(env, task_seed=1)
     assert env == adaps.make("rware-2color-tiny-4ag")
     assert hash(env) != hash(other)
     assert env._orders != other._orders
     assert len(set(env._orders)) == 2
+
+
+@pytest.mark.parametrize("task_seed", [-1, 2**32])
+def test_task_seeds_that_are_not(task_seed):
+    env = adaps.make("rware-2color-tiny-4ag", task_seed=2**32 - 1)
+    with pytest.raises(adaps.UserError, match="from 0 to 4294967295"):
+        adaps.make(env.name, task_seed)
+    with pytest.raises(adaps.UserError, match="from 0 to 4294967295"):
+        dataclasses.replace(env, task_seed=task_seed)
 
 
 @pytest.mark.parametrize(

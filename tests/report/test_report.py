@@ -157,6 +157,14 @@ def test_a_whole_run_in_one_sentence(whole):
     assert "adaps train toy --sharing adaps --algo a2c --steps 1000 --seeds 2 --seed 0" in text
 
 
+def test_warnings_about_masks_are_shown(tmp_path):
+    data = {**sharing(), "warnings": [[f"agent 1 {HOSTILE}"], []]}
+    html = page(tmp_path / "run", sharing=data, identity=None)
+    assert html.count('class="caution"') == 1
+    assert "<script" not in html
+    assert "Seed 0: agent 1" in text_of(html)
+
+
 def test_the_page_loads_nothing(whole):
     links = re.findall(r'<a href="([^"]*)"', whole)
     assert links == ["https://arxiv.org/abs/2312.09009"]
@@ -329,6 +337,7 @@ def test_an_empty_learning_curve(tmp_path):
         ("identity.json", identity(seeds=[0], clusters=[]), "shorter"),
         ("identity.json", identity(agent_types=[0]), "agent_types"),
         ("sharing.json", {**sharing(), "masks": [{}, {}]}, "lacks 'actor'"),
+        ("sharing.json", {**sharing(), "warnings": [[1], []]}, "1 is not a text"),
         ("sharing.json", {**sharing(), "group": [[0], [0]]}, "string of 0 and 1"),
         ("result.json", result(parameters="many"), "'many' is not a whole number"),
         ("result.json", result(return_per_seed=[None, None]), "no seed has a return"),

@@ -1,5 +1,7 @@
 """AdaPS: from identities to masks."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from adaps.identity.clusters import cluster
 from adaps.sharing import AdaPS, FuPS
+from adaps.sharing.adaps import threshold_for
 from adaps.sharing.masks import dead, keep_ratio, overlap, rescale, summary
 from adaps.types import NetworkShape
 
@@ -49,6 +52,69 @@ def test_a_higher_threshold_keeps_a_subset():
     high = AdaPS(threshold=0.6).build(KEY, SHAPE, identity()).masks.actor[0]
     assert keep_ratio(high) < keep_ratio(low)
     assert ((np.asarray(high) > 0) <= (np.asarray(low) > 0)).all()
+
+
+SHARES = (0.05, 0.35, 0.8, 1.0)
+
+
+def kept_by_clusters(method, found):
+    """``bool[cluster, neuron]`` over all hidden layers of actor and critic."""
+    masks = jax.tree.leaves(method.build(KEY, SHAPE, found).masks)
+    return np.hstack([np.asarray(mask) > 0 for mask in masks])[
+        np.unique(found.clusters, return_index=True)[1]
+    ]
+
+
+def mean_overlap(kept):
+    return np.mean([(a & b).mean() for a, b in itertools.combinations(kept, 2)])
+
+
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize(("kinds", "standardise"), [(2, True), (3, True), (6, True), (3, False)])
+def test_keep_chooses_the_threshold(share, kinds, standardise):
+    kept = kept_by_clusters(AdaPS(keep=share, standardise=standardise), identity(kinds))
+    num_layers = 2 * len(SHAPE.hidden)
+    assert abs(kept.mean() - share) * kept.shape[1] <= num_layers
+    assert abs(kept.mean() - share) <= 0.5 / kept.size + 1e-9  # to the nearest neuron
+    assert keep_ratio(jnp.asarray(kept, jnp.float32)) == pytest.approx(kept.mean())
+
+
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize("kinds", [2, 3, 6])
+def test_overlap_chooses_the_threshold(share, kinds):
+    found = identity(kinds)
+    kept = kept_by_clusters(AdaPS(overlap=share), found)
+    reached = mean_overlap(kept)
+    importance = AdaPS()._importance(KEY, SHAPE, jnp.asarray(found.centres, jnp.float32))
+    others = np.quantile(importance, np.linspace(0, 1, 200))
+    misses = [abs(mean_overlap(np.asarray(importance) > t) - share) for t in others]
+    assert abs(reached - share) <= min(misses) + 1e-9
+    assert overlap(jnp.asarray(kept, jnp.float32)) == (
+        pytest.approx(reached) if share < 1 else None
+    )
+
+
+@pytest.mark.parametrize("option", ["keep", "overlap"])
+def test_more_wanted_is_a_lower_threshold(option):
+    found = identity()
+    used = [AdaPS(**{option: s}).used_threshold(KEY, SHAPE, found) for s in SHARES]
+    assert used == sorted(used, reverse=True)
+    assert len(set(used)) == len(used)
+    assert all(0 < threshold < 1 for threshold in used)
+
+
+def test_the_used_threshold_is_the_given_one_or_none():
+    assert AdaPS(threshold=0.6).used_threshold(KEY, SHAPE, identity()) == 0.6
+    assert AdaPS(keep=0.5).used_threshold(KEY, SHAPE, identity(1)) is None
+    assert AdaPS(keep=0.5).used_threshold(KEY, SHAPE, None) is None
+    assert_equal(AdaPS(keep=0.5).build(KEY, SHAPE, None), FuPS().build(KEY, SHAPE, None))
+
+
+def test_equal_values_are_kept_or_dropped_together():
+    values = np.array([0.2, 0.6, 0.6, 0.6])
+    assert threshold_for(0.5, values) == 0.4
+    assert threshold_for(0.9, values) == 0.1
+    assert threshold_for(0.01, values) == 0.4
 
 
 def test_kept_neurons_are_divided_by_the_share_kept():

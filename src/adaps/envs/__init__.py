@@ -1,6 +1,7 @@
 """Environments by name, for this package and for other people's code. Stage: environment."""
 
-from typing import TYPE_CHECKING
+import dataclasses
+from typing import TYPE_CHECKING, Any
 
 from adaps.envs import bps, foraging, rware
 from adaps.envs.auto_reset import auto_reset
@@ -18,7 +19,7 @@ FAMILIES = (bps, rware, foraging)
 __all__ = ["FAMILIES", "auto_reset", "make", "to_jaxmarl", "to_pettingzoo"]
 
 
-def make(name: str) -> Environment:
+def make(name: str, task_seed: int = 0) -> Environment:
     """The built-in environment of a name in upper or lower case, or a third party's.
 
     A third party's is named ``package.module:thing``, where ``thing`` is a class or function that
@@ -27,17 +28,35 @@ def make(name: str) -> Environment:
     >>> make("bps-1").num_agents
     15
 
+    Args:
+        name: as ``adaps list`` shows them, or ``package.module:thing``.
+        task_seed: draws what an environment fixes once and for all, such as the order in which
+            each colour of the warehouse reads its observation: the field ``task_seed`` of an
+            environment that is a dataclass with such a field.
+
     Raises:
-        UserError: no environment has that name; the message says which is nearest.
+        UserError: no environment has that name (the message says which is nearest), or a task
+            seed other than 0 for an environment that has none.
     """
-    if is_dotted(name):
-        return _third_party(name)
-    name = name.lower()
-    for family in FAMILIES:
-        if (environment := family.parse(name)) is not None:
-            return environment
-    known = [n for family in FAMILIES for n in (*family.NAMES, *family.PATTERNS)]
-    raise unknown("environment", name, known)
+    env: Any = _third_party(name) if is_dotted(name) else _built_in(name.lower())
+    if has_task_seed(env):
+        return dataclasses.replace(env, task_seed=task_seed)
+    if task_seed != 0:
+        raise UserError(
+            f"--task-seed {task_seed} cannot be had: environment '{name}' has no task seed"
+        )
+    return env
+
+
+def has_task_seed(env: Any) -> bool:
+    """Whether an environment is a dataclass with an option ``task_seed``."""
+    fields = dataclasses.fields(env) if dataclasses.is_dataclass(env) else ()
+    return any(field.name == "task_seed" and field.init for field in fields)
+
+
+def task_seed_of(env: Environment) -> int:
+    """An environment's own task seed; 0 where it has none."""
+    return env.task_seed if has_task_seed(env) else 0  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def to_pettingzoo(env: str | Environment) -> "adaps.envs.as_pettingzoo.PettingZooEnv":
@@ -70,6 +89,14 @@ def to_jaxmarl(env: str | Environment) -> "adaps.envs.as_jaxmarl.JaxMARLEnv":
 
 def _made(env: str | Environment) -> Environment:
     return make(env) if isinstance(env, str) else env
+
+
+def _built_in(name: str) -> Environment:
+    for family in FAMILIES:
+        if (environment := family.parse(name)) is not None:
+            return environment
+    known = [n for family in FAMILIES for n in (*family.NAMES, *family.PATTERNS)]
+    raise unknown("environment", name, known)
 
 
 def _third_party(name: str) -> Environment:

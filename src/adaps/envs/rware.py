@@ -26,6 +26,7 @@ REQUESTS_PER_ROBOT = {"easy": 2.0, "normal": 1.0, "hard": 0.5}
 COLUMN_HEIGHT = 8
 """Shelves above one another in a block; a block is two wide."""
 EPISODE_STEPS = 500
+MAX_TASK_SEED = 2**32 - 1
 
 NOOP, FORWARD, LEFT, RIGHT, TOGGLE = range(5)
 UP, DOWN, WEST, EAST = range(4)
@@ -68,8 +69,12 @@ class ColouredWarehouse:
         num_requests: shelves that are requested at any time.
         task_seed: draws the order in which each colour reads its observation, the same in every
             copy and episode, by NumPy's ``default_rng(task_seed)``: one ``permutation`` per colour.
+            From 0 to 2³² − 1.
         orders: these orders instead, one per colour: entry j of an observation is raw entry
             ``orders[colour][j]``.
+
+    Raises:
+        UserError: a task seed out of range.
     """
 
     name: str
@@ -82,6 +87,10 @@ class ColouredWarehouse:
 
     num_actions = 5
     max_steps = EPISODE_STEPS
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.task_seed <= MAX_TASK_SEED:
+            raise UserError(f"--task-seed must be from 0 to {MAX_TASK_SEED}, not {self.task_seed}")
 
     @property
     def num_agents(self) -> int:

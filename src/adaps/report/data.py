@@ -75,6 +75,8 @@ class Shared(NamedTuple):
     masks: dict[str, np.ndarray]
     """By layer's name, ``bool[agent, neuron]``: who keeps which."""
     layers: list[LayerShares]
+    warnings: tuple[str, ...] = ()
+    """What is wrong with the masks."""
 
     @property
     def everything(self) -> bool:
@@ -260,10 +262,11 @@ def _labels(types: list[Any]) -> list[int] | list[str]:
 
 
 def _shared(data: Any) -> dict[int, Shared]:
-    rows = _rows(data, ("seeds", "group", "masks", "summary"))
+    columns = ("seeds", "group", "masks", "summary", "warnings")
+    rows = _rows({"warnings": [[] for _ in data["seeds"]], **data}, columns)
     shared = {
-        _whole(seed): _shared_out([_whole(g) for g in group], masks, summary)
-        for seed, group, masks, summary in rows
+        _whole(seed): _shared_out([_whole(g) for g in group], masks, summary, warnings)
+        for seed, group, masks, summary, warnings in rows
         if group is not None
     }
     if len({len(one.layers) for one in shared.values()}) > 1:
@@ -271,7 +274,7 @@ def _shared(data: Any) -> dict[int, Shared]:
     return shared
 
 
-def _shared_out(group: list[int], masks: Any, summary: Any) -> Shared:
+def _shared_out(group: list[int], masks: Any, summary: Any, warnings: Any) -> Shared:
     named, layers = {}, []
     for network in NETWORKS:
         both = zip(masks[network], summary[network], strict=True)
@@ -282,7 +285,7 @@ def _shared_out(group: list[int], masks: Any, summary: Any) -> Shared:
             layers.append(
                 LayerShares(name, float(numbers["keep"]), overlap, float(numbers["dead"]))
             )
-    return Shared(group, named, layers)
+    return Shared(group, named, layers, tuple(map(_text, warnings)))
 
 
 def _mask(rows: list[str], num_agents: int) -> np.ndarray:

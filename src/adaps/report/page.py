@@ -55,6 +55,11 @@ def _context(run: Run) -> dict[str, Any]:
         "curves": _curves(run),
         "maps": _maps(run),
         "masks": _masks(run),
+        "warnings": [
+            f"Seed {seed}: {text}."
+            for seed, shared in sorted(run.shared.items())
+            for text in shared.warnings
+        ],
         "sizes": _sizes(run),
         "seed_rows": list(_seed_rows(run)),
         "last": run.totals is None,
@@ -239,5 +244,7 @@ def _command(run: Run) -> list[str]:
         "seeds": len(settings.seeds),
         "seed": settings.config["seed"],
     }
+    if settings.config.get("task_seed"):
+        options["task-seed"] = settings.config["task_seed"]
     given = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items()]
     return ["adaps train", shlex.quote(settings.env), *given]

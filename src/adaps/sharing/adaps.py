@@ -23,6 +23,10 @@ class AdaPS(Grouped):
 
     threshold: float = 0.5
     """λ: a neuron is kept where the mapping's sigmoid exceeds it; higher keeps fewer."""
+    keep: float | None = None
+    """Share of neurons that a cluster keeps, mean over clusters: chooses the threshold."""
+    overlap: float | None = None
+    """Share of neurons that two clusters both keep, mean over pairs: chooses the threshold."""
     standardise: bool = True
     """Standardise the centres over clusters before mapping, or they get nearly equal masks."""
     rescale: bool = True
@@ -31,6 +35,15 @@ class AdaPS(Grouped):
     """Width of the mapping network's hidden layer."""
 
     name = "adaps"
+
+    def used_threshold(
+        self, key: Key[Array, ""], shape: NetworkShape, identity: Identity | None
+    ) -> float | None:
+        """λ of the masks that :meth:`build` makes; None where one cluster keeps every neuron."""
+        if identity is None or len(identity.centres) == 1:
+            return None
+        centres = jnp.asarray(identity.centres, jnp.float32)
+        return self._threshold(self._importance(key, shape, centres))
 
     def build(self, key: Key[Array, ""], shape: NetworkShape, identity: Identity | None) -> Sharing:
         """One parameter set; each agent gets the mask of its cluster."""
@@ -49,13 +62,49 @@ class AdaPS(Grouped):
     def _masks(
         self, key: Key[Array, ""], shape: NetworkShape, centres: Float[Array, "cluster latent"]
     ) -> Masks:
-        """Centre → mapping network → sigmoid → threshold, per hidden neuron of actor and critic."""
+        """Each cluster's importances above the threshold, per hidden layer."""
+        importance = self._importance(key, shape, centres)
+        kept = importance > self._threshold(importance)
+        masks = split_layers(kept.astype(jnp.float32), shape)
+        return jax.tree.map(rescale if self.rescale else as_is, masks)
+
+    def _importance(
+        self, key: Key[Array, ""], shape: NetworkShape, centres: Float[Array, "cluster latent"]
+    ) -> Float[Array, "cluster neuron"]:
+        """Centre → mapping network → sigmoid, for each hidden neuron of actor and critic."""
         if self.standardise:
             centres = _standardise(centres)
         num_neurons = 2 * sum(shape.hidden)
-        importance = jax.nn.sigmoid(_map(key, centres, self.mapping_hidden, num_neurons))
-        masks = split_layers((importance > self.threshold).astype(jnp.float32), shape)
-        return jax.tree.map(rescale if self.rescale else as_is, masks)
+        return jax.nn.sigmoid(_map(key, centres, self.mapping_hidden, num_neurons))
+
+    def _threshold(self, importance: Float[Array, "cluster neuron"]) -> float:
+        """λ as it is given, or as the wanted share of neurons chooses it."""
+        values = np.asarray(importance, np.float64)
+        if self.keep is not None:
+            return threshold_for(self.keep, values)
+        if self.overlap is not None:
+            return threshold_for(self.overlap, _in_common(values))
+        return self.threshold
+
+
+def threshold_for(share: float, values: Float[np.ndarray, "*any"]) -> float:
+    """The threshold that a share of the values nearest to the wanted one exceeds.
+
+    It lies midway between two neighbouring values, or between 0 and the least of them.
+
+    >>> threshold_for(0.5, np.array([0.2, 0.4, 0.6, 0.8]))
+    0.5
+    """
+    found, counts = np.unique(values, return_counts=True)
+    midpoints = (found + np.concatenate([[0.0], found[:-1]])) / 2
+    exceeding = counts[::-1].cumsum()[::-1] / counts.sum()
+    return float(midpoints[np.abs(exceeding - share).argmin()])
+
+
+def _in_common(values: Float[np.ndarray, "cluster neuron"]) -> Float[np.ndarray, "pair neuron"]:
+    """What must exceed the threshold for both clusters of a pair to keep a neuron."""
+    first, second = np.triu_indices(len(values), 1)
+    return np.minimum(values[first], values[second])
 
 
 def _standardise(centres: Float[Array, "cluster latent"]) -> Float[Array, "cluster latent"]:
