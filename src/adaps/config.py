@@ -16,10 +16,10 @@ from adaps.extensions import dotted_name, is_dotted, load_options
 from adaps.identity import gathering
 from adaps.identity.clusters import CLUSTERERS, CRITERION_NAMES, Clustering
 from adaps.identity.encoders import ENCODERS, VAE
-from adaps.identity.groups import FOUND, given_groups
+from adaps.identity.groups import FOUND, as_identity, given_groups, regroup, saved_identity
 from adaps.identity.samples import BLOCKS
 from adaps.sharing import METHODS, AdaPS, Grouped
-from adaps.types import Environment, NetworkShape
+from adaps.types import Environment, Identity, NetworkShape
 
 S = TypeVar("S")
 A = TypeVar("A")
@@ -83,6 +83,8 @@ class TrainConfig(Generic[S, A, E]):
     gather_steps: Count | None = None
     """Environment steps of the initial policy that identities are learnt from; None: 25,600, or
     4,000,000 where rewards are rare, but no more than a tenth of all steps."""
+    identity: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """An identity.json of adaps identify: train with the kinds it found, look for none."""
     clusterer: Annotated[str, tyro.conf.arg(metavar="|".join(CLUSTERERS))] = "kmeans"
     """What groups the agents' codes."""
     criterion: Annotated[str, tyro.conf.arg(metavar="|".join(CRITERION_NAMES))] = "prediction"
@@ -172,15 +174,17 @@ def check(config: TrainConfig, env: Environment) -> None:
         _check_ranges(prefix, getattr(config, prefix))
     _check_threshold(config.sharing)
     _check_groups(grouping(config), env)
+    _check_identity(config, env)
     least = config.steps_per_update + _least_gathering(config, env)
     if config.steps < least:
         raise UserError(
             f"--steps {config.steps} is fewer than one rollout: {config.num_envs} copies × "
             f"{config.rollout_length} steps and gathering need at least {least}"
         )
-    if not config.sharing.needs_identity:
+    if not looks_for_identity(config):
         # What the method refuses, it refuses now.
-        config.sharing.build(jax.random.key(0), network_shape(env, config), None)
+        known = known_identity(config, env, config.seed)
+        config.sharing.build(jax.random.key(0), network_shape(env, config), known)
 
 
 def check_clustering(clusterer: str, criterion: str) -> None:
@@ -224,6 +228,39 @@ def _check_threshold(sharing: Any) -> None:
         )
 
 
+def looks_for_identity(config: TrainConfig) -> bool:
+    """Whether a run gathers and learns who is who."""
+    return config.sharing.needs_identity and config.identity is None
+
+
+def known_identity(config: TrainConfig, env: Environment, seed: int) -> Identity | None:
+    """What a seed need not find out: groups that are given, or found before; None otherwise.
+
+    Raises:
+        UserError: a file that cannot be used.
+    """
+    if config.identity is not None:
+        found = saved_identity(Path(config.identity), env.num_agents)
+        return regroup(grouping(config).groups, found, seed)
+    groups = given_groups(grouping(config).groups, env)
+    if groups is None:
+        return None
+    return as_identity(groups, config.encoder.latent_size, seed)
+
+
+def _check_identity(config: TrainConfig, env: Environment) -> None:
+    if config.identity is None:
+        return
+    if not isinstance(config.sharing, Grouped):
+        raise UserError(f"--identity is of no use to {config.sharing.name}, which has no groups")
+    if config.sharing.clusters is not None or config.sharing.groups not in FOUND:
+        raise UserError(
+            "--identity says who belongs together; leave out --sharing.clusters and "
+            "--sharing.groups"
+        )
+    known_identity(config, env, config.seed)
+
+
 def _check_groups(how: Grouped, env: Environment) -> None:
     if how.clusters is None:
         given_groups(how.groups, env)
@@ -240,14 +277,14 @@ def _check_groups(how: Grouped, env: Environment) -> None:
 
 
 def _least_gathering(config: TrainConfig, env: Environment) -> int:
-    if not config.sharing.needs_identity:
+    if not looks_for_identity(config):
         return 0
     return gathering.plan(env, config.gather_steps or LEAST_GATHERING).num_steps
 
 
 def resolved(config: TrainConfig, env: Environment) -> TrainConfig:
     """The configuration with what is left to choose chosen: how long to gather, in whole rounds."""
-    if not config.sharing.needs_identity:
+    if not looks_for_identity(config):
         return config
     wanted = config.gather_steps
     if wanted is None:
@@ -258,7 +295,7 @@ def resolved(config: TrainConfig, env: Environment) -> TrainConfig:
 
 def gathering_steps(config: TrainConfig) -> int:
     """Environment steps that gathering takes in a resolved configuration: none if not needed."""
-    return config.gather_steps or 0 if config.sharing.needs_identity else 0
+    return config.gather_steps or 0 if looks_for_identity(config) else 0
 
 
 def clustering(config: TrainConfig) -> Clustering:

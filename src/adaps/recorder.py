@@ -12,7 +12,14 @@ import jax
 import numpy as np
 
 from adaps import run_folder as files
-from adaps.config import TrainConfig, gathering_steps, grouping, num_updates, to_json
+from adaps.config import (
+    TrainConfig,
+    gathering_steps,
+    grouping,
+    looks_for_identity,
+    num_updates,
+    to_json,
+)
 from adaps.evaluate import Episodes, mean_return, regret, returns_per_type
 from adaps.identity.clusters import rand_index
 from adaps.placement import Placement, unstack
@@ -141,7 +148,7 @@ class Recorder:
     def _announce(self) -> None:
         """Say what is to come, and write down the configuration."""
         num_seeds = sum(map(len, self.placement.programs))
-        if self.config.sharing.needs_identity:
+        if looks_for_identity(self.config):
             self.watch.plan("gather", "steps", num_seeds * gathering_steps(self.config))
             self.watch.plan("identify", "updates", num_seeds * self.config.encoder.updates)
         self.watch.plan("compile", "programs", len(self.placement.programs))

@@ -21,6 +21,8 @@ from adaps.config import (
     encoder_options,
     gathering_steps,
     grouping,
+    known_identity,
+    looks_for_identity,
     num_updates,
     resolved,
     sharing_options,
@@ -29,7 +31,7 @@ from adaps.errors import UserError
 from adaps.evaluate import first_batch, in_batches
 from adaps.identity import finding, gathering
 from adaps.identity.autoencoder import CoderState
-from adaps.identity.groups import as_identity, given_groups, regroup
+from adaps.identity.groups import regroup
 from adaps.identity.samples import Samples
 from adaps.networks import used_sets
 from adaps.placement import place, run_side_by_side, stack, unstack
@@ -102,12 +104,10 @@ def identify(
 ) -> list[Identity | None]:
     """Gather with the initial shared policy, learn each agent's code, cluster the codes.
 
-    Groups that are given spare all that.
+    Groups that are given, or were found before, spare all that.
     """
-    if (groups := given_groups(grouping(config).groups, recorder.env)) is not None:
-        return [as_identity(groups, config.encoder.latent_size, seed) for seed in seeds]
-    if not config.sharing.needs_identity:
-        return [None] * len(seeds)
+    if not looks_for_identity(config):
+        return [known_identity(config, recorder.env, seed) for seed in seeds]
     samples = gather(config, stages, recorder, keys, len(seeds))
 
     encoder = learn_codes(config, stages, recorder, keys, samples)

@@ -117,9 +117,9 @@ def test_equal_values_are_kept_or_dropped_together():
     assert threshold_for(0.01, values) == 0.4
 
 
-def test_kept_neurons_are_divided_by_the_share_kept():
+def test_kept_neurons_are_divided_by_the_root_of_the_share_kept():
     for mask in AdaPS().build(KEY, SHAPE, identity()).masks.actor:
-        np.testing.assert_allclose(np.asarray(mask).mean(axis=1), 1.0, rtol=1e-6)
+        np.testing.assert_allclose(np.square(mask).mean(axis=1), 1.0, rtol=1e-6)
 
 
 def test_the_paper_multiplies_by_zero_or_one():

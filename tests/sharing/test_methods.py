@@ -117,7 +117,7 @@ def test_snp_ps_keeps_the_given_share_of_each_layer_for_each_agent_apart():
     for first, second in masks:
         np.testing.assert_array_equal((np.asarray(first) > 0).sum(axis=1), [2, 2, 2, 2])
         np.testing.assert_array_equal((np.asarray(second) > 0).sum(axis=1), [3, 3, 3, 3])
-        np.testing.assert_allclose(np.asarray(first).mean(axis=1), 1.0)
+        np.testing.assert_allclose(np.square(first).mean(axis=1), 1.0, rtol=1e-6)
         assert len(np.unique(first, axis=0)) > 1
     plain = adaps.SNPPS(rescale=False).build(KEY, SHAPE, None).masks.actor[0]
     assert set(np.unique(plain)) == {0.0, 1.0}

@@ -42,7 +42,10 @@ def given_groups(groups: Grouping, env: Environment) -> Int[np.ndarray, " agent"
             )
         return np.unique(env.agent_types, return_inverse=True)[1]
     if isinstance(groups, str):
-        return _checked(_read(Path(groups)), env.num_agents, f"groups in {groups}")
+        data = _read(
+            Path(groups), "--sharing.groups", "'discovered', 'oracle', 'shuffled' or a JSON file"
+        )
+        return _checked(data, env.num_agents, f"groups in {groups}")
     return _checked(groups, env.num_agents, "groups")
 
 
@@ -51,6 +54,30 @@ def as_identity(groups: Int[np.ndarray, " agent"], latent_size: int, seed: int) 
     num_groups = int(groups.max()) + 1
     centres = np.random.default_rng([seed, num_groups]).normal(size=(num_groups, latent_size))
     return Identity(None, groups, centres, {})
+
+
+def saved_identity(path: Path, num_agents: int) -> Identity:
+    """What ``adaps identify`` wrote into an ``identity.json``.
+
+    Raises:
+        UserError: it cannot be read, holds something else, or is of another number of agents.
+    """
+    data = _read(path, "--identity", "an identity.json of adaps identify")
+    try:
+        groups = _checked(data["clusters"], num_agents, f"clusters in {path}")
+        latent = np.array(data["latent"], np.float64)
+        centres = np.array(data["centres"], np.float64)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is no identity.json of adaps identify: {error}") from None
+    fits = latent.ndim == 2 and len(latent) == num_agents
+    if not fits or centres.shape != (groups.max() + 1, latent.shape[-1]):
+        raise UserError(
+            f"{path} does not fit together: {num_agents} agents in {groups.max() + 1} kinds, codes "
+            f"of shape {latent.shape}, centres of shape {centres.shape}"
+        )
+    if not (np.isfinite(latent).all() and np.isfinite(centres).all()):
+        raise UserError(f"{path} holds a code or centre that is not finite")
+    return Identity(latent, groups, centres, {})
 
 
 def regroup(groups: Grouping, identity: Identity, seed: int) -> Identity:
@@ -77,17 +104,13 @@ def _least_alike(clusters: np.ndarray, ways: Any) -> np.ndarray:
     return best
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, flag: str, wanted: str) -> Any:
     try:
-        data = json.loads(path.read_text())
+        return json.loads(path.read_text())
     except OSError as error:
-        raise UserError(
-            f"--sharing.groups {path} cannot be read: {error.strerror}; it is 'discovered', "
-            "'oracle', 'shuffled' or a JSON file"
-        ) from None
+        raise UserError(f"{flag} {path} cannot be read: {error.strerror}; it is {wanted}") from None
     except ValueError as error:
-        raise UserError(f"groups in {path}: not JSON: {error}") from None
-    return data
+        raise UserError(f"{flag} {path}: not JSON: {error}") from None
 
 
 def _checked(data: Any, num_agents: int, where: str) -> Int[np.ndarray, " agent"]:

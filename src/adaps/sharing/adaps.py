@@ -30,7 +30,7 @@ class AdaPS(Grouped):
     standardise: bool = True
     """Standardise the centres over clusters before mapping, or they get nearly equal masks."""
     rescale: bool = True
-    """Divide kept neurons by the share kept, as dropout does."""
+    """Divide kept neurons by the root of the share kept, so that sums keep their variance."""
     mapping_hidden: int = 64
     """Width of the mapping network's hidden layer."""
 

@@ -59,9 +59,13 @@ def as_is(mask: Float[Array, "agent hidden"]) -> Float[Array, "agent hidden"]:
 
 
 def rescale(mask: Float[Array, "agent hidden"]) -> Float[Array, "agent hidden"]:
-    """Divide kept neurons by the share kept, so a layer's mean activation stays what it was."""
+    """Divide kept neurons by the root of the share kept: the next layer's sums keep their variance.
+
+    The share itself, as in dropout, would keep their mean; but it is the variance that the initial
+    weights are scaled for, and where rewards are rare it decides whether anything is learnt.
+    """
     kept = (mask > 0).mean(axis=-1, keepdims=True)
-    return mask / jnp.maximum(kept, 1 / mask.shape[-1])
+    return mask / jnp.sqrt(jnp.maximum(kept, 1 / mask.shape[-1]))
 
 
 def summary(masks: Masks) -> dict[str, list[dict[str, float | None]]]:

@@ -21,7 +21,7 @@ class SNPPS:
     keep_ratio: tuple[float, ...] = (0.5,)
     """Share of neurons an agent keeps: one number for all hidden layers, or one for each."""
     rescale: bool = True
-    """Divide kept neurons by the share kept, as dropout does."""
+    """Divide kept neurons by the root of the share kept, so that sums keep their variance."""
 
     name = "snp-ps"
     needs_identity = False
