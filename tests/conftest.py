@@ -22,5 +22,6 @@ import adaps  # noqa: E402
 def short_run(tmp_path_factory):
     """A short AdaPS run on bps-1 with two seeds: its folder and its result."""
     out = tmp_path_factory.mktemp("runs") / "short"
-    result = adaps.train("bps-1", steps=12_000, seeds=2, evaluations=3, eval_episodes=20, out=out)
+    options = {"evaluations": 3, "eval_episodes": 20, "encoder": adaps.VAE(updates=1_500)}
+    result = adaps.train("bps-1", steps=12_000, seeds=2, out=out, **options)
     return out, result

@@ -27,7 +27,10 @@ from adaps.config import (
 )
 from adaps.sharing import METHODS
 
-TINY = "--steps 4_000 --gather-steps 1_600 --seeds 1 --evaluations 2 --eval-episodes 8"
+TINY = (
+    "--steps 4_000 --gather-steps 1_600 --encoder.updates 600 --seeds 1 --evaluations 2 "
+    "--eval-episodes 8"
+)
 
 BAD = [
     ("train bps-7", "bps-"),
@@ -81,12 +84,27 @@ BAD = [
     ("train bps-1 --workers 0", "at least 1"),
     ("train bps-1 --evaluations 0", "at least 1"),
     ("train bps-1 --eval-episodes 0", "at least 1"),
-    ("train bps-1 --gather-steps 0", "at least 1"),
+    ("train bps-1 --gather-steps 31", "at least 32"),
+    ("train bps-1 --encoder vea", "did you mean 'vae'"),
+    ("train bps-1 --clusterer kmean", "did you mean 'kmeans'"),
+    ("train bps-1 --criterion bick", "did you mean 'bic'"),
+    ("train bps-1 --identity nowhere.json", "nowhere.json cannot be read"),
+    ("train bps-1 --sharing fups --identity x.json", "of no use to fups"),
+    ("identify", "name an environment"),
+    ("identify bps-7", "bps-"),
+    ("identify bps-1 --transitions x.npz", "name an environment"),
+    ("identify --transitions nowhere.npz", "nowhere.npz cannot be read"),
+    ("identify bps-1 --clusters 16", "number of agents, 15"),
+    ("identify bps-1 --clusters 0", "from 1 to"),
+    ("identify bps-1 --gather-steps 3", "at least 32"),
+    ("identify bps-1 --encoder random --encoder.latent-size 0", "latent-size"),
+    ("identify bps-1 --encoder.context 5", "unknown option"),
+    ("identify bps-1 --seed -1", "from 0"),
     ("train bps-1 --hidden 0", "at least 1"),
     ("train bps-1 --algo.learning-rate 0", "learning-rate"),
     ("train bps-1 --algo.learning-rate inf", "learning-rate"),
     ("train bps-1 --algo.discount 1.5", "discount"),
-    ("train bps-1 --encoder.epochs 0", "epochs"),
+    ("train bps-1 --encoder.updates 0", "updates"),
     ("train bps-1 --encoder.latent-size 0", "latent-size"),
     ("train bps-1 --sharing.groups orcale", "'discovered', 'oracle', 'shuffled' or a JSON file"),
     ("train bps-1 --sharing.groups", "groups"),

@@ -11,7 +11,10 @@ from adaps.cli import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-TINY = "--steps 4_000 --gather-steps 1_600 --seeds 1 --evaluations 2 --eval-episodes 8"
+TINY = (
+    "--steps 4_000 --gather-steps 1_600 --encoder.updates 600 --seeds 1 --evaluations 2 "
+    "--eval-episodes 8"
+)
 
 
 def blocks(language):
@@ -45,6 +48,8 @@ def run(words):
     assert words[0] in COMMANDS
     if words[0] == "train" and "--help" not in words:
         words = [*words, *TINY.split()]
+    if words[0] == "identify" and "--help" not in words:
+        words = [*words, *"--gather-steps 3_200 --encoder.updates 600".split()]
     if words[0] == "bench":
         return 0
     try:

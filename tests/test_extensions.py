@@ -11,7 +11,10 @@ from adaps.cli import main
 from adaps.config import algo_options, from_json, sharing_options
 
 ROOT = Path(__file__).parents[1]
-TINY = "--steps 4_000 --gather-steps 1_600 --seeds 1 --evaluations 2 --eval-episodes 8"
+TINY = (
+    "--steps 4_000 --gather-steps 1_600 --encoder.updates 600 --seeds 1 --evaluations 2 "
+    "--eval-episodes 8"
+)
 THEIRS = '''
 from dataclasses import dataclass
 

@@ -13,7 +13,7 @@ from adaps.networks import critic_value
 from probes import OPPOSITE, Probe, constant, late, one_action, what_is_seen
 
 FAST = adaps.A2C(learning_rate=5e-3)
-GATHER = {"gather_steps": 1_600}
+GATHER = {"gather_steps": 1_600, "encoder": adaps.VAE(updates=600)}
 SMALL = {"steps": 8_000, "seeds": 1, "hidden": (16,), "evaluations": 1, "eval_episodes": 32}
 
 

@@ -10,7 +10,14 @@ import pytest
 
 import adaps
 from adaps import run_folder as files
-from adaps.config import TrainConfig, algo_options, from_json, num_updates, sharing_options
+from adaps.config import (
+    TrainConfig,
+    algo_options,
+    from_json,
+    num_updates,
+    resolved,
+    sharing_options,
+)
 from adaps.placement import Placement
 from adaps.progress import Watch
 from adaps.recorder import Recorder
@@ -18,6 +25,7 @@ from adaps.stages import make_stages
 from adaps.train import evaluation_points, run, train_seeds
 
 SHORT = {"steps": 4_000, "gather_steps": 1_600, "evaluations": 2, "eval_episodes": 8}
+SHORT["encoder"] = adaps.VAE(updates=600)
 
 
 def assert_equal(a, b):
@@ -102,7 +110,16 @@ def test_metrics_have_one_line_per_seed_and_evaluation(short_run):
 
 def test_the_saved_configuration_is_the_one_that_ran(short_run):
     out, _ = short_run
-    expected = config_of("bps-1", "adaps", steps=12_000, seeds=2, evaluations=3, eval_episodes=20)
+    expected = config_of(
+        "bps-1",
+        "adaps",
+        steps=12_000,
+        seeds=2,
+        evaluations=3,
+        eval_episodes=20,
+        gather_steps=3_200,
+        encoder=adaps.VAE(updates=1_500),
+    )
     assert from_json(out / files.CONFIG) == expected
 
 
@@ -154,6 +171,7 @@ def test_a_damaged_policy_is_named(short_run, tmp_path):
 @pytest.mark.parametrize("steps", [1_600 + 40, 2_000, 2_001, 3_999])
 def test_steps_are_never_exceeded(steps):
     config = config_of("bps:2-2", "adaps", steps=steps, gather_steps=1_599)
+    config = resolved(config, adaps.make(config.env))
     points = evaluation_points(config)
     assert points[-1] == num_updates(config) == (steps - 1_600) // 40
     assert len(set(points)) == len(points) <= config.evaluations

@@ -126,6 +126,8 @@ def run_identify(env: Environment | None, config: IdentifyConfig, watch: Watch) 
         UserError: an option that cannot be, or transitions that cannot be used.
     """
     started = time.perf_counter()
+    if not 0 <= config.seed < 2**32:
+        raise UserError(f"--seed must be from 0 to {2**32 - 1}, not {config.seed}")
     gather_key, first_key, second_key = jax.random.split(jax.random.key(config.seed), 3)
     team = _team(env, config, gather_key, watch)
     for name in ("identify", "confirm"):
@@ -149,15 +151,18 @@ def _team(
     if not config.hidden or min(config.hidden) < 1:
         raise UserError(f"--hidden must be one or more widths of at least 1, not {config.hidden}")
     if env is not None:
-        team = _gathered_team(env, config, key, watch)
-    else:
-        team = _logged_team(logged.read(cast(Path, config.transitions)), config)
-    if config.clusters is not None and not 1 <= config.clusters <= team.shape.num_agents:
+        _check_clusters(config.clusters, env.num_agents)
+        return _gathered_team(env, config, key, watch)
+    data = logged.read(cast(Path, config.transitions))
+    _check_clusters(config.clusters, data.num_agents)
+    return _logged_team(data, config)
+
+
+def _check_clusters(clusters: int | None, num_agents: int) -> None:
+    if clusters is not None and not 1 <= clusters <= num_agents:
         raise UserError(
-            f"--clusters must be from 1 to the number of agents, {team.shape.num_agents}, not "
-            f"{config.clusters}"
+            f"--clusters must be from 1 to the number of agents, {num_agents}, not {clusters}"
         )
-    return team
 
 
 def _gathered_team(

@@ -56,10 +56,10 @@ class GatherState(NamedTuple):
 def plan(env: Environment, num_steps: int) -> Plan:
     """Rounds that come to ``num_steps``, or a little more."""
     numbers = env.num_agents * 2 * (2 * env.obs_size + env.num_actions + 1)
-    per_round = max(samples.BLOCKS, min(num_steps, ROUND_NUMBERS // numbers))
-    length = min(ROUND_LENGTH, per_round)
-    copies = min(MAX_COPIES, max(1, per_round // length))
-    return Plan(copies, length, math.ceil(num_steps / (copies * length)))
+    most = max(samples.BLOCKS, ROUND_NUMBERS // numbers)
+    length = min(ROUND_LENGTH, most, num_steps)
+    rounds = math.ceil(num_steps / (length * min(MAX_COPIES, max(1, most // length))))
+    return Plan(math.ceil(num_steps / (length * rounds)), length, rounds)
 
 
 def begin(env: Environment, plan: Plan, key: Key[Array, ""]) -> GatherState:
