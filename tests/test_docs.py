@@ -49,7 +49,7 @@ def run(words):
     if words[0] == "train" and "--help" not in words:
         words = [*words, *TINY.split()]
     if words[0] == "identify" and "--help" not in words:
-        words = [*words, *"--gather-steps 3_200 --encoder.updates 600".split()]
+        words = [*words, "--gather-steps", "3_200", "--encoder.updates", "600"]
     if words[0] == "bench":
         return 0
     try:

@@ -64,14 +64,14 @@ def plan(env: Environment, num_steps: int) -> Plan:
 
 def begin(env: Environment, plan: Plan, key: Key[Array, ""]) -> GatherState:
     """Fresh copies, and nothing gathered."""
-    rows = rows_kept(env, plan) * plan.rounds
+    _, rows = rows_kept(env, plan)
     sizes = (env.obs_size + env.num_actions, env.obs_size + 1)
     nothing = samples.nothing_yet(env.num_agents, *sizes, rows)
     return GatherState(start(env, key, plan.copies), nothing)
 
 
-def rows_kept(env: Environment, plan: Plan) -> int:
-    """Rows of each block and agent that are kept of a round."""
+def rows_kept(env: Environment, plan: Plan) -> tuple[int, int]:
+    """Rows of each block and agent that are kept of a round, and in all."""
     rows = plan.steps_per_round // samples.BLOCKS
     return samples.rows_of_round(env.num_agents, plan.rounds, rows)
 
@@ -84,7 +84,7 @@ def gather(
     def one(_, state: GatherState) -> GatherState:
         rollout_state, transitions = rollout(env, policy, state.rollout, plan.length)
         steps = samples.as_steps(transitions)
-        gathered = samples.take_in(state.gathered, steps, rows_kept(env, plan))
+        gathered = samples.take_in(state.gathered, steps, rows_kept(env, plan)[0])
         return GatherState(rollout_state, gathered)
 
     return jax.lax.fori_loop(0, num_rounds, one, state)

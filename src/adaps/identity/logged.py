@@ -91,7 +91,7 @@ def read(path: Path) -> Logged:
 def gathered(logged: Logged) -> Gathered:
     """All that is logged, as one round of gathering."""
     steps = Steps(*map(jnp.asarray, (logged.obs, logged.action, logged.next_obs, logged.reward)))
-    kept = samples.rows_of_round(logged.num_agents, 1, logged.num_steps // BLOCKS)
+    kept, _ = samples.rows_of_round(logged.num_agents, 1, logged.num_steps // BLOCKS)
     sizes = (logged.obs.shape[-1] + logged.action.shape[-1], logged.obs.shape[-1] + 1)
     return samples.take_in(samples.nothing_yet(logged.num_agents, *sizes, kept), steps, kept)
 

@@ -83,10 +83,14 @@ class Samples(NamedTuple):
     """What they were divided by then."""
 
 
-def rows_of_round(num_agents: int, num_rounds: int, rows: int) -> int:
-    """How many rows to keep of each round, block and agent, where ``rows`` come by in a round."""
+def rows_of_round(num_agents: int, num_rounds: int, rows: int) -> tuple[int, int]:
+    """How many rows to keep of each round, block and agent, where ``rows`` come by in a round.
+
+    And how many in all: where that is less than all rounds have, the last take others' places.
+    """
     most = max(4, MAX_ROWS // (BLOCKS * num_agents))
-    return min(rows, max(1, most // num_rounds))
+    of_round = min(rows, max(1, most // num_rounds))
+    return of_round, of_round * min(num_rounds, max(1, most // of_round))
 
 
 def nothing_yet(num_agents: int, num_inputs: int, num_outputs: int, rows: int) -> Gathered:
