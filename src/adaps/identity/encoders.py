@@ -5,7 +5,7 @@ from observation, action and code. Only where the code comes from differs.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +40,7 @@ class EncoderOptions:
     rows_per_code = 1
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """What the autoencoder asks of an encoder's options."""
 
