@@ -25,3 +25,9 @@ def short_run(tmp_path_factory):
     options = {"evaluations": 3, "eval_episodes": 20, "encoder": adaps.VAE(updates=1_500)}
     result = adaps.train("bps-1", steps=12_000, seeds=2, out=out, **options)
     return out, result
+
+
+@pytest.fixture(scope="session")
+def two_kinds():
+    """Who is alike in bps:2-2, from little data."""
+    return adaps.identify("bps:2-2", adaps.VAE(updates=1_000), gather_steps=6_400)

@@ -57,7 +57,7 @@ def _verdict(sizes: list[int], confidence: Confidence) -> tuple[str, str]:
         return "share all", "There is one agent: it has nobody to share with."
     if not _is_sure(num_kinds, confidence):
         return "not sure", (
-            f"Not sure: {_kinds(num_kinds)} are most likely; gather more with --gather-steps "
+            f"Not sure: {_kinds(num_kinds)} {'is' if num_kinds == 1 else 'are'} most likely; gather more with --gather-steps "
             "before you rely on it."
         )
     if num_kinds == 1:

@@ -24,7 +24,14 @@ from adaps.config import Count, check_clustering, check_encoder, encoder_options
 from adaps.errors import UserError
 from adaps.identity import autoencoder, finding, gathering, logged, placing, samples
 from adaps.identity.autoencoder import CoderState
-from adaps.identity.clusters import CLUSTERERS, CRITERIA, CRITERION_NAMES, Clustering, cluster
+from adaps.identity.clusters import (
+    CLUSTERERS,
+    CRITERIA,
+    CRITERION_NAMES,
+    Clustering,
+    cluster,
+    weigh,
+)
 from adaps.identity.encoders import VAE
 from adaps.identity.prediction import CHANNELS, Evidence, by_channel, path, resampled
 from adaps.identity.samples import Gathered, Samples
@@ -148,6 +155,8 @@ def _team(
         raise UserError("name an environment such as bps-1, or a file with --transitions")
     check_encoder(config.encoder)
     check_clustering(config.clusterer, config.criterion)
+    if not 0 <= config.seed < 2**32:
+        raise UserError(f"--seed must be from 0 to {2**32 - 1}, not {config.seed}")
     if not config.hidden or min(config.hidden) < 1:
         raise UserError(f"--hidden must be one or more widths of at least 1, not {config.hidden}")
     if env is not None:
@@ -306,8 +315,8 @@ def _criteria_json(
     total = {str(k): sum(growth[c][k][0] for c in CHANNELS) for k in growth[CHANNELS[0]]}
     values, choices = {"prediction": total}, {"prediction": by_prediction}
     if 2 < len(codes) <= MOST_AGENTS:
-        for name, criterion in CRITERIA.items():
-            scores, choices[name] = criterion(codes, seed)
+        for name in CRITERIA:
+            scores, choices[name] = weigh(name, codes, seed)
             values[name] = {str(k): score for k, score in scores.items()}
     return {"criteria": values, "choices": choices}
 

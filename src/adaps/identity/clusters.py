@@ -1,7 +1,8 @@
 """Latent codes → clusters: how many, and which. Stage: identity."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,13 +51,22 @@ def cluster(codes: Codes, how: Clustering, evidence: Evidence | None, seed: int)
         seed: of whatever the clusterer draws.
     """
     codes = np.asarray(codes, np.float64)
-    with threadpool_limits(1), warnings.catch_warnings():
-        # Seeds run side by side already. Equal codes give fewer clusters than K: no matter.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with _quietly():
         start = _start(codes, how, evidence, seed)
         labels = CLUSTERERS[how.clusterer](codes, start, seed)
         scores = silhouettes(codes, seed)
     return as_identity(codes, labels, scores)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """On one thread, since seeds run side by side already; equal codes may give too few clusters.
+
+    For so few codes, more threads also take many times as long as one.
+    """
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
 
 
 def _start(codes: Codes, how: Clustering, evidence: Evidence | None, seed: int) -> Labels:
@@ -81,6 +91,8 @@ def _kmeans(codes: Codes, start: Labels, seed: int) -> Labels:
 
 
 def _mixture(codes: Codes, start: Labels, seed: int) -> Labels:
+    if len(codes) == 1:
+        return start
     return _fitted_mixture(codes, start, seed).predict(codes)
 
 
@@ -96,7 +108,7 @@ def _hdbscan(codes: Codes, start: Labels, seed: int) -> Labels:
     del seed
     if len(codes) < 2:
         return start
-    labels = HDBSCAN(min_cluster_size=2, allow_single_cluster=True).fit_predict(codes.copy())
+    labels = HDBSCAN(min_cluster_size=2, allow_single_cluster=True, copy=True).fit_predict(codes)
     outside = labels < 0
     labels[outside] = labels.max() + 1 + np.arange(outside.sum())
     return labels
@@ -187,6 +199,12 @@ CRITERIA: dict[str, Callable[[Codes, int], tuple[dict[int, float], int]]] = {
 }
 """``criterion(codes, seed) → value by number of clusters, number chosen``."""
 CRITERION_NAMES = ("prediction", *CRITERIA)
+
+
+def weigh(criterion: str, codes: Codes, seed: int) -> tuple[dict[int, float], int]:
+    """What one of :data:`CRITERIA` says: its value by number of clusters, and its choice."""
+    with _quietly():
+        return CRITERIA[criterion](codes, seed)
 
 
 def rand_index(types: tuple[int, ...] | None, identity: Identity | None) -> float | None:

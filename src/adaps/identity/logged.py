@@ -10,9 +10,11 @@ A ``.npz`` file with these arrays, where ``env`` may be left out:
 """
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -22,6 +24,8 @@ from adaps.identity import samples
 from adaps.identity.samples import BLOCKS, Gathered, Rows, Steps
 
 LEAST_STEPS = 2 * BLOCKS
+MOST_ACTIONS = 1024
+"""Discrete actions, which become as many numbers each."""
 
 
 class Logged(NamedTuple):
@@ -64,7 +68,7 @@ def read(path: Path) -> Logged:
         )
     with_envs = reward.ndim == 3
     parts = {
-        name: array if with_envs else array[:, None]
+        name: array if with_envs or array.ndim == 0 else array[:, None]
         for name, array in arrays.items()
         if name in ("obs", "next_obs", "action", "reward")
     }
@@ -93,7 +97,11 @@ def gathered(logged: Logged) -> Gathered:
     steps = Steps(*map(jnp.asarray, (logged.obs, logged.action, logged.next_obs, logged.reward)))
     kept, _ = samples.rows_of_round(logged.num_agents, 1, logged.num_steps // BLOCKS)
     sizes = (logged.obs.shape[-1] + logged.action.shape[-1], logged.obs.shape[-1] + 1)
-    return samples.take_in(samples.nothing_yet(logged.num_agents, *sizes, kept), steps, kept)
+    nothing = samples.nothing_yet(logged.num_agents, *sizes, kept)
+    return _take_in(nothing, steps, kept, BLOCKS * logged.num_agents * kept)
+
+
+_take_in = jax.jit(samples.take_in, static_argnums=(2, 3))
 
 
 def rows_of_agent(logged: Logged, agent: int) -> Rows:
@@ -105,13 +113,23 @@ def rows_of_agent(logged: Logged, agent: int) -> Rows:
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        with path.open("rb") as opened:
+            if not zipfile.is_zipfile(opened):
+                raise UserError(f"{path} is no .npz file of plain arrays: not a zip file")
+            opened.seek(0)
+            with np.load(opened, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, zipfile.BadZipFile, AttributeError) as error:
+    except UserError:
+        raise
+    except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         hint = "; pad observations of different sizes to one" if "Object" in str(error) else ""
         raise UserError(f"{path} is no .npz file of plain arrays: {error}{hint}") from None
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise UserError(f"{path} is no .npz file of plain arrays: {name} is none")
+    return arrays
 
 
 def _check(path: Path, parts: dict[str, np.ndarray]) -> None:
@@ -134,17 +152,20 @@ def _check(path: Path, parts: dict[str, np.ndarray]) -> None:
             f"{shape[0] * shape[1]} of {shape[2]}"
         )
     for name, array in parts.items():
-        if not np.issubdtype(array.dtype, np.number):
+        if array.dtype.kind not in "iuf":
             raise UserError(f"{path}: {name} holds no numbers but {array.dtype}")
         _check_finite(path, name, array)
-    if discrete and ((action < 0).any() or (action != action.astype(int)).any()):
-        raise UserError(f"{path}: actions must be whole numbers from 0")
+    whole = (action >= 0) & (action < MOST_ACTIONS) & (action % 1 == 0)
+    if discrete and not whole.all():
+        raise UserError(f"{path}: actions must be whole numbers from 0 to {MOST_ACTIONS - 1}")
 
 
 def _check_finite(path: Path, name: str, array: np.ndarray) -> None:
-    wrong = np.argwhere(~np.isfinite(array))
+    with np.errstate(over="ignore"):
+        wrong = np.argwhere(~np.isfinite(array.astype(np.float32)))
     if len(wrong):
         step, env, agent = wrong[0][:3]
         raise UserError(
-            f"{path}: {name} of agent {agent} at step {step} in copy {env} is not finite"
+            f"{path}: {name} of agent {agent} at step {step} in copy {env} is not finite, or "
+            "too great"
         )

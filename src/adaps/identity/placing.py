@@ -60,11 +60,19 @@ class Known(NamedTuple):
                 f"one or more transitions of {len(self.mean) - 1} observed numbers are needed to "
                 f"place an agent, not {num_rows} of {num_outputs - 1}"
             )
+        num_actions = len(self.decoder[0][0]) - self.centres.shape[1] - len(self.mean) + 1
+        if rows.given.shape[1] - num_outputs + 1 != num_actions:
+            raise UserError(
+                f"transitions with {num_actions} actions are needed to place an agent, not with "
+                f"{rows.given.shape[1] - num_outputs + 1}"
+            )
         errors = np.stack([self._errors(rows, code).mean(axis=0) for code in self.centres])
         cluster = int(errors.sum(axis=1).argmin())
         rng = np.random.default_rng(seed)
         own = self.own_errors[cluster]
-        usual = own[rng.integers(len(own), size=(RESAMPLES, num_rows))].mean(axis=1)
+        # One after the other: all at once would take much memory for many transitions.
+        drawn = (rng.integers(len(own), size=num_rows) for _ in range(RESAMPLES))
+        usual = [own[rows].mean(axis=0) for rows in drawn]
         limit = MARGIN * np.quantile(usual, UNUSUAL, axis=0)
         return Placement(cluster, bool((errors[cluster] <= limit + 1e-6).all()), errors)
 

@@ -5,7 +5,7 @@ as well as their own codes do. So two agents that are the same count as one kind
 codes came to lie, and one that differs from all others is a kind of its own.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -62,7 +62,9 @@ def by_channel(errors: Float[np.ndarray, "*batch output"]) -> Float[np.ndarray, 
     return np.stack([errors[..., -1], errors[..., :-1].sum(axis=-1)], axis=-1)
 
 
-def kinds(evidence: Evidence, blocks: Sequence[int] | None = None) -> Int[np.ndarray, " agent"]:
+def kinds(
+    evidence: Evidence, blocks: Int[np.ndarray, " chosen"] | None = None
+) -> Int[np.ndarray, " agent"]:
     """The fewest kinds that predict as well as any finer ones.
 
     From the bottom of the tree upwards, two nodes are made one unless that makes the prediction
@@ -74,7 +76,7 @@ def kinds(evidence: Evidence, blocks: Sequence[int] | None = None) -> Int[np.nda
         blocks: the held-out blocks to ask, with repetitions if so wished; None: each once.
     """
     num_agents = len(evidence.linkage) + 1
-    chosen = slice(None) if blocks is None else list(blocks)
+    chosen = slice(None) if blocks is None else blocks
     best = [errors[:, chosen] for errors in evidence.errors[:num_agents]]
     groups = [[members] for members in evidence.members[:num_agents]]
     for number, (first, second) in enumerate(evidence.linkage[:, :2].astype(int), num_agents):

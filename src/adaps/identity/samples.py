@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from adaps.types import Transition
@@ -93,6 +94,11 @@ def rows_of_round(num_agents: int, num_rounds: int, rows: int) -> tuple[int, int
     return of_round, of_round * min(num_rounds, max(1, most // of_round))
 
 
+def evenly_spaced(num_rows: int, rows_kept: int) -> Int[np.ndarray, " row"]:
+    """Which rows to keep; by NumPy, since products of such numbers may need more than 32 bits."""
+    return (np.arange(rows_kept, dtype=np.int64) * num_rows // rows_kept).astype(np.int32)
+
+
 def nothing_yet(num_agents: int, num_inputs: int, num_outputs: int, rows: int) -> Gathered:
     """Room for so many rows per block and agent, and as many rare ones."""
     shape = (BLOCKS, num_agents, rows)
@@ -108,7 +114,9 @@ def as_steps(transitions: Transition) -> Steps:
     return Steps(transitions.obs, action, transitions.last_obs, transitions.reward)
 
 
-def take_in(gathered: Gathered, steps: Steps, rows_kept: int) -> Gathered:
+def take_in(
+    gathered: Gathered, steps: Steps, rows_kept: int, most_rare: int = RARE_OF_ROUND
+) -> Gathered:
     """Keep ``rows_kept`` of a round's rows, and the rare ones as long as there is room.
 
     A block holds all steps of some copies, one after the other; a remainder is left out.
@@ -119,7 +127,7 @@ def take_in(gathered: Gathered, steps: Steps, rows_kept: int) -> Gathered:
         gathered.num_rounds == 0, lambda: jnp.median(reward), lambda: gathered.usual
     )
     is_rare = reward != usual
-    rare, num_kept = _appended(gathered, steps, is_rare)
+    rare, num_kept = _appended(gathered, steps, is_rare, most_rare)
     return Gathered(
         common=_with_some(gathered, steps, num_rows, rows_kept),
         rare=rare,
@@ -134,7 +142,7 @@ def take_in(gathered: Gathered, steps: Steps, rows_kept: int) -> Gathered:
 def _with_some(gathered: Gathered, steps: Steps, num_rows: int, rows_kept: int) -> Rows:
     """Evenly spaced rows of a round in the place that is this round's."""
     num_agents, capacity = gathered.common.target.shape[1:3]
-    some = jnp.arange(rows_kept) * num_rows // rows_kept
+    some = jnp.asarray(evenly_spaced(num_rows, rows_kept))
     block, agent = jnp.arange(BLOCKS)[:, None, None], jnp.arange(num_agents)[:, None]
     new = _rows_at(steps, num_rows, *jnp.broadcast_arrays(block, agent, some))
     place = gathered.num_rounds * rows_kept % capacity
@@ -146,16 +154,18 @@ def _with_some(gathered: Gathered, steps: Steps, num_rows: int, rows_kept: int) 
 
 
 def _appended(
-    gathered: Gathered, steps: Steps, is_rare: Bool[Array, "block agent row"]
+    gathered: Gathered, steps: Steps, is_rare: Bool[Array, "block agent row"], most: int
 ) -> tuple[Rows, Int[Array, "block agent"]]:
     """The rare rows, as far as there is room, behind those that are kept; and how many there are.
 
-    No more than :data:`RARE_OF_ROUND` of a round are looked at: to move few rows is quick.
+    No more than ``most`` of a round are looked at, since to move few rows is quick: the first
+    ones of every block and agent, so that none goes without.
     """
     num_rows, capacity = is_rare.shape[-1], gathered.rare.target.shape[2]
-    is_first = jnp.cumsum(is_rare.ravel()).reshape(is_rare.shape) <= RARE_OF_ROUND
+    by_row = jnp.moveaxis(is_rare, -1, 0)
+    is_first = jnp.moveaxis(jnp.cumsum(by_row.ravel()).reshape(by_row.shape), 0, -1) <= most
     is_wanted = is_rare & is_first
-    block, agent, row = jnp.nonzero(is_wanted, size=RARE_OF_ROUND, fill_value=-1)
+    block, agent, row = jnp.nonzero(is_wanted, size=most, fill_value=-1)
     rank = (jnp.cumsum(is_wanted, axis=-1) - 1)[block, agent, row]
     place = jnp.where(row < 0, capacity, gathered.num_kept[block, agent] + rank)
     new = _rows_at(steps, num_rows, block, agent, row)
@@ -184,7 +194,7 @@ def regression(steps: Steps) -> Rows:
 
 def rare_share(gathered: Gathered) -> Float[Array, ""]:
     """Share of transitions whose reward is not the usual one."""
-    return gathered.num_rare.sum() / (gathered.num_seen * gathered.num_rare.size)
+    return (gathered.num_rare / gathered.num_seen).mean()
 
 
 def as_samples(gathered: Gathered) -> Samples:
@@ -260,7 +270,7 @@ def _share_of_draws(gathered: Gathered, num_kept: Int[Array, ""]) -> Float[Array
     overall = rare_share(gathered)
     wanted = OFTEN * num_kept / (gathered.common.target[..., 0].size + OFTEN * num_kept)
     weight = jnp.minimum(wanted, MOST_RARE) / jnp.maximum(overall, jnp.finfo(jnp.float32).tiny)
-    own = gathered.num_rare / jnp.maximum(gathered.num_seen, 1)
+    own = jnp.where(gathered.num_kept > 0, gathered.num_rare / gathered.num_seen, 0.0)
     share = own * weight / (1 - own + own * weight)
     return jnp.where(overall < RARE, share, 0.0)
 
