@@ -2,14 +2,13 @@
 
 import shlex
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any, NamedTuple
 
-import jinja2
 import numpy as np
 
 from adaps.report import figures, words
 from adaps.report.data import Run
+from adaps.report.templates import fill
 from adaps.run_folder import CONFIG, IDENTITY, METRICS, RESULT, SHARING
 
 MAPS = 6
@@ -34,11 +33,7 @@ class Tile(NamedTuple):
 
 def render(run: Run) -> str:
     """The whole page."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    text = resources.files("adaps.report").joinpath("template.html.j2").read_text("utf-8")
-    return environment.from_string(text).render(_context(run))
+    return fill("template.html.j2", _context(run))
 
 
 def _context(run: Run) -> dict[str, Any]:
