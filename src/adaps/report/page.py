@@ -199,14 +199,9 @@ def _groups(run: Run) -> dict[str, Any] | None:
     types, rows = run.identities.agent_types, []
     for kind in sorted(set(kinds.clusters)):
         agents = [agent for agent, own in enumerate(kinds.clusters) if own == kind]
-        rows.append((kind, colours[kind], words.ranges(agents), len(agents), _mix(types, agents)))
+        mix = words.type_mix(types, agents)
+        rows.append((kind, colours[kind], words.ranges(agents), len(agents), mix))
     return {"seed": seed, "rows": rows}
-
-
-def _mix(types: list[int] | list[str] | None, agents: list[int]) -> str:
-    """How many agents of each true type."""
-    own = [types[agent] for agent in agents] if types else []
-    return ", ".join(f"{own.count(t)} of type {t}" for t in sorted(set(own))) or words.NONE
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
