@@ -3,12 +3,12 @@
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
-from html.parser import HTMLParser
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
+from pages import HOSTILE, text_of
 
 from adaps.errors import UserError
 from adaps.report import write_report
@@ -26,7 +26,6 @@ AGENTS, WIDTHS = 6, (8, 4)
 CLUSTERS = [0, 0, 0, 1, 1, 1]
 BARE = {"identity": None, "sharing": None}
 """Files to leave out where a test is about others, to save their figures."""
-HOSTILE = '<script>alert("x")</script>$\\frac'
 
 
 def config(**changes):
@@ -133,15 +132,6 @@ def sentence(folder: Path, **files) -> str:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> str:
     return page(tmp_path_factory.mktemp("whole"))
-
-
-def text_of(html: str) -> str:
-    """What a reader sees, with any white space as single blanks."""
-    words = []
-    parser = HTMLParser()
-    parser.handle_data = words.append  # pyright: ignore[reportAttributeAccessIssue]
-    parser.feed(re.sub(r"<(style|svg).*?</\1>", "", html, flags=re.DOTALL))
-    return " ".join(" ".join(words).split())
 
 
 def test_a_whole_run_in_one_sentence(whole):

@@ -1,18 +1,16 @@
 """What a run's folder holds, read and checked. Stage: report."""
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from adaps.errors import UserError
-from adaps.run_folder import CONFIG, IDENTITY, METRICS, RESULT, SCHEMA, SHARING, read_json
-
-T = TypeVar("T")
+from adaps.report.reading import T, as_codes, as_labels, as_number, as_text, as_whole, checked, read
+from adaps.run_folder import CONFIG, IDENTITY, METRICS, RESULT, SHARING
 
 NETWORKS = ("actor", "critic")
 NAMED_GROUPS = ("discovered", "oracle", "shuffled")
@@ -160,7 +158,7 @@ def read_run(folder: Path) -> Run:
     Raises:
         UserError: there is no configuration, or a file is damaged; the message names the file.
     """
-    settings = _read(folder, CONFIG, _settings)
+    settings = read(folder, CONFIG, _settings)
     identities = _read_if_there(folder, IDENTITY, _identities, Identities("discovered", None, {}))
     shared = _read_if_there(folder, SHARING, _shared, {})
     counts = {len(kinds.clusters) for kinds in identities.by_seed.values()}
@@ -176,48 +174,22 @@ def read_run(folder: Path) -> Run:
     )
 
 
-def _read(folder: Path, name: str, build: Callable[[Any], T]) -> T:
-    """One JSON file as ``build`` understands it."""
-    return _checked(folder / name, lambda: build(_of_this_schema(read_json(folder, name))))
-
-
 def _read_if_there(folder: Path, name: str, build: Callable[[Any], T], otherwise: T) -> T:
-    return _read(folder, name, build) if (folder / name).exists() else otherwise
-
-
-def _checked(path: Path, build: Callable[[], T]) -> T:
-    """Turn whatever goes wrong with a file's content into one line that names the file."""
-    try:
-        return build()
-    except UserError:
-        raise
-    except KeyError as error:
-        reason = f"it lacks {error}"
-    except RecursionError:
-        reason = "it is nested too deeply"
-    except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        reason = " ".join(str(error).split())
-    raise UserError(f"{path} is damaged: {reason}")
-
-
-def _of_this_schema(data: Any) -> Any:
-    if data["schema"] != SCHEMA:
-        raise ValueError(f"schema {data['schema']!r}, where this version reads {SCHEMA}")
-    return data
+    return read(folder, name, build) if (folder / name).exists() else otherwise
 
 
 def _settings(data: Any) -> Settings:
     config = data["config"]
-    first, count = _whole(config["seed"]), _whole(config["seeds"])
+    first, count = as_whole(config["seed"]), as_whole(config["seeds"])
     if not 1 <= count <= 2**32:
         raise ValueError(f"{count} is no number of seeds")
     return Settings(
         config=config,
         versions=dict(data.get("versions", {})),
-        env=_text(config["env"]),
-        sharing=_text(config["sharing"]["name"]),
-        algo=_text(config["algo"]["name"]),
-        steps=_whole(config["steps"]),
+        env=as_text(config["env"]),
+        sharing=as_text(config["sharing"]["name"]),
+        algo=as_text(config["algo"]["name"]),
+        steps=as_whole(config["steps"]),
         seeds=range(first, first + count),
     )
 
@@ -228,44 +200,29 @@ def _identities(data: Any) -> Identities:
     by_seed = {}
     for seed, clusters, latent, index, scores in _rows(data, columns):
         if clusters is not None:
-            by_seed[_whole(seed)] = _kinds(clusters, latent, index, scores)
+            by_seed[as_whole(seed)] = _kinds(clusters, latent, index, scores)
     for kinds in by_seed.values():
         if types is not None and len(types) != len(kinds.clusters):
             raise ValueError("as many agent_types as agents are needed")
     groups = data.get("groups", "discovered")
     named = groups if groups in NAMED_GROUPS else "given"
-    return Identities(named, None if types is None else _labels(types), by_seed)
+    return Identities(named, None if types is None else as_labels(types), by_seed)
 
 
 def _kinds(clusters: Any, latent: Any, index: Any, scores: Any) -> Kinds:
-    clusters = [_whole(cluster) for cluster in clusters]
+    clusters = [as_whole(cluster) for cluster in clusters]
     if not all(0 <= cluster < len(clusters) for cluster in clusters):
         raise ValueError("clusters must be numbered from 0")
     silhouette = scores.get(str(len(set(clusters))))
-    return Kinds(clusters, _latent(latent, len(clusters)), _number(index), _number(silhouette))
-
-
-def _latent(rows: Any, num_agents: int) -> np.ndarray | None:
-    if rows is None:
-        return None
-    latent = np.asarray(rows, float)
-    if latent.ndim != 2 or len(latent) != num_agents or not np.isfinite(latent).all():
-        raise ValueError("latent codes must be one row of finite numbers per agent")
-    return latent
-
-
-def _labels(types: list[Any]) -> list[int] | list[str]:
-    """Whole numbers, or else texts: one or the other, so that they can be sorted."""
-    if all(isinstance(label, int) for label in types):
-        return types
-    return [str(label) for label in types]
+    codes = None if latent is None else as_codes(latent, len(clusters))
+    return Kinds(clusters, codes, as_number(index), as_number(silhouette))
 
 
 def _shared(data: Any) -> dict[int, Shared]:
     columns = ("seeds", "group", "masks", "summary", "warnings")
     rows = _rows({"warnings": [[] for _ in data["seeds"]], **data}, columns)
     shared = {
-        _whole(seed): _shared_out([_whole(g) for g in group], masks, summary, warnings)
+        as_whole(seed): _shared_out([as_whole(g) for g in group], masks, summary, warnings)
         for seed, group, masks, summary, warnings in rows
         if group is not None
     }
@@ -281,11 +238,11 @@ def _shared_out(group: list[int], masks: Any, summary: Any, warnings: Any) -> Sh
         for number, (rows, numbers) in enumerate(both, start=1):
             name = f"{network}, hidden layer {number}"
             named[name] = _mask(rows, len(group))
-            overlap = _number(numbers["overlap"])
+            overlap = as_number(numbers["overlap"])
             layers.append(
                 LayerShares(name, float(numbers["keep"]), overlap, float(numbers["dead"]))
             )
-    return Shared(group, named, layers, tuple(map(_text, warnings)))
+    return Shared(group, named, layers, tuple(map(as_text, warnings)))
 
 
 def _mask(rows: list[str], num_agents: int) -> np.ndarray:
@@ -299,19 +256,19 @@ def _mask(rows: list[str], num_agents: int) -> np.ndarray:
 
 def _totals(data: Any) -> Totals:
     rows = list(_rows(data, ("seeds", "return_per_seed", "regret_per_seed")))
-    returns = {_whole(seed): float(value) for seed, value, _ in rows if value is not None}
+    returns = {as_whole(seed): float(value) for seed, value, _ in rows if value is not None}
     if not returns:
         raise ValueError("no seed has a return")
     return Totals(
-        parameters=_whole(data["parameters"]),
-        fups=_whole(data["parameters_fups"]),
-        nops=_whole(data["parameters_nops"]),
-        best=_number(data["best_return_mean"]),
-        episodes=_whole(data["episodes"]),
+        parameters=as_whole(data["parameters"]),
+        fups=as_whole(data["parameters_fups"]),
+        nops=as_whole(data["parameters_nops"]),
+        best=as_number(data["best_return_mean"]),
+        episodes=as_whole(data["episodes"]),
         steps_per_second=float(data["env_steps_per_second"]),
         wall_seconds=float(data["wall_seconds"]),
         returns=returns,
-        regrets={_whole(seed): _number(regret) for seed, _, regret in rows},
+        regrets={as_whole(seed): as_number(regret) for seed, _, regret in rows},
     )
 
 
@@ -326,7 +283,7 @@ def _points(folder: Path) -> list[Point]:
         raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     *whole, _ = text.split("\n")
     lines = [(number, line) for number, line in enumerate(whole, start=1) if line.strip()]
-    points = [_checked(path, lambda n=n, line=line: _point(n, line)) for n, line in lines]
+    points = [checked(path, lambda n=n, line=line: _point(n, line)) for n, line in lines]
     if len({len(point.per_type or ()) for point in points}) > 1:
         raise UserError(f"{path} is damaged: returns_per_type differ in length")
     return points
@@ -339,8 +296,8 @@ def _point(number: int, line: str) -> Point:
         raise ValueError(f"line {number}: {error}") from None
     per_type = data["returns_per_type"]
     return Point(
-        seed=_whole(data["seed"]),
-        env_steps=_whole(data["env_steps"]),
+        seed=as_whole(data["seed"]),
+        env_steps=as_whole(data["env_steps"]),
         greedy=float(data["return_greedy"]),
         sampled=float(data["return_sampled"]),
         per_type=None if per_type is None else [float(value) for value in per_type],
@@ -353,20 +310,3 @@ def _rows(data: Any, columns: tuple[str, ...]) -> Any:
     if not all(isinstance(entries, list) for entries in lists):
         raise ValueError(f"{', '.join(columns)} must be lists")
     return zip(*lists, strict=True)
-
-
-def _whole(value: Any) -> int:
-    if not isinstance(value, int):
-        raise ValueError(f"{value!r} is not a whole number")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not a text")
-    return value
-
-
-def _number(value: Any) -> float | None:
-    """None also where it is not finite: a page has nothing to say about such a number."""
-    return None if value is None or not math.isfinite(value) else float(value)

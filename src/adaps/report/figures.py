@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import StringIO
 from typing import Any, NamedTuple
 
@@ -62,7 +62,9 @@ def kind_colours(count: int) -> list[str]:
     return [to_hex(tuple(steps[i])) for i in order]
 
 
-def type_markers(types: list[int] | list[str] | None, plain: bool = False) -> dict[int | str, str]:
+def type_markers(
+    types: Sequence[int] | Sequence[str] | None, plain: bool = False
+) -> dict[int | str, str]:
     """True type → the marker that stands for it, or with ``plain`` the same as text.
 
     Empty where there are more types than shapes.
@@ -144,15 +146,7 @@ def latent_map(seed: int, kinds: Kinds, types: list[int] | list[str] | None) -> 
     places, shares = principal_axes(kinds.latent)
 
     def draw(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        axes.set_aspect("equal", adjustable="datalim")
-        axes.margins(0.16)
-        _agents(axes, places, kinds, types)
-        axes.set(xticks=[], yticks=[])
-        for name, share, label in zip("xy", shares, ("1st", "2nd"), strict=True):
-            text = f"{label} axis, {percent(share, 0)}"
-            axes.set(**{f"{name}label": text})
-        _label_agents(axes, places)
+        draw_map(figure.add_subplot(), places, shares, groups_on_map(kinds.clusters, types))
 
     count = kinds.num_kinds
     found = f"{count} kind{'' if count == 1 else 's'}"
@@ -163,6 +157,51 @@ def latent_map(seed: int, kinds: Kinds, types: list[int] | list[str] | None) -> 
         f"Seed {seed}: {found}{known}. The two axes hold {held} of the variance.",
         f"Scatter plot of {len(places)} agents' latent codes of seed {seed}, in {found}.",
     )
+
+
+class MapGroup(NamedTuple):
+    """Agents that look the same on a map."""
+
+    agents: list[int]
+    colour: str
+    marker: str
+
+
+def groups_on_map(
+    clusters: Sequence[int], types: Sequence[int] | Sequence[str] | None
+) -> list[MapGroup]:
+    """Agents by kind, which is their colour, and true type, which is their shape."""
+    colours = kind_colours(max(clusters) + 1)
+    markers = type_markers(types)
+    groups: dict[tuple[str, str], list[int]] = {}
+    for agent, kind in enumerate(clusters):
+        marker = markers.get(types[agent], "o") if types else "o"
+        groups.setdefault((colours[kind], marker), []).append(agent)
+    return [MapGroup(agents, *look) for look, agents in groups.items()]
+
+
+def draw_map(
+    axes: Axes, places: np.ndarray, shares: tuple[float, float], groups: list[MapGroup]
+) -> None:
+    """Agents at their places on two axes.
+
+    Each group of agents gets its number as an id, from ``agents0`` on.
+
+    Args:
+        axes: empty ones.
+        places: ``float[agent, 2]``.
+        shares: of the variance, that each axis holds.
+        groups: which agents look the same.
+    """
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.margins(0.16)
+    for i, (agents, colour, marker) in enumerate(groups):
+        style = {"s": 46, "alpha": 0.8, "edgecolors": "white", "lw": 0.6, "gid": f"agents{i}"}
+        axes.scatter(*places[agents].T, marker=marker, color=colour, **style)
+    axes.set(xticks=[], yticks=[])
+    for name, share, label in zip("xy", shares, ("1st", "2nd"), strict=True):
+        axes.set(**{f"{name}label": f"{label} axis, {percent(share, 0)}"})
+    _label_agents(axes, places)
 
 
 def mask_picture(layer: str, shared: Shared, kinds: Kinds | None) -> Picture:
@@ -199,10 +238,20 @@ def parameter_bars(totals: Totals, method: str) -> Picture:
     """The run's size beside the two extremes."""
     sizes = {method: totals.parameters, "one network for all": totals.fups}
     sizes["one network per agent"] = totals.nops
+    return size_bars(
+        sizes,
+        method,
+        "Trainable parameters of actor and critic: this run, one network that all agents share "
+        "(FuPS) and one network for each agent (NoPS).",
+    )
+
+
+def size_bars(sizes: dict[str, int], marked: str | None, caption: str) -> Picture:
+    """Numbers of parameters, one bar each, the ``marked`` one in colour."""
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        colours = (PALETTE[0], "#9ca3af", "#9ca3af")
+        colours = [PALETTE[0] if name == marked else "#9ca3af" for name in sizes]
         bars = axes.barh(list(sizes), list(sizes.values()), color=colours, height=0.62)
         axes.bar_label(bars, [f"{size:,}" for size in sizes.values()], padding=4)
         axes.set_xlim(0, 1.2 * max(1, *sizes.values()))
@@ -212,24 +261,31 @@ def parameter_bars(totals: Totals, method: str) -> Picture:
         axes.spines["bottom"].set_visible(False)
 
     return Picture(
-        svg("parameters", (4.6, 1.4), draw),
-        "Trainable parameters of actor and critic: this run, one network that all agents share "
-        "(FuPS) and one network for each agent (NoPS).",
+        svg("parameters", (4.6, 0.35 + 0.35 * len(sizes)), draw),
+        caption,
         "Bar chart: " + ", ".join(f"{name} {size:,} parameters" for name, size in sizes.items()),
     )
 
 
-def principal_axes(codes: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
-    """Codes on their two main axes, and the share of the variance that each axis holds."""
-    centred = codes - codes.mean(axis=0)
-    left, scale, _ = np.linalg.svd(centred, full_matrices=False)
+def principal_axes(
+    codes: np.ndarray, of: np.ndarray | None = None
+) -> tuple[np.ndarray, tuple[float, float]]:
+    """Codes on their two main axes, and the share of the variance that each axis holds.
+
+    Args:
+        codes: ``float[agent, code]``, which the axes come from.
+        of: other codes ``float[other, code]`` to place on these axes; ``codes`` if None.
+    """
+    middle = codes.mean(axis=0)
+    left, scale, directions = np.linalg.svd(codes - middle, full_matrices=False)
     # An axis may point either way: let the agent farthest out along it be on the positive side.
     farthest = left[np.abs(left).argmax(axis=0), np.arange(left.shape[1])]
-    places = np.zeros((len(codes), 2))
-    main = (left * scale * np.where(farthest < 0, -1, 1))[:, :2]
-    places[:, : main.shape[1]] = main
+    directions = (directions * np.where(farthest < 0, -1, 1)[:, None])[:2]
+    shown = codes if of is None else of
+    places = np.zeros((len(shown), 2))
+    places[:, : len(directions)] = (shown - middle) @ directions.T
     variance = np.zeros(2)
-    variance[: len(scale[:2])] = scale[:2] ** 2 / max(float((scale**2).sum()), 1e-30)
+    variance[: len(directions)] = scale[:2] ** 2 / max(float((scale**2).sum()), 1e-30)
     return places, (float(variance[0]), float(variance[1]))
 
 
@@ -335,16 +391,6 @@ def _first_and_last(rows: list[tuple[int, int, float]]) -> str:
     _, steps, values = _grid(rows)
     first, last = (number(float(values[:, i].mean())) for i in (0, -1))
     return f"greedy return goes from {first} to {last} over {steps[-1]:,} steps"
-
-
-def _agents(axes: Axes, places: np.ndarray, kinds: Kinds, types: list | None) -> None:
-    """One marker per agent: coloured by kind, shaped by true type."""
-    colours = kind_colours(max(kinds.clusters) + 1)
-    markers = type_markers(types)
-    for agent, (x, y) in enumerate(places):
-        marker = markers.get(types[agent], "o") if types else "o"
-        colour = colours[kinds.clusters[agent]]
-        axes.scatter(x, y, s=46, marker=marker, color=colour, alpha=0.8, edgecolors="white", lw=0.6)
 
 
 def _label_agents(axes: Axes, places: np.ndarray) -> None:

@@ -2,14 +2,13 @@
 
 import shlex
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any, NamedTuple
 
-import jinja2
 import numpy as np
 
 from adaps.report import figures, words
 from adaps.report.data import Run
+from adaps.report.templates import fill
 from adaps.run_folder import CONFIG, IDENTITY, METRICS, RESULT, SHARING
 
 MAPS = 6
@@ -34,11 +33,7 @@ class Tile(NamedTuple):
 
 def render(run: Run) -> str:
     """The whole page."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    text = resources.files("adaps.report").joinpath("template.html.j2").read_text("utf-8")
-    return environment.from_string(text).render(_context(run))
+    return fill("template.html.j2", _context(run))
 
 
 def _context(run: Run) -> dict[str, Any]:
@@ -209,14 +204,9 @@ def _groups(run: Run) -> dict[str, Any] | None:
     types, rows = run.identities.agent_types, []
     for kind in sorted(set(kinds.clusters)):
         agents = [agent for agent, own in enumerate(kinds.clusters) if own == kind]
-        rows.append((kind, colours[kind], words.ranges(agents), len(agents), _mix(types, agents)))
+        mix = words.type_mix(types, agents)
+        rows.append((kind, colours[kind], words.ranges(agents), len(agents), mix))
     return {"seed": seed, "rows": rows}
-
-
-def _mix(types: list[int] | list[str] | None, agents: list[int]) -> str:
-    """How many agents of each true type."""
-    own = [types[agent] for agent in agents] if types else []
-    return ", ".join(f"{own.count(t)} of type {t}" for t in sorted(set(own))) or words.NONE
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Numbers and findings in words. Stage: report."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -129,6 +130,30 @@ def ranges(numbers: Iterable[int]) -> str:
             runs.append([one])
     parts = [f"{r[0]}–{r[-1]}" if len(r) > 2 else ", ".join(map(str, r)) for r in runs]
     return ", ".join(parts)
+
+
+def name_ranges(names: Iterable[str]) -> list[str]:
+    """Names drawn together where they differ in the number at their end alone.
+
+    >>> name_ranges(["agent_0", "agent_1", "scout", "agent_2", "agent_9", "7"])
+    ['agent_0–2, 9', 'scout', '7']
+    """
+    alike: dict[tuple[str, bool], list[int]] = {}
+    for name in names:
+        # A number as a person writes it, so that the name can be told from prefix and number.
+        stem, digits = re.fullmatch(r"(.*?)(0|[1-9][0-9]{0,8}|)", name, re.DOTALL).groups()  # pyright: ignore[reportOptionalMemberAccess]
+        alike.setdefault((stem, bool(digits)), []).extend([int(digits)] if digits else [])
+    return [f"{stem}{ranges(sorted(numbers))}" for (stem, _), numbers in alike.items()]
+
+
+def type_mix(types: Sequence[int] | Sequence[str] | None, agents: list[int]) -> str:
+    """How many of these agents are of each true type.
+
+    >>> type_mix([0, 0, 1], [0, 1, 2]), type_mix(None, [0])
+    ('2 of type 0, 1 of type 1', '–')
+    """
+    own = [types[agent] for agent in agents] if types else []
+    return ", ".join(f"{own.count(t)} of type {t}" for t in sorted(set(own))) or NONE
 
 
 def method(name: str) -> str:

@@ -1,0 +1,322 @@
+"""Pictures of what was found out about the agents of a team. Stage: report."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from markupsafe import Markup, escape
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from scipy.cluster import hierarchy
+
+from adaps.report.figures import (
+    INK,
+    SAMPLED,
+    SMALL,
+    MapGroup,
+    Picture,
+    draw_map,
+    groups_on_map,
+    kind_colours,
+    principal_axes,
+    size_bars,
+    svg,
+)
+from adaps.report.identity_data import Estimate, Found
+from adaps.report.identity_words import error_growth
+from adaps.report.words import counted, method, number, percent
+
+DRAWN_AGENTS = 200
+"""More agents than this have no tree and no co-assignment."""
+NAMED_TICKS = 32
+"""More ticks than this have no room for their names."""
+NUMBERED_KINDS = 8
+"""More kinds than this leave no room for numbers in the cells of a heat map."""
+FLAT = 4.0
+"""A close-up is drawn where the whole is so many times as high."""
+LEAF = 10.0
+"""Distance of neighbouring leaves in SciPy's dendrograms."""
+SHARED_BY = {"share by kind": "adaps", "share all": "fups", "do not share": "nops"}
+"""The sharing method that a verdict amounts to."""
+
+
+def code_map(found: Found) -> Picture:
+    """Agents' latent codes and the kinds' centres in two dimensions, with names to hover on."""
+    places, shares = principal_axes(found.latent)
+    centres, _ = principal_axes(found.latent, of=found.centres)
+    groups = groups_on_map(found.clusters, found.agent_types)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        axes.scatter(*centres.T, s=130, marker="+", color="#111827", lw=1, zorder=3)
+        draw_map(axes, places, shares, groups)
+
+    agents, kinds = counted(found.num_agents, "agent"), counted(found.num_kinds, "kind")
+    held = f"The two axes hold {percent(min(1.0, sum(shares)), 0)} of the variance."
+    if not any(shares):
+        held = "There is no more than one code."
+    return Picture(
+        _with_names(svg("map", (5.0, 4.0), draw), "map", groups, _titles(found)),
+        f"Latent codes of {agents} in {kinds}; crosses are the kinds' centres. {held}",
+        f"Scatter plot of the latent codes of {agents} in {kinds}.",
+    )
+
+
+def together(found: Found) -> Picture | None:
+    """Who is near whom, and who is grouped with whom; None for one agent or too many."""
+    shares, tree = found.confidence.coassignment, found.tree
+    if not 1 < found.num_agents <= DRAWN_AGENTS or (shares is None and tree is None):
+        return None
+    order = list(range(found.num_agents)) if tree is None else hierarchy.leaves_list(tree).tolist()
+    if tree is None:
+        order.sort(key=lambda agent: found.clusters[agent])
+    heights = [1.5 * (tree is not None), 0.14, 3.8 * (shares is not None)]
+
+    def draw(figure: Figure) -> None:
+        grid = figure.add_gridspec(3, 1, height_ratios=[max(h, 1e-6) for h in heights], hspace=0)
+        if tree is not None:
+            _draw_tree(figure.add_subplot(grid[0]), tree, found)
+        last = _draw_strip(figure.add_subplot(grid[1]), order, found)
+        if shares is not None:
+            last = figure.add_subplot(grid[2])
+            _draw_shares(figure, last, shares[np.ix_(order, order)], order, found)
+        named = order if len(order) <= NAMED_TICKS else []
+        places = LEAF * (np.arange(len(named)) + 0.5)
+        last.set_xticks(places, [str(agent) for agent in named], fontsize=7)
+        last.set_xlabel("agents")
+
+    whole = [
+        "Tree: how far apart the codes of agents and groups of agents are; where a branch has a "
+        "kind's colour, all below it are of that kind."
+    ]
+    cells = [
+        "Cells: share of resamples in which two agents are of one kind; dark is always, white is "
+        "never. Clean dark squares mean that the kinds are sure."
+    ]
+    alike = f"of {found.num_agents} agents"
+    return Picture(
+        svg("together", (4.8, 0.75 + sum(heights)), draw),
+        " ".join(whole * (tree is not None) + cells * (shares is not None)),
+        " and ".join(
+            ["dendrogram of the codes"] * (tree is not None)
+            + ["heat map of how often two are of one kind"] * (shares is not None)
+        ).capitalize()
+        + f", {alike}.",
+    )
+
+
+def error_curves(found: Found) -> list[Picture]:
+    """Held-out error by number of kinds, and a close-up where most of it is nearly flat."""
+    curves = {"reward": found.reward, "dynamics": found.dynamics}
+    curves = {name: curve for name, curve in curves.items() if curve}
+    if not curves:
+        return []
+    ends = [(k, abs(e.mean) + (e.error or 0)) for c in curves.values() for k, e in c.items()]
+    flat = max((end for k, end in ends if k >= found.num_kinds), default=0.0)
+    words = "; ".join(f"{name} {_in_words(curve)}" for name, curve in curves.items())
+    pictures = [
+        Picture(
+            svg("errors", (5.0, 3.1), lambda figure: _draw_errors(figure, curves, found, None)),
+            "Held-out prediction error with one code per kind, minus that with one code per agent, "
+            "in units of each output's variance; bars are one standard error. 0 means that kinds "
+            "lose nothing.",
+            f"Line chart of held-out error against the number of kinds: {words}.",
+        )
+    ]
+    if 0 < flat < max(end for _, end in ends) / FLAT:
+        limit = 1.4 * flat
+        near = svg("near", (5.0, 3.1), lambda figure: _draw_errors(figure, curves, found, limit))
+        pictures.append(
+            Picture(
+                near,
+                "The same, close to 0: what lies outside is cut off.",
+                f"Close-up of the same chart, from −{number(limit)} to {number(limit)}.",
+            )
+        )
+    return pictures
+
+
+def stand_in(found: Found) -> Picture | None:
+    """Heat map of how much worse each kind is predicted with another's code; None for one kind."""
+    growth = found.replace
+    if growth is None or found.num_kinds < 2 or np.isnan(growth).all():
+        return None
+    norm = PowerNorm(0.5, vmin=0, vmax=max(float(np.nanmax(growth)), 0.05), clip=True)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        axes.set_facecolor("#d1d5db")
+        image = axes.imshow(growth, cmap="Oranges", norm=norm, interpolation="none", aspect="equal")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(12, integer=True, min_n_ticks=1))
+        axes.set(ylabel="agents of kind", xlabel="predicted with the code of kind")
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        ticks = norm.inverse(np.linspace(0, 1, 5))
+        bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.03, ticks=ticks)
+        bar.ax.yaxis.set_major_formatter(lambda value, _: error_growth(value))
+        bar.set_label("growth of the error")
+        bar.outline.set_visible(False)
+        if found.num_kinds <= NUMBERED_KINDS:
+            _number_cells(axes, growth, norm)
+
+    return Picture(
+        svg("stand-in", (4.8, 3.9), draw),
+        "Who could stand in for whom: how much the prediction error of the row's agents grows with "
+        "the code of the column's kind, in units of variance. Pale: that kind could stand in; "
+        "dark: it could not. Shades follow the square root.",
+        f"Heat map of {found.num_kinds} by {found.num_kinds} kinds; the error grows by up to "
+        f"{error_growth(float(np.nanmax(growth)))}.",
+    )
+
+
+def sizes(found: Found) -> Picture | None:
+    """Trainable parameters of each way to share, with the advised one in colour."""
+    counts = {method(name): count for name, count in found.advice.parameters.items()}
+    if not counts:
+        return None
+    advised = SHARED_BY.get(found.advice.verdict)
+    return size_bars(
+        counts,
+        None if advised is None else method(advised),
+        "Trainable parameters of actor and critic. FuPS: one network for all; AdaPS: one network, "
+        "of which each kind uses its own part; SePS: one network for each kind; NoPS: one network "
+        "for each agent." + (" In colour: what the advice amounts to." if advised else ""),
+    )
+
+
+def _titles(found: Found) -> list[str]:
+    """What a reader is told who points at an agent."""
+    types = found.agent_types
+    return [
+        f"{name}, kind {kind}" + (f", true type {types[agent]}" if types else "")
+        for agent, (name, kind) in enumerate(zip(found.agent_names, found.clusters, strict=True))
+    ]
+
+
+def _with_names(picture: Markup, name: str, groups: list[MapGroup], titles: list[str]) -> Markup:
+    """A map whose points tell their agents' titles; texts are escaped."""
+    pieces, rest = [], str(picture)
+    for i, group in enumerate(groups):
+        before, mark, rest = rest.partition(f'<g id="{name}-agents{i}">')
+        pieces += [before, mark]
+        # What comes first in the group are its points, one each, in the order of its agents.
+        for agent in group.agents:
+            before, mark, rest = rest.partition("<use ")
+            attributes, _, rest = rest.partition("/>")
+            pieces += [before, mark, attributes, f"><title>{escape(titles[agent])}</title></use>"]
+    return Markup("".join([*pieces, rest]))
+
+
+def _draw_tree(axes: Axes, tree: np.ndarray, found: Found) -> None:
+    colours = _branch_colours(tree, found)
+    drawn = hierarchy.dendrogram(tree, no_plot=True, link_color_func=colours.__getitem__)
+    for x, y, colour in zip(drawn["icoord"], drawn["dcoord"], drawn["color_list"], strict=True):
+        axes.plot(x, y, color=colour, linewidth=1.2, solid_joinstyle="miter")
+    axes.set(xlim=(0, LEAF * found.num_agents), xticks=[], ylabel="distance")
+    axes.set_ylim(0, 1.04 * max(float(tree[:, 2].max()), 1e-12))
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.spines["bottom"].set_visible(False)
+
+
+def _branch_colours(tree: np.ndarray, found: Found) -> list[str]:
+    """Colour of every node: of the kind that all agents below it are of, or else grey."""
+    palette = kind_colours(found.num_kinds)
+    below: list[set[int]] = [{kind} for kind in found.clusters]
+    for first, second in tree[:, :2].astype(int):
+        below.append(below[first] | below[second])
+    return [palette[min(kinds)] if len(kinds) == 1 else "#9ca3af" for kinds in below]
+
+
+def _draw_strip(axes: Axes, order: list[int], found: Found) -> Axes:
+    """The kind's colour of each agent."""
+    palette = kind_colours(found.num_kinds)
+    colours = np.array([[to_rgb(palette[found.clusters[agent]]) for agent in order]])
+    axes.imshow(colours, aspect="auto", interpolation="none", extent=(0, LEAF * len(order), 0, 1))
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    return axes
+
+
+def _draw_shares(
+    figure: Figure, axes: Axes, shares: np.ndarray, order: list[int], found: Found
+) -> None:
+    """Shares ``float[agent, agent]`` in the order of the leaves, with the kinds at the side."""
+    end = LEAF * len(order)
+    image = axes.imshow(
+        shares,
+        cmap="Blues",
+        vmin=0,
+        vmax=1,
+        interpolation="none",
+        aspect="auto",
+        extent=(0, end, end, 0),
+    )
+    runs = list(_runs(found.clusters[agent] for agent in order))
+    few = len(runs) <= NAMED_TICKS
+    middles = [LEAF * (start + length / 2) for _, start, length in runs] if few else []
+    axes.set_yticks(middles, [str(kind) for kind, *_ in runs] if few else [])
+    axes.set_ylabel("kinds")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    bar = figure.colorbar(image, ax=axes, location="bottom", shrink=0.6, aspect=40, pad=0.02)
+    bar.ax.xaxis.set_major_formatter(lambda share, _: percent(share, 0))
+    bar.ax.tick_params(labelsize=SMALL)
+    bar.outline.set_visible(False)
+
+
+def _runs(values: Iterable[int]) -> Iterator[tuple[int, int, int]]:
+    """Value, start and length of every run of equal values.
+
+    >>> list(_runs([4, 4, 1]))
+    [(4, 0, 2), (1, 2, 1)]
+    """
+    listed = list(values)
+    edges = [i for i in range(len(listed)) if i == 0 or listed[i] != listed[i - 1]]
+    for start, end in zip(edges, [*edges[1:], len(listed)], strict=True):
+        yield listed[start], start, end - start
+
+
+def _draw_errors(
+    figure: Figure,
+    curves: dict[str, dict[int, Estimate]],
+    found: Found,
+    limit: float | None,
+) -> None:
+    """Means and standard errors by number of kinds, up to ``limit`` to either side of 0."""
+    axes = figure.add_subplot()
+    axes.axhline(0, color="#9ca3af", linewidth=0.8)
+    style = {"color": "#047857", "linestyle": ":", "linewidth": 1.6}
+    axes.axvline(found.num_kinds, label=f"{counted(found.num_kinds, 'kind')} found", **style)
+    looks = {"reward": (INK, "o", -0.04), "dynamics": (SAMPLED, "s", 0.04)}
+    for name, curve in curves.items():
+        colour, marker, aside = looks[name]
+        places = np.array(list(curve)) + aside
+        means = [estimate.mean for estimate in curve.values()]
+        errors = [estimate.error or 0.0 for estimate in curve.values()]
+        shape = {"marker": marker, "markersize": 4.5, "capsize": 2.5, "linewidth": 1.5}
+        axes.errorbar(places, means, errors, label=name, color=colour, **shape)
+    if limit is not None:
+        axes.set_ylim(-limit, limit)
+    counts = [count for curve in curves.values() for count in curve] + [found.num_kinds]
+    axes.set_xlim(min(counts) - 0.4, max(counts) + 0.4)
+    axes.grid(visible=True)
+    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.3g}"))
+    axes.set(xlabel="number of kinds", ylabel="error above one code each")
+    figure.legend(loc="outside upper left", ncols=3, fontsize=SMALL, handlelength=2)
+
+
+def _in_words(curve: dict[int, Estimate]) -> str:
+    return ", ".join(f"{number(estimate.mean)} with {k}" for k, estimate in curve.items())
+
+
+def _number_cells(axes: Axes, growth: np.ndarray, norm: PowerNorm) -> None:
+    """The value in each cell, in white where the cell is dark."""
+    for (row, column), value in np.ndenumerate(growth):
+        if np.isnan(value):
+            continue
+        colour = "white" if norm(value) > 0.6 else "#1f2937"
+        style = {"ha": "center", "va": "center", "fontsize": SMALL, "color": colour}
+        axes.text(column, row, error_growth(float(value)), **style)

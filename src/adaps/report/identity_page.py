@@ -1,0 +1,194 @@
+"""What was found out about the agents of a team, as its page's template wants it. Stage: report."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from adaps.report import figures, identity_figures, identity_words, words
+from adaps.report.identity_data import Found, Pair
+from adaps.report.page import Tile
+from adaps.report.templates import fill
+
+PAIRS = 15
+"""Pairs of kinds that are shown; of more, the nearest."""
+KINDS = 64
+"""Kinds that are listed with their agents, and that have a key to their colours."""
+PARTS = 16
+"""Ranges of a kind's agents that are shown at once."""
+
+
+LONG = 90
+"""A sentence with more characters is too long for large letters."""
+
+
+class Members(NamedTuple):
+    """A kind and who belongs to it."""
+
+    kind: int
+    colour: str
+    agents: str
+    more: str
+    """Further agents, where there are many."""
+    num_more: int
+    numbers: str
+    """What the agents are called in figures."""
+    size: int
+    mix: str
+
+
+class Bar(NamedTuple):
+    """One bar of a pair of kinds."""
+
+    label: str
+    value: str
+    width: float
+    """In percent of the longest."""
+    part: str
+    """Which error it is of: reward, dynamics or observation."""
+
+
+def render(found: Found) -> str:
+    """The whole page."""
+    return fill("identity.html.j2", _context(found))
+
+
+def _context(found: Found) -> dict[str, Any]:
+    advice = found.advice
+    return {
+        "env": found.env,
+        "agents": words.counted(found.num_agents, "agent"),
+        "kinds": words.counted(found.num_kinds, "kind"),
+        "num_agents": found.num_agents,
+        "num_kinds": found.num_kinds,
+        "advice": advice,
+        "long": len(advice.sentence) > LONG,
+        "confidence": identity_words.confidence(found),
+        "tiles": list(_tiles(found)),
+        "members": _members(found),
+        "alone": found.num_kinds == found.num_agents > 1,
+        "left_out": max(0, found.num_kinds - KINDS),
+        "numbered": _are_numbered(found.agent_names),
+        "typed": found.agent_types is not None,
+        "map": identity_figures.code_map(found),
+        "colours": list(enumerate(figures.kind_colours(found.num_kinds)))[:KINDS],
+        "shapes": figures.type_markers(found.agent_types, plain=True),
+        "together": identity_figures.together(found),
+        "drawn_agents": identity_figures.DRAWN_AGENTS,
+        "errors": identity_figures.error_curves(found),
+        "choices": list(_choices(found)),
+        "pairs": _pairs(found),
+        "stand_in": identity_figures.stand_in(found),
+        "stand_ins": identity_words.stand_ins(found),
+        "sizes": identity_figures.sizes(found),
+        "settings": list(_settings(found)),
+    }
+
+
+def _tiles(found: Found) -> Iterator[Tile]:
+    types = found.agent_types
+    true = f"; {words.counted(len(set(types)), 'true type')}" if types else ""
+    agents = words.counted(found.num_agents, "agent")
+    yield Tile("Kinds found", f"{found.num_kinds:,}", f"among {agents}{true}")
+    shares = found.confidence.num_clusters
+    if shares:
+        share = words.percent(shares.get(found.num_kinds, 0.0), 0)
+        yield Tile("Sure of that number", share, "of resamples find as many")
+    if found.confidence.agreement is not None:
+        agreement = words.index(found.confidence.agreement)
+        yield Tile("Halves agree", agreement, "adjusted Rand index of both halves' groupings")
+    note = "agreement with true types; 1 is perfect"
+    if found.rand_index is None:
+        note = "true types are not known"
+    yield Tile("Adjusted Rand index", words.index(found.rand_index), note)
+
+
+def _members(found: Found) -> list[Members]:
+    colours = figures.kind_colours(found.num_kinds)
+    rows = []
+    for kind, agents in enumerate(found.members[:KINDS]):
+        names = [found.agent_names[agent] for agent in agents]
+        parts = [part for name in words.name_ranges(names) for part in name.split(", ")]
+        rows.append(
+            Members(
+                kind,
+                colours[kind],
+                ", ".join(parts[:PARTS]),
+                ", ".join(parts[PARTS:]),
+                len(parts) - PARTS,
+                words.ranges(agents),
+                len(agents),
+                words.type_mix(found.agent_types, agents),
+            )
+        )
+    return rows
+
+
+def _are_numbered(names: list[str]) -> bool:
+    """Whether every name ends in the number that its agent has in figures."""
+    return all(re.search(rf"(?<![0-9]){i}$", name) for i, name in enumerate(names))
+
+
+def _choices(found: Found) -> Iterator[dict[str, Any]]:
+    """What each criterion would choose, in the order in which they are known."""
+    known = [*identity_words.CRITERIA, *found.choices, *found.criteria]
+    for name in dict.fromkeys(known):
+        if name not in found.choices and name not in found.criteria:
+            continue
+        count = found.choices.get(name)
+        value = None if count is None else found.criteria.get(name, {}).get(count)
+        yield {
+            "name": identity_words.CRITERIA.get(name, name),
+            "used": name == found.criterion,
+            "count": words.NONE if count is None else f"{count:,}",
+            "value": words.number(value),
+        }
+
+
+def _pairs(found: Found) -> dict[str, Any]:
+    """The nearest pairs of kinds and what tells them apart, with all bars on one scale."""
+    colours = figures.kind_colours(found.num_kinds)
+    shown = sorted(found.pairs, key=lambda pair: pair.distance)[:PAIRS]
+    parts = [list(_parts(pair)) for pair in shown]
+    longest = max((value for bars in parts for *_, value in bars), default=0.0)
+    rows = []
+    for pair, bars in zip(shown, parts, strict=True):
+        drawn = [
+            Bar(label, identity_words.error_growth(value), round(_share(value, longest), 2), part)
+            for part, label, value in bars
+        ]
+        sentence = identity_words.difference(pair)
+        both = [colours[kind] for kind in pair.clusters]
+        rows.append({"sentence": sentence, "colours": both, "bars": drawn})
+    return {"rows": rows, "left_out": len(found.pairs) - len(shown), "count": len(found.pairs)}
+
+
+def _parts(pair: Pair) -> Iterator[tuple[str, str, float]]:
+    """Part, label and value of each bar."""
+    for part, value in (("reward", pair.reward), ("dynamics", pair.dynamics)):
+        if value is not None:
+            yield part, part, value
+    for name, value in pair.observation:
+        yield "observation", name, value
+
+
+def _share(value: float, longest: float) -> float:
+    return 100 * max(0.0, value) / longest if longest > 0 else 0.0
+
+
+def _settings(found: Found) -> Iterator[tuple[str, str]]:
+    """How it was found, as names and texts."""
+    yield "encoder", found.encoder
+    yield "clusterer", found.clusterer
+    yield "criterion", found.criterion or words.NONE
+    gathered = found.gathered
+    steps = {"environment steps": gathered.env_steps, "rows per agent": gathered.rows_per_agent}
+    for name, count in steps.items():
+        yield name, words.NONE if count is None else f"{count:,}"
+    if gathered.rare_share is not None:
+        yield "rows with a rare reward", words.percent(gathered.rare_share, 3)
+    if gathered.rare_rewards is not None:
+        fewest, most = min(gathered.rare_rewards), max(gathered.rare_rewards)
+        few = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
+        yield "rare rewards per agent", few
+    yield "seed", words.NONE if found.seed is None else str(found.seed)
+    yield "time", words.NONE if found.seconds is None else words.duration(found.seconds)
