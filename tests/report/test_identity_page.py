@@ -140,7 +140,7 @@ def test_the_page_answers_from_top_to_bottom(whole):
         "agreement with true types; 1 is perfect",
         "Who belongs where Kind Agents How many True types 0 agent_0–4 5 5 of type 0 1 agent_5–9",
         "Who is alike",
-        "crosses are the kinds' centres",
+        "Crosses are the centres of kinds.",
         "How sure this is",
         "share of resamples in which two agents are of one kind",
         "How many kinds there are",
@@ -248,6 +248,7 @@ def test_one_kind(tmp_path):
 def test_every_agent_a_kind_of_its_own(tmp_path):
     text = text_of(page(tmp_path / "alone", identity(4, 4)))
     assert "Every agent is of a kind of its own." in text
+    assert "Crosses" not in text
     assert "100 % of resamples find 4 kinds; both" in text
 
 

@@ -44,21 +44,25 @@ SHARED_BY = {"share by kind": "adaps", "share all": "fups", "do not share": "nop
 def code_map(found: Found) -> Picture:
     """Agents' latent codes and the kinds' centres in two dimensions, with names to hover on."""
     places, shares = principal_axes(found.latent)
-    centres, _ = principal_axes(found.latent, of=found.centres)
+    # The only agent of a kind is its centre: a cross would hide it.
+    several = [len(agents) > 1 for agents in found.members]
+    centres, _ = principal_axes(found.latent, of=found.centres[several])
     groups = groups_on_map(found.clusters, found.agent_types)
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        axes.scatter(*centres.T, s=130, marker="+", color="#111827", lw=1, zorder=3)
+        for colour, width in (("white", 2.6), ("#111827", 1.2)):  # readable on points of any colour
+            axes.scatter(*centres.T, s=24, marker="x", color=colour, lw=width, zorder=3)
         draw_map(axes, places, shares, groups)
 
     agents, kinds = counted(found.num_agents, "agent"), counted(found.num_kinds, "kind")
     held = f"The two axes hold {percent(min(1.0, sum(shares)), 0)} of the variance."
+    crosses = " Crosses are the centres of kinds." if any(several) else ""
     if not any(shares):
         held = "There is no more than one code."
     return Picture(
         _with_names(svg("map", (5.0, 4.0), draw), "map", groups, _titles(found)),
-        f"Latent codes of {agents} in {kinds}; crosses are the kinds' centres. {held}",
+        f"Latent codes of {agents} in {kinds}.{crosses} {held}",
         f"Scatter plot of the latent codes of {agents} in {kinds}.",
     )
 
