@@ -57,8 +57,8 @@ def _verdict(sizes: list[int], confidence: Confidence) -> tuple[str, str]:
         return "share all", "There is one agent: it has nobody to share with."
     if not _is_sure(num_kinds, confidence):
         return "not sure", (
-            f"Not sure: {_kinds(num_kinds)} {'is' if num_kinds == 1 else 'are'} most likely; gather more with --gather-steps "
-            "before you rely on it."
+            f"Not sure: {_kinds(num_kinds)} {'is' if num_kinds == 1 else 'are'} most likely; "
+            "gather more with --gather-steps before you rely on it."
         )
     if num_kinds == 1:
         return "share all", f"Share all: the {num_agents} agents are alike."
