@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adaps.identity.clusters import cluster
+from adaps.identity.clusters import as_identity
 from adaps.sharing import AdaPS, FuPS
 from adaps.sharing.adaps import threshold_for
 from adaps.sharing.masks import dead, keep_ratio, overlap, rescale, summary
@@ -19,7 +19,9 @@ KEY = jax.random.key(0)
 
 def identity(kinds=3, seed=0):
     codes = np.random.default_rng(seed).normal(size=(kinds, 10))
-    return cluster(np.repeat(codes, 6 // kinds, axis=0), kinds, seed=0)
+    return as_identity(
+        np.repeat(codes, 6 // kinds, axis=0), np.repeat(np.arange(kinds), 6 // kinds), {}
+    )
 
 
 def assert_equal(a, b):
@@ -129,7 +131,7 @@ def test_the_paper_multiplies_by_zero_or_one():
 
 def test_close_centres_need_standardising():
     codes = 5.0 + 0.01 * np.random.default_rng(0).normal(size=(3, 10))
-    close = cluster(np.repeat(codes, 2, axis=0), 3, seed=0)
+    close = as_identity(np.repeat(codes, 2, axis=0), np.repeat(np.arange(3), 2), {})
 
     def mean_overlap(standardise):
         masks = AdaPS(standardise=standardise).build(KEY, SHAPE, close).masks

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adaps.config import PRESETS
-from adaps.identity.clusters import cluster
+from adaps.identity.clusters import Clustering, cluster
 from adaps.sharing import METHODS, SNPPS, AdaPS, FuPSGroupId, FuPSMask, Kaleidoscope, SePS
 from adaps.sharing.mask_warnings import mask_warnings
 from adaps.types import Masks, NetworkShape, Sharing
@@ -19,7 +19,7 @@ def found_in_bps_1(seed):
     """Fifteen codes about three centres that are as far apart as those of bps-1."""
     rng = np.random.default_rng(seed)
     centres = np.repeat(rng.normal(size=(3, 10)), 5, axis=0)
-    return cluster(centres + 0.02 * rng.normal(size=(15, 10)), None, seed)
+    return cluster(centres + 0.02 * rng.normal(size=(15, 10)), Clustering(clusters=3), None, seed)
 
 
 def warnings_of(method, seed=0):
