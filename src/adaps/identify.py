@@ -158,15 +158,19 @@ def _team(
     if not config.hidden or min(config.hidden) < 1:
         raise UserError(f"--hidden must be one or more widths of at least 1, not {config.hidden}")
     if env is not None:
-        team = _gathered_team(env, config, key, watch)
-    else:
-        team = _logged_team(logged.read(cast(Path, config.transitions)), config)
-    if config.clusters is not None and not 1 <= config.clusters <= team.shape.num_agents:
+        _check_clusters(config, env.num_agents)
+        return _gathered_team(env, config, key, watch)
+    data = logged.read(cast(Path, config.transitions))
+    _check_clusters(config, data.num_agents)
+    return _logged_team(data, config)
+
+
+def _check_clusters(config: IdentifyConfig, num_agents: int) -> None:
+    if config.clusters is not None and not 1 <= config.clusters <= num_agents:
         raise UserError(
-            f"--clusters must be from 1 to the number of agents, {team.shape.num_agents}, not "
+            f"--clusters must be from 1 to the number of agents, {num_agents}, not "
             f"{config.clusters}"
         )
-    return team
 
 
 def _gathered_team(
