@@ -133,8 +133,6 @@ def run_identify(env: Environment | None, config: IdentifyConfig, watch: Watch) 
         UserError: an option that cannot be, or transitions that cannot be used.
     """
     started = time.perf_counter()
-    if not 0 <= config.seed < 2**32:
-        raise UserError(f"--seed must be from 0 to {2**32 - 1}, not {config.seed}")
     gather_key, first_key, second_key = jax.random.split(jax.random.key(config.seed), 3)
     team = _team(env, config, gather_key, watch)
     for name in ("identify", "confirm"):

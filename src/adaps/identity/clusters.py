@@ -108,9 +108,9 @@ def _hdbscan(codes: Codes, start: Labels, seed: int) -> Labels:
     del seed
     if len(codes) < 2:
         return start
-    # scikit-learn annotates copy by a former default
-    hdbscan = HDBSCAN(min_cluster_size=2, allow_single_cluster=True, copy=True)  # pyright: ignore[reportArgumentType]
-    labels = hdbscan.fit_predict(codes)
+    # scikit-learn documents copy as bool, and annotates it as str
+    found = HDBSCAN(min_cluster_size=2, allow_single_cluster=True, copy=True)  # pyright: ignore[reportArgumentType]
+    labels = found.fit_predict(codes)
     outside = labels < 0
     labels[outside] = labels.max() + 1 + np.arange(outside.sum())
     return labels
