@@ -28,6 +28,9 @@ ALLOWED = {
     "policy": {"types", "errors", "networks", "rollout", "run_folder"},
     "evaluate": {"types", "policy", "rollout", "run_folder"},
     "config": {"types", "errors", "extensions", "identity", "sharing", "algos"},
+    "advice": {"types", "identity", "networks"},
+    "identify": {"types", "errors", "envs", "identity", "advice", "config", "progress"}
+    | {"run_folder"},
     "placement": set(),
     "progress": set(),
     "report": {"errors", "run_folder"},

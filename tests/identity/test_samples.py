@@ -108,7 +108,8 @@ def test_rows_are_evenly_spaced_and_every_round_has_its_place():
 
 def test_rows_of_very_long_logs_are_evenly_spaced_too():
     """Products of numbers of rows that 32 bits cannot hold."""
-    kept = samples.rows_of_round(1, 1, 1_000_000)
+    kept, in_all = samples.rows_of_round(1, 1, 1_000_000)
+    assert in_all == kept
     assert kept * 1_000_000 > 2**31
     some = samples.evenly_spaced(1_000_000, kept)
     assert (some[0], some[-1]) == (0, 1_000_000 - 80)
@@ -120,10 +121,11 @@ def test_rows_of_very_long_logs_are_evenly_spaced_too():
 @pytest.mark.parametrize("num_agents", [1, 15, 200, 20_000])
 @pytest.mark.parametrize("num_rounds", [1, 7, 400])
 def test_rows_of_a_round_fit_into_the_room(num_agents, num_rounds):
-    kept = samples.rows_of_round(num_agents, num_rounds, 400)
-    assert 1 <= kept <= 400
-    most = max(samples.MAX_ROWS, 4 * BLOCKS * num_agents)
-    assert kept == 1 or kept * num_rounds * num_agents * BLOCKS <= most
+    of_round, in_all = samples.rows_of_round(num_agents, num_rounds, 400)
+    assert 1 <= of_round <= 400
+    assert in_all % of_round == 0
+    assert in_all <= of_round * num_rounds
+    assert in_all * num_agents * BLOCKS <= max(samples.MAX_ROWS, 4 * BLOCKS * num_agents)
 
 
 def test_rare_rows_are_those_with_another_reward_than_the_median():
