@@ -28,9 +28,9 @@ def test_a_plan_takes_what_is_asked_for_or_a_little_more(env, wanted):
     numbers = env.num_agents * 2 * (2 * env.obs_size + env.num_actions + 1)
     assert plan.steps_per_round * numbers <= gathering.ROUND_NUMBERS
     assert plan.steps_per_round >= samples.BLOCKS
-    of_round, in_all = gathering.rows_kept(env, plan)
-    assert 1 <= of_round <= plan.steps_per_round // samples.BLOCKS
-    assert of_round <= in_all <= of_round * plan.rounds
+    thinning = gathering.thinning(env, plan)
+    assert 1 <= thinning.rows <= plan.steps_per_round // samples.BLOCKS
+    assert thinning.rows <= thinning.in_all(plan.rounds) <= thinning.rows * plan.rounds
 
 
 def test_rounds_of_large_teams_are_short():

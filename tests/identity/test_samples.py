@@ -6,7 +6,7 @@ import pytest
 
 from adaps.identity import samples
 from adaps.identity.encoders import learnt_from
-from adaps.identity.samples import BLOCKS, CLIP, Steps
+from adaps.identity.samples import BLOCKS, CLIP, Steps, Thinning
 
 AGENTS = 2
 HALF = BLOCKS // 2
@@ -44,7 +44,7 @@ def nothing(rows):
 
 def whole(steps):
     """All of one round, which has ``TIME`` steps in 32 copies."""
-    return take_in(nothing(TIME), steps, TIME)
+    return take_in(nothing(TIME), steps, Thinning(TIME))
 
 
 def rewards(time, env, at, value=7.0):
@@ -71,7 +71,7 @@ def rare_rows(gathered):
 
 
 def test_blocks_hold_different_copies():
-    gathered = take_in(nothing(10), tagged(10, 64), 10)
+    gathered = take_in(nothing(10), tagged(10, 64), Thinning(10))
     copies = np.asarray(gathered.common.given[..., 1])
     learnt, held_out = (set(part.ravel().tolist()) for part in np.split(copies, [HALF]))
     assert learnt == set(range(32))
@@ -80,7 +80,7 @@ def test_blocks_hold_different_copies():
 
 
 def test_with_few_copies_no_row_is_both_learnt_from_and_held_out():
-    gathered = take_in(nothing(20), tagged(200, 3), 18)
+    gathered = take_in(nothing(20), tagged(200, 3), Thinning(18))
     numbers = np.asarray(gathered.common.given[:, :, :18, 0])
     assert len(np.unique(numbers)) == numbers.size
 
@@ -98,8 +98,8 @@ def test_a_round_that_fits_is_kept_whole_and_in_order():
 
 
 def test_rows_are_evenly_spaced_and_every_round_has_its_place():
-    gathered = take_in(nothing(16), tagged(32, 32), 8)
-    gathered = take_in(gathered, tagged(32, 32, first=10_000), 8)
+    gathered = take_in(nothing(16), tagged(32, 32), Thinning(8))
+    gathered = take_in(gathered, tagged(32, 32, first=10_000), Thinning(8))
     numbers = np.asarray(gathered.common.given[..., 0]).reshape(BLOCKS, AGENTS, 2, 8)
     assert (np.diff(numbers, axis=-1) == 4 * 32 * AGENTS).all()
     np.testing.assert_array_equal(numbers[:, :, 1] - numbers[:, :, 0], 10_000)
@@ -108,8 +108,8 @@ def test_rows_are_evenly_spaced_and_every_round_has_its_place():
 
 def test_rows_of_very_long_logs_are_evenly_spaced_too():
     """Products of numbers of rows that 32 bits cannot hold."""
-    kept, in_all = samples.rows_of_round(1, 1, 1_000_000)
-    assert in_all == kept
+    kept, every = samples.thinning(1, 1, 1_000_000)
+    assert every == 1
     assert kept * 1_000_000 > 2**31
     some = samples.evenly_spaced(1_000_000, kept)
     assert (some[0], some[-1]) == (0, 1_000_000 - 80)
@@ -121,11 +121,22 @@ def test_rows_of_very_long_logs_are_evenly_spaced_too():
 @pytest.mark.parametrize("num_agents", [1, 15, 200, 20_000])
 @pytest.mark.parametrize("num_rounds", [1, 7, 400])
 def test_rows_of_a_round_fit_into_the_room(num_agents, num_rounds):
-    of_round, in_all = samples.rows_of_round(num_agents, num_rounds, 400)
-    assert 1 <= of_round <= 400
-    assert in_all % of_round == 0
-    assert in_all <= of_round * num_rounds
+    thinning = samples.thinning(num_agents, num_rounds, 400)
+    assert 1 <= thinning.rows <= 400
+    assert 1 <= thinning.every <= num_rounds
+    in_all = thinning.in_all(num_rounds)
+    assert in_all >= 1
     assert in_all * num_agents * BLOCKS <= max(samples.MAX_ROWS, 4 * BLOCKS * num_agents)
+
+
+def test_where_rounds_are_too_many_agents_take_turns():
+    gathered = nothing(2)
+    for number in range(7):
+        gathered = take_in(gathered, tagged(8, 32, first=10_000 * number), Thinning(1, 3))
+    rounds = np.asarray(gathered.common.given[..., 0]) // 10_000
+    np.testing.assert_array_equal(rounds[:, 0], [[6, 3]] * BLOCKS)
+    np.testing.assert_array_equal(rounds[:, 1], [[1, 4]] * BLOCKS)
+    assert Thinning(1, 3).in_all(7) == 2
 
 
 def test_rare_rows_are_those_with_another_reward_than_the_median():
@@ -145,9 +156,9 @@ def test_rare_rows_are_those_with_another_reward_than_the_median():
 
 
 def test_the_usual_reward_is_that_of_the_first_round():
-    gathered = take_in(nothing(8), tagged(8, 32, np.zeros((8, 32, AGENTS))), 4)
+    gathered = take_in(nothing(8), tagged(8, 32, np.zeros((8, 32, AGENTS))), Thinning(4))
     assert gathered.num_rare.sum() == 0
-    gathered = take_in(gathered, tagged(8, 32, np.ones((8, 32, AGENTS))), 4)
+    gathered = take_in(gathered, tagged(8, 32, np.ones((8, 32, AGENTS))), Thinning(4))
     assert gathered.usual == 0
     assert (gathered.num_rare == 8).all()
 
@@ -156,7 +167,7 @@ def test_rare_rows_of_later_rounds_follow_until_there_is_no_room():
     gathered = nothing(3)
     for number in range(5):
         reward = rewards(8, 32, [(number, 0, 1)])
-        gathered = take_in(gathered, tagged(8, 32, reward, first=1000 * number), 1)
+        gathered = take_in(gathered, tagged(8, 32, reward, first=1000 * number), Thinning(1))
     assert rare_rows(gathered)[0] == [[], [1.0, 1065.0, 2129.0]]
     assert gathered.num_kept[0].tolist() == [0, 3]
     assert gathered.num_rare[0].tolist() == [0, 5]
@@ -166,7 +177,7 @@ def test_rare_rows_of_later_rounds_follow_until_there_is_no_room():
 def test_no_block_goes_without_where_a_round_has_more_rare_rows_than_are_looked_at():
     places = rare_places(1000, 32, 0.06)
     assert len(places) > 2 * samples.RARE_OF_ROUND
-    gathered = take_in(nothing(1000), tagged(1000, 32, rewards(1000, 32, places)), 1000)
+    gathered = take_in(nothing(1000), tagged(1000, 32, rewards(1000, 32, places)), Thinning(1000))
     kept = np.asarray(gathered.num_kept)
     assert kept.sum() == samples.RARE_OF_ROUND
     assert kept.min() >= 6
@@ -183,7 +194,7 @@ def test_no_block_goes_without_where_a_round_has_more_rare_rows_than_are_looked_
 def test_more_can_be_asked_for():
     places = rare_places(1000, 32, 0.06)
     steps = tagged(1000, 32, rewards(1000, 32, places))
-    gathered = take_in(nothing(1000), steps, 1000, 5000)
+    gathered = take_in(nothing(1000), steps, Thinning(1000), 5000)
     assert gathered.num_kept.sum() == len(places)
 
 

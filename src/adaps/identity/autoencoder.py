@@ -24,9 +24,22 @@ PAIRS_AT_ONCE = 16
 """Agents and codes whose errors are computed side by side."""
 
 
+class Decoder(NamedTuple):
+    """Predicts what follows; the code scales and shifts what is read off observation and action.
+
+    So a code can choose what its agent's reward depends on, such as one landmark of many
+    (feature-wise modulation, arXiv 1709.07871).
+    """
+
+    first: Layers
+    scale: Layers
+    shift: Layers
+    others: Layers
+
+
 class CoderParams(NamedTuple):
     encoder: EncoderParams
-    decoder: Layers
+    decoder: Decoder
 
 
 class CoderState(NamedTuple):
@@ -45,7 +58,12 @@ def init(options: Encoder, key: Key[Array, ""], samples: Samples) -> CoderState:
     width = options.hidden
     params = CoderParams(
         encoder=options.init(rng, num_agents, num_inputs, num_outputs),
-        decoder=init_layers(rng, (num_inputs + options.latent_size, width, width, num_outputs)),
+        decoder=Decoder(
+            first=init_layers(rng, (num_inputs, width)),
+            scale=init_layers(rng, (options.latent_size, width)),
+            shift=init_layers(rng, (options.latent_size, width)),
+            others=init_layers(rng, (width, width, num_outputs)),
+        ),
     )
     return CoderState(params, _optimiser(options).init(params), key)
 
@@ -81,7 +99,7 @@ def codes(
 
 
 def held_out_errors(
-    decoder: Layers,
+    decoder: Decoder,
     key: Key[Array, ""],
     samples: Samples,
     agent: Int[Array, " pair"],
@@ -105,11 +123,14 @@ def held_out_errors(
 
 
 def decode(
-    decoder: Layers, given: Float[Array, "*batch input"], code: Float[Array, "*code latent"]
+    decoder: Decoder, given: Float[Array, "*batch input"], code: Float[Array, "*code latent"]
 ) -> Float[Array, "*batch output"]:
-    """What should follow, for an agent of this code."""
-    code = jnp.broadcast_to(code, (*given.shape[:-1], code.shape[-1]))
-    return forward(decoder, jnp.concatenate([given, code], axis=-1))
+    """What should follow, for an agent of this code: the observation's change, and the reward."""
+    features = forward(decoder.first, given) * (1 + forward(decoder.scale, code))
+    features += forward(decoder.shift, code)
+    out = forward(decoder.others, jax.nn.relu(features))
+    num_obs = out.shape[-1] - 1
+    return out.at[..., :num_obs].add(given[..., :num_obs])
 
 
 def _loss(

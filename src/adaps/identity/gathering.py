@@ -57,23 +57,23 @@ def plan(env: Environment, num_steps: int) -> Plan:
     """Rounds that come to ``num_steps``, or a little more."""
     numbers = env.num_agents * 2 * (2 * env.obs_size + env.num_actions + 1)
     most = max(samples.BLOCKS, ROUND_NUMBERS // numbers)
-    length = min(ROUND_LENGTH, most, num_steps)
+    length = max(1, min(ROUND_LENGTH, most // samples.BLOCKS, num_steps))
     rounds = math.ceil(num_steps / (length * min(MAX_COPIES, max(1, most // length))))
     return Plan(math.ceil(num_steps / (length * rounds)), length, rounds)
 
 
 def begin(env: Environment, plan: Plan, key: Key[Array, ""]) -> GatherState:
     """Fresh copies, and nothing gathered."""
-    _, rows = rows_kept(env, plan)
+    rows = thinning(env, plan).in_all(plan.rounds)
     sizes = (env.obs_size + env.num_actions, env.obs_size + 1)
     nothing = samples.nothing_yet(env.num_agents, *sizes, rows)
     return GatherState(start(env, key, plan.copies), nothing)
 
 
-def rows_kept(env: Environment, plan: Plan) -> tuple[int, int]:
-    """Rows of each block and agent that are kept of a round, and in all."""
+def thinning(env: Environment, plan: Plan) -> samples.Thinning:
+    """Which transitions of each block and agent are kept."""
     rows = plan.steps_per_round // samples.BLOCKS
-    return samples.rows_of_round(env.num_agents, plan.rounds, rows)
+    return samples.thinning(env.num_agents, plan.rounds, rows)
 
 
 def gather(
@@ -84,7 +84,7 @@ def gather(
     def one(_, state: GatherState) -> GatherState:
         rollout_state, transitions = rollout(env, policy, state.rollout, plan.length)
         steps = samples.as_steps(transitions)
-        gathered = samples.take_in(state.gathered, steps, rows_kept(env, plan)[0])
+        gathered = samples.take_in(state.gathered, steps, thinning(env, plan))
         return GatherState(rollout_state, gathered)
 
     return jax.lax.fori_loop(0, num_rounds, one, state)

@@ -95,10 +95,10 @@ def read(path: Path) -> Logged:
 def gathered(logged: Logged) -> Gathered:
     """All that is logged, as one round of gathering."""
     steps = Steps(*map(jnp.asarray, (logged.obs, logged.action, logged.next_obs, logged.reward)))
-    kept, _ = samples.rows_of_round(logged.num_agents, 1, logged.num_steps // BLOCKS)
+    thinning = samples.thinning(logged.num_agents, 1, logged.num_steps // BLOCKS)
     sizes = (logged.obs.shape[-1] + logged.action.shape[-1], logged.obs.shape[-1] + 1)
-    nothing = samples.nothing_yet(logged.num_agents, *sizes, kept)
-    return _take_in(nothing, steps, kept, BLOCKS * logged.num_agents * kept)
+    nothing = samples.nothing_yet(logged.num_agents, *sizes, thinning.rows)
+    return _take_in(nothing, steps, thinning, BLOCKS * logged.num_agents * thinning.rows)
 
 
 _take_in = jax.jit(samples.take_in, static_argnums=(2, 3))

@@ -8,9 +8,8 @@ from jaxtyping import Array, Float
 
 from adaps.errors import UserError
 from adaps.identity import samples
-from adaps.identity.autoencoder import decode
+from adaps.identity.autoencoder import Decoder, decode
 from adaps.identity.encoders import learnt_from
-from adaps.identity.mlp import Layers
 from adaps.identity.prediction import by_channel
 from adaps.identity.samples import Rows, Samples
 from adaps.types import Identity
@@ -37,7 +36,7 @@ class Placement(NamedTuple):
 class Known(NamedTuple):
     """What is known of the kinds that were found."""
 
-    decoder: Layers
+    decoder: Decoder
     centres: Float[Array, "cluster latent"]
     mean: Float[Array, " output"]
     scale: Float[Array, " output"]
@@ -60,7 +59,7 @@ class Known(NamedTuple):
                 f"one or more transitions of {len(self.mean) - 1} observed numbers are needed to "
                 f"place an agent, not {num_rows} of {num_outputs - 1}"
             )
-        num_actions = len(self.decoder[0][0]) - self.centres.shape[1] - len(self.mean) + 1
+        num_actions = len(self.decoder.first[0][0]) - len(self.mean) + 1
         if rows.given.shape[1] - num_outputs + 1 != num_actions:
             raise UserError(
                 f"transitions with {num_actions} actions are needed to place an agent, not with "
@@ -81,7 +80,7 @@ class Known(NamedTuple):
         return _row_errors(self.decoder, rows, code)
 
 
-def known(decoder: Layers, samples: Samples, identity: Identity) -> Known:
+def known(decoder: Decoder, samples: Samples, identity: Identity) -> Known:
     """What to remember in order to place new agents."""
     centres = jnp.asarray(identity.centres, jnp.float32)
     held_out = [x[learnt_from() :] for x in samples.common]
@@ -94,6 +93,6 @@ def known(decoder: Layers, samples: Samples, identity: Identity) -> Known:
     return Known(decoder, centres, samples.mean, samples.scale, own)
 
 
-def _row_errors(decoder: Layers, rows: Rows, code: Float[Array, " latent"]) -> np.ndarray:
+def _row_errors(decoder: Decoder, rows: Rows, code: Float[Array, " latent"]) -> np.ndarray:
     error = jnp.square(decode(decoder, rows.given, code) - rows.target)
     return by_channel(np.asarray(error, np.float64))

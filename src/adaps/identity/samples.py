@@ -5,6 +5,7 @@ of them. So two samples are kept of whatever comes: one of all transitions, and 
 reward is not the usual one, which are then drawn more often than they came.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -84,14 +85,24 @@ class Samples(NamedTuple):
     """What they were divided by then."""
 
 
-def rows_of_round(num_agents: int, num_rounds: int, rows: int) -> tuple[int, int]:
-    """How many rows to keep of each round, block and agent, where ``rows`` come by in a round.
+class Thinning(NamedTuple):
+    """Which of the transitions that come by are kept, per block and agent."""
 
-    And how many in all: where that is less than all rounds have, the last take others' places.
-    """
+    rows: int
+    """Rows of a round, evenly spaced."""
+    every: int = 1
+    """Rounds of which one is kept, the same of all agents: so they are compared in one setting."""
+
+    def in_all(self, num_rounds: int) -> int:
+        """Rows that are kept of so many rounds."""
+        return self.rows * (num_rounds // self.every)
+
+
+def thinning(num_agents: int, num_rounds: int, rows: int) -> Thinning:
+    """What there is room for, where ``rows`` come by in each round, block and agent."""
     most = max(4, MAX_ROWS // (BLOCKS * num_agents))
-    of_round = min(rows, max(1, most // num_rounds))
-    return of_round, of_round * min(num_rounds, max(1, most // of_round))
+    kept = min(rows, max(1, most // num_rounds))
+    return Thinning(kept, math.ceil(num_rounds * kept / most))
 
 
 def evenly_spaced(num_rows: int, rows_kept: int) -> Int[np.ndarray, " row"]:
@@ -115,9 +126,9 @@ def as_steps(transitions: Transition) -> Steps:
 
 
 def take_in(
-    gathered: Gathered, steps: Steps, rows_kept: int, most_rare: int = RARE_OF_ROUND
+    gathered: Gathered, steps: Steps, thinning: Thinning, most_rare: int = RARE_OF_ROUND
 ) -> Gathered:
-    """Keep ``rows_kept`` of a round's rows, and the rare ones as long as there is room.
+    """Keep some of a round's rows, and the rare ones as long as there is room.
 
     A block holds all steps of some copies, one after the other; a remainder is left out.
     """
@@ -129,7 +140,7 @@ def take_in(
     is_rare = reward != usual
     rare, num_kept = _appended(gathered, steps, is_rare, most_rare)
     return Gathered(
-        common=_with_some(gathered, steps, num_rows, rows_kept),
+        common=_with_some(gathered, steps, num_rows, thinning),
         rare=rare,
         num_kept=num_kept,
         num_rare=gathered.num_rare + is_rare.sum(-1),
@@ -139,13 +150,13 @@ def take_in(
     )
 
 
-def _with_some(gathered: Gathered, steps: Steps, num_rows: int, rows_kept: int) -> Rows:
-    """Evenly spaced rows of a round in the place that is this round's."""
+def _with_some(gathered: Gathered, steps: Steps, num_rows: int, thinning: Thinning) -> Rows:
+    """Evenly spaced rows of a round in the place that is its own."""
     num_agents, capacity = gathered.common.target.shape[1:3]
-    some = jnp.asarray(evenly_spaced(num_rows, rows_kept))
+    some = jnp.asarray(evenly_spaced(num_rows, thinning.rows))
     block, agent = jnp.arange(BLOCKS)[:, None, None], jnp.arange(num_agents)[:, None]
     new = _rows_at(steps, num_rows, *jnp.broadcast_arrays(block, agent, some))
-    place = gathered.num_rounds * rows_kept % capacity
+    place = gathered.num_rounds // thinning.every * thinning.rows % capacity
     return jax.tree.map(
         lambda kept, rows: jax.lax.dynamic_update_slice_in_dim(kept, rows, place, 2),
         gathered.common,
