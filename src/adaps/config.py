@@ -14,7 +14,7 @@ from adaps.algos import ALGORITHMS
 from adaps.errors import UserError, unknown
 from adaps.extensions import dotted_name, is_dotted, load_options
 from adaps.identity import gathering
-from adaps.identity.clusters import CLUSTERERS, CRITERION_NAMES, Clustering
+from adaps.identity.clusters import CLUSTERER_NAMES, CRITERION_NAMES, Clustering
 from adaps.identity.encoders import ENCODERS, VAE
 from adaps.identity.groups import FOUND, as_identity, given_groups, regroup, saved_identity
 from adaps.identity.samples import BLOCKS
@@ -85,7 +85,7 @@ class TrainConfig(Generic[S, A, E]):
     4,000,000 where rewards are rare, but no more than a tenth of all steps."""
     identity: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """An identity.json of adaps identify: train with the kinds it found, look for none."""
-    clusterer: Annotated[str, tyro.conf.arg(metavar="|".join(CLUSTERERS))] = "kmeans"
+    clusterer: Annotated[str, tyro.conf.arg(metavar="|".join(CLUSTERER_NAMES))] = "prediction"
     """What groups the agents' codes."""
     criterion: Annotated[str, tyro.conf.arg(metavar="|".join(CRITERION_NAMES))] = "prediction"
     """What chooses the number of groups, unless --sharing.clusters does."""
@@ -194,7 +194,7 @@ def check_clustering(clusterer: str, criterion: str) -> None:
         UserError: with the nearest right one.
     """
     for kind, name, known in (
-        ("clusterer", clusterer, CLUSTERERS),
+        ("clusterer", clusterer, CLUSTERER_NAMES),
         ("criterion", criterion, CRITERION_NAMES),
     ):
         if name not in known:

@@ -3,7 +3,6 @@
 The same stages as in training: gather, encode, cluster; then what speaks for the answer.
 """
 
-import dataclasses
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -25,15 +24,22 @@ from adaps.errors import UserError
 from adaps.identity import autoencoder, finding, gathering, logged, placing, samples
 from adaps.identity.autoencoder import CoderState
 from adaps.identity.clusters import (
-    CLUSTERERS,
+    CLUSTERER_NAMES,
     CRITERIA,
     CRITERION_NAMES,
     Clustering,
     cluster,
     weigh,
 )
-from adaps.identity.encoders import VAE
-from adaps.identity.prediction import CHANNELS, Evidence, by_channel, path, resampled
+from adaps.identity.encoders import VAE, updates_of
+from adaps.identity.prediction import (
+    CHANNELS,
+    Evidence,
+    by_channel,
+    nodes_of_kinds,
+    path,
+    resampled,
+)
 from adaps.identity.samples import Gathered, Samples
 from adaps.progress import Watch
 from adaps.run_folder import SCHEMA
@@ -59,7 +65,7 @@ class IdentifyConfig(Generic[E]):
     """A .npz file of logged transitions to use instead of an environment; see the docs."""
     encoder: E = field(default_factory=lambda: cast(Any, VAE()))
     """The identity encoder's options."""
-    clusterer: Annotated[str, tyro.conf.arg(metavar="|".join(CLUSTERERS))] = "kmeans"
+    clusterer: Annotated[str, tyro.conf.arg(metavar="|".join(CLUSTERER_NAMES))] = "prediction"
     """What groups the agents' codes."""
     criterion: Annotated[str, tyro.conf.arg(metavar="|".join(CRITERION_NAMES))] = "prediction"
     """What chooses the number of kinds, unless --clusters does."""
@@ -135,11 +141,12 @@ def run_identify(env: Environment | None, config: IdentifyConfig, watch: Watch) 
     started = time.perf_counter()
     gather_key, first_key, second_key = jax.random.split(jax.random.key(config.seed), 3)
     team = _team(env, config, gather_key, watch)
+    num_updates = updates_of(config.encoder, team.shape.num_agents)
     for name in ("identify", "confirm"):
-        watch.plan(name, "updates", config.encoder.updates)
+        watch.plan(name, "updates", num_updates)
     own = jax.jit(samples.as_samples)(team.gathered)
-    found = _find(config, first_key, own, watch, "identify")
-    again = _find(config, second_key, samples.other_half(own), watch, "confirm")
+    found = _find(config, first_key, own, num_updates, watch, "identify")
+    again = _find(config, second_key, samples.other_half(own), num_updates, watch, "confirm")
     findings = _findings(config, team, found, again)
     findings["seconds"] = round(time.perf_counter() - started, 3)
     known = placing.known(found.coder.params.decoder, found.samples, found.identity)
@@ -218,12 +225,17 @@ def _logged_team(data: logged.Logged, config: IdentifyConfig) -> Team:
 
 
 def _find(
-    config: IdentifyConfig, key: Key[Array, ""], own: Samples, watch: Watch, phase: str
+    config: IdentifyConfig,
+    key: Key[Array, ""],
+    own: Samples,
+    num_updates: int,
+    watch: Watch,
+    phase: str,
 ) -> Found:
     """Train an encoder and a decoder, and cluster by what they learnt."""
     watch.begin(phase)
     coder = autoencoder.init(config.encoder, key, own)
-    for piece in gathering.in_pieces(config.encoder.updates, PIECES):
+    for piece in gathering.in_pieces(num_updates, PIECES):
         coder, loss = _train(config.encoder, coder, own, jnp.int32(piece))
         watch.advance(phase, piece, f"loss {float(loss):.3f}")
         _stop_if_asked(watch)
@@ -253,6 +265,7 @@ def _findings(config: IdentifyConfig, team: Team, found: Found, again: Found) ->
         float(adjusted_rand_score(clusters, again.identity.clusters)),
     )
     growth = path(found.evidence)
+    by_prediction = len(nodes_of_kinds(found.evidence))
     types = team.agent_types
     return {
         "schema": SCHEMA,
@@ -276,18 +289,11 @@ def _findings(config: IdentifyConfig, team: Team, found: Found, again: Found) ->
             "agreement": confidence.agreement,
             "coassignment": _together(labels) if small else None,
         },
-        **_criteria_json(identity.latent, len(set(labels_of(found))), growth, config.seed),
+        **_criteria_json(identity.latent, by_prediction, growth, config.seed),
         "prediction": {c: {str(k): list(v) for k, v in growth[c].items()} for c in CHANNELS},
         "tree": np.round(found.evidence.linkage, 6).tolist() if small else None,
         **_pairs_json(found, team.obs_names),
     }
-
-
-def labels_of(found: Found) -> list[int]:
-    """What held-out prediction alone would have said."""
-    how = dataclasses.replace(Clustering(), criterion="prediction")
-    codes = cast(np.ndarray, found.identity.latent)
-    return cluster(codes, how, found.evidence, 0).clusters.tolist()
 
 
 def _gathered_json(team: Team) -> dict[str, Any]:

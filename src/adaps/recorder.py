@@ -22,6 +22,7 @@ from adaps.config import (
 )
 from adaps.evaluate import Episodes, mean_return, regret, returns_per_type
 from adaps.identity.clusters import rand_index
+from adaps.identity.encoders import updates_of
 from adaps.placement import Placement, unstack
 from adaps.policy import Policy
 from adaps.progress import Watch
@@ -150,7 +151,8 @@ class Recorder:
         num_seeds = sum(map(len, self.placement.programs))
         if looks_for_identity(self.config):
             self.watch.plan("gather", "steps", num_seeds * gathering_steps(self.config))
-            self.watch.plan("identify", "updates", num_seeds * self.config.encoder.updates)
+            encoder_updates = updates_of(self.config.encoder, self.env.num_agents)
+            self.watch.plan("identify", "updates", num_seeds * encoder_updates)
         self.watch.plan("compile", "programs", len(self.placement.programs))
         steps = num_updates(self.config) * self.config.steps_per_update
         self.watch.plan("train", "steps", num_seeds * steps, timed=True)

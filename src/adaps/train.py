@@ -31,6 +31,7 @@ from adaps.errors import UserError
 from adaps.evaluate import first_batch, in_batches
 from adaps.identity import finding, gathering
 from adaps.identity.autoencoder import CoderState
+from adaps.identity.encoders import updates_of
 from adaps.identity.groups import regroup
 from adaps.identity.samples import Samples
 from adaps.networks import used_sets
@@ -139,7 +140,8 @@ def learn_codes(
     """An encoder of agents, and a decoder that predicts what follows for agents of any code."""
     recorder.begin("identify")
     encoder = initial_encoder(config, keys, samples)
-    for piece in gathering.in_pieces(config.encoder.updates, PIECES):
+    num_updates = updates_of(config.encoder, stages.shape.num_agents)
+    for piece in gathering.in_pieces(num_updates, PIECES):
         if recorder.stopping:
             break
         encoder, loss = stages.train_encoder(encoder, samples, jnp.int32(piece))

@@ -14,7 +14,7 @@ from adaps.identity.clusters import (
 )
 from adaps.identity.prediction import gather_evidence
 
-SILHOUETTE = Clustering(criterion="silhouette")
+SILHOUETTE = Clustering("kmeans", "silhouette")
 
 
 def codes(sizes, spread=0.05, seed=0):
@@ -54,7 +54,7 @@ def test_every_criterion_finds_the_number_of_blobs(criterion):
     assert chosen == 4
     assert set(scores) <= set(range(1, 20))
     assert np.isfinite(list(scores.values())).all()
-    identity = cluster(latent, Clustering(criterion=criterion), None, seed=0)
+    identity = cluster(latent, Clustering("kmeans", criterion), None, seed=0)
     assert rand_index(tuple(kinds.tolist()), identity) == 1.0
     assert identity.centres.shape == (4, 10)
 
@@ -62,7 +62,7 @@ def test_every_criterion_finds_the_number_of_blobs(criterion):
 @pytest.mark.parametrize("criterion", ["silhouette", "gap"])
 def test_one_blob_is_one_kind(criterion):
     latent = np.random.default_rng(0).normal(size=(12, 10))
-    identity = cluster(latent, Clustering(criterion=criterion), None, seed=0)
+    identity = cluster(latent, Clustering("kmeans", criterion), None, seed=0)
     assert identity.clusters.tolist() == [0] * 12
     np.testing.assert_allclose(identity.centres, latent.mean(axis=0, keepdims=True))
 
@@ -77,7 +77,9 @@ def test_prediction_has_the_last_word_where_it_is_asked():
     evidence = gather_evidence(latent, no_difference)
     assert len(cluster(latent, Clustering(), evidence, seed=0).centres) == 1
     assert len(cluster(latent, SILHOUETTE, evidence, seed=0).centres) == 2
+    assert len(cluster(latent, Clustering("kmeans"), evidence, seed=0).centres) == 1
     assert len(cluster(latent, Clustering(clusters=2), evidence, seed=0).centres) == 2
+    assert len(cluster(latent, Clustering(criterion="silhouette"), evidence, seed=0).centres) == 2
 
 
 @pytest.mark.parametrize("clusterer", ["kmeans", "gmm", "agglomerative"])
@@ -92,7 +94,7 @@ def test_a_given_number_is_kept(clusterer, k):
 def test_clusters_are_numbered_by_their_first_agents():
     latent, kinds = codes((2, 2, 2))
     order = [4, 5, 0, 2, 1, 3]
-    identity = cluster(latent[order], Clustering(clusters=3), None, seed=1)
+    identity = cluster(latent[order], Clustering("kmeans", clusters=3), None, seed=1)
     assert identity.clusters.tolist() == [0, 0, 1, 2, 1, 2]
     np.testing.assert_allclose(identity.centres[0], latent[4:6].mean(axis=0))
     assert kinds[4] == 2
@@ -120,19 +122,19 @@ def test_criteria_weigh_few_and_equal_codes_without_a_warning(num_agents, criter
 
 def test_more_clusters_than_different_codes_are_not_made():
     latent, _ = codes((3, 3), spread=0)
-    assert len(cluster(latent, Clustering(clusters=4), None, seed=0).centres) == 2
+    assert len(cluster(latent, Clustering("kmeans", clusters=4), None, seed=0).centres) == 2
 
 
 def test_the_same_seed_clusters_the_same():
     latent = np.random.default_rng(0).normal(size=(12, 10))
-    one, other = (cluster(latent, Clustering(clusters=4), None, seed=3) for _ in range(2))
+    one, other = (cluster(latent, Clustering("kmeans", clusters=4), None, seed=3) for _ in range(2))
     np.testing.assert_array_equal(one.clusters, other.clusters)
     np.testing.assert_array_equal(one.centres, other.centres)
     assert one.scores == other.scores
 
 
 def test_index_is_none_without_types():
-    nobody = cluster(np.zeros((2, 10)), Clustering(clusters=1), None, seed=0)
+    nobody = cluster(np.zeros((2, 10)), Clustering("kmeans", clusters=1), None, seed=0)
     assert rand_index(None, nobody) is None
     assert rand_index((0, 1), None) is None
     assert rand_index((0, 0), nobody) == 1.0

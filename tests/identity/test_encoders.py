@@ -23,7 +23,7 @@ def noise():
     action = np.ones((*obs.shape[:3], 1), np.float32)
     steps = Steps(obs, action, obs, obs[..., 0] * (1 - 2 * KINDS).astype(np.float32))
     nothing = samples.nothing_yet(AGENTS, 3, 3, ROWS)
-    gathered = jax.jit(samples.take_in, static_argnums=2)(nothing, steps, ROWS)
+    gathered = jax.jit(samples.take_in, static_argnums=2)(nothing, steps, samples.Thinning(ROWS))
     return jax.jit(samples.as_samples)(gathered)
 
 
@@ -70,7 +70,7 @@ def test_random_codes_stay_as_they_were_drawn(noise, trained):
     before = autoencoder.init(OPTIONS["random"], jax.random.key(0), noise)
     after, _ = trained["random"]
     np.testing.assert_array_equal(before.params.encoder, after.params.encoder)
-    assert (before.params.decoder[0][0] != after.params.decoder[0][0]).any()
+    assert (before.params.decoder.first[0][0] != after.params.decoder.first[0][0]).any()
 
 
 def test_behaviour_reads_nothing_off_an_agents_number(noise, trained):

@@ -15,6 +15,7 @@ from adaps.identity.prediction import (
     cut,
     gather_evidence,
     kinds,
+    nodes_of_kinds,
     path,
     resampled,
 )
@@ -80,14 +81,30 @@ def test_codes_that_lie_apart_for_nothing_are_one_kind():
     assert kinds(gather_evidence(codes, pair_errors)).tolist() == [0] * 8
 
 
+def test_codes_that_mean_the_same_are_one_kind_though_none_between_them_means_anything():
+    """Two kinds with two codes each; a code of the other kind is nearer than the other own one."""
+    codes = np.array([[0.0], [4.0], [0.1], [4.1], [2.0], [6.0], [2.1], [6.1]])
+    types = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    noise = np.random.default_rng(0).normal(size=(8, NUM_BLOCKS, 2))
+
+    def pair_errors(agent, code):
+        own = np.where(types[agent] == 0, 4.0, 2.0)
+        away = np.abs(code[:, 0] % 4 - own % 4)
+        return (np.minimum(away, 4 - away) > 0.5)[:, None, None] + 1 + 0.01 * noise[agent]
+
+    found = gather_evidence(codes, pair_errors)
+    assert kinds(found).tolist() == types.tolist()
+    assert (np.abs(found.codes[nodes_of_kinds(found)] % 4 - [[0.05], [2.05]]) < 0.1).all()
+
+
 def test_what_chance_can_explain_does_not_part_agents():
-    """Errors under the common code are greater in the mean, but not in most blocks."""
+    """Errors under the other's code are greater in the mean, but not in most blocks."""
     growth = np.zeros(NUM_BLOCKS)
     growth[0] = 4.0
 
     def pair_errors(agent, code):
         errors = np.ones((len(agent), NUM_BLOCKS, 2))
-        errors[np.abs(code[:, 0]) < 0.5] += growth[:, None]
+        errors[code[:, 0] != codes[agent, 0]] += growth[:, None]
         return errors
 
     codes = np.array([[-1.0], [1.0]])

@@ -19,7 +19,9 @@ def found_in_bps_1(seed):
     """Fifteen codes about three centres that are as far apart as those of bps-1."""
     rng = np.random.default_rng(seed)
     centres = np.repeat(rng.normal(size=(3, 10)), 5, axis=0)
-    return cluster(centres + 0.02 * rng.normal(size=(15, 10)), Clustering(clusters=3), None, seed)
+    return cluster(
+        centres + 0.02 * rng.normal(size=(15, 10)), Clustering("kmeans", clusters=3), None, seed
+    )
 
 
 def warnings_of(method, seed=0):

@@ -14,12 +14,16 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from adaps.identity.encoders import Encoder, EncoderParams, learnt_from
+from adaps.identity.encoders import Encoder, EncoderParams, learnt_from, width_of
 from adaps.identity.mlp import Layers, forward, init_layers
 from adaps.identity.samples import BLOCKS, Samples, draw
 
 ROWS_PER_AGENT = 4
-"""Transitions of each agent in a batch, at least, on average."""
+"""Transitions of each agent in a batch, at least, on average,"""
+MOST_OF_BATCH = 2_048
+"""as long as a batch does not grow beyond this for it."""
+FIRST_CHANGE = 0.1
+"""What the decoder's last layer is multiplied by at first: it starts at hardly any change."""
 PAIRS_AT_ONCE = 16
 """Agents and codes whose errors are computed side by side."""
 
@@ -55,14 +59,16 @@ def init(options: Encoder, key: Key[Array, ""], samples: Samples) -> CoderState:
     rng = np.random.default_rng(jax.random.key_data(key).tolist())
     num_agents = samples.num_rare.shape[-1]
     num_inputs, num_outputs = samples.common.given.shape[-1], samples.common.target.shape[-1]
-    width = options.hidden
+    width = width_of(options, num_agents)
+    last = init_layers(rng, (width, num_outputs))
     params = CoderParams(
         encoder=options.init(rng, num_agents, num_inputs, num_outputs),
         decoder=Decoder(
             first=init_layers(rng, (num_inputs, width)),
             scale=init_layers(rng, (options.latent_size, width)),
             shift=init_layers(rng, (options.latent_size, width)),
-            others=init_layers(rng, (width, width, num_outputs)),
+            others=init_layers(rng, (width, width))
+            + [(FIRST_CHANGE * weight, bias) for weight, bias in last],
         ),
     )
     return CoderState(params, _optimiser(options).init(params), key)
@@ -139,7 +145,7 @@ def _loss(
     """Squared error of the reconstruction + β·KL(q(z | agent) ‖ N(0, I)), mean over the batch."""
     block_key, agent_key, code_key, noise_key, row_key = jax.random.split(key, 5)
     num_agents = samples.num_rare.shape[-1]
-    batch_size = max(options.batch_size, ROWS_PER_AGENT * num_agents)
+    batch_size = max(options.batch_size, min(ROWS_PER_AGENT * num_agents, MOST_OF_BATCH))
     shape = (max(1, batch_size // options.rows_per_code),)
     block = jax.random.randint(block_key, shape, 0, learnt_from())
     agent = jax.random.randint(agent_key, shape, 0, num_agents)

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -13,12 +14,14 @@ from sklearn.metrics import adjusted_rand_score, davies_bouldin_score, silhouett
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
-from adaps.identity.prediction import Evidence, kinds
+from adaps.identity.prediction import Evidence, cut, labels_of, nodes_of_kinds
 from adaps.types import Identity
 
 Codes = Float[np.ndarray, "agent latent"]
 Labels = Int[np.ndarray, " agent"]
 
+PREDICTION = "prediction"
+"""The name of what asks held-out transitions instead of the codes."""
 SPLIT_SILHOUETTE = 0.5
 """Below this silhouette no split is convincing and all agents count as alike."""
 SPLIT_STABILITY = 0.9
@@ -33,12 +36,18 @@ REFERENCES = 10
 class Clustering:
     """How codes become clusters."""
 
-    clusterer: str = "kmeans"
-    """One of :data:`CLUSTERERS`."""
+    clusterer: str = "prediction"
+    """One of :data:`CLUSTERER_NAMES`."""
     criterion: str = "prediction"
     """What chooses the number of clusters: one of :data:`CRITERIA`."""
     clusters: int | None = None
     """The number of clusters; None chooses it."""
+
+    @property
+    def needs_evidence(self) -> bool:
+        """Whether held-out transitions are asked."""
+        chosen_by_prediction = self.clusters is None and self.criterion == PREDICTION
+        return self.clusterer == PREDICTION or chosen_by_prediction
 
 
 def cluster(codes: Codes, how: Clustering, evidence: Evidence | None, seed: int) -> Identity:
@@ -47,15 +56,18 @@ def cluster(codes: Codes, how: Clustering, evidence: Evidence | None, seed: int)
     Args:
         codes: one code per agent.
         how: which clusterer, and what chooses the number of clusters.
-        evidence: of the held-out data; may be None where nothing asks for it.
+        evidence: of the held-out data; None where nothing asks for it.
         seed: of whatever the clusterer draws.
     """
     codes = np.asarray(codes, np.float64)
     with _quietly():
-        start = _start(codes, how, evidence, seed)
-        labels = CLUSTERERS[how.clusterer](codes, start, seed)
         scores = silhouettes(codes, seed)
-    return as_identity(codes, labels, scores)
+        if how.clusterer == PREDICTION:
+            nodes = _nodes(codes, how, cast(Evidence, evidence), seed)
+            labels = labels_of(cast(Evidence, evidence), nodes)
+            return as_identity(codes, labels, scores, cast(Evidence, evidence).codes[nodes])
+        start = _start(codes, how, evidence, seed)
+        return as_identity(codes, CLUSTERERS[how.clusterer](codes, start, seed), scores)
 
 
 @contextmanager
@@ -69,13 +81,18 @@ def _quietly() -> Iterator[None]:
         yield
 
 
+def _nodes(codes: Codes, how: Clustering, evidence: Evidence, seed: int) -> list[int]:
+    """As many nodes of the evidence's tree as are wanted, or as predict best."""
+    if how.clusters is None and how.criterion == PREDICTION:
+        return nodes_of_kinds(evidence)
+    return cut(evidence.linkage, how.clusters or CRITERIA[how.criterion](codes, seed)[1])
+
+
 def _start(codes: Codes, how: Clustering, evidence: Evidence | None, seed: int) -> Labels:
     """A grouping with as many clusters as are wanted, for the clusterer to start from."""
-    num_clusters = how.clusters
-    if num_clusters is None and how.criterion == "prediction" and evidence is not None:
-        return kinds(evidence)
-    if num_clusters is None:
-        num_clusters = CRITERIA[how.criterion](codes, seed)[1]
+    if how.needs_evidence and evidence is not None:
+        return labels_of(evidence, nodes_of_kinds(evidence))
+    num_clusters = how.clusters or CRITERIA[how.criterion](codes, seed)[1]
     return best_of_starts(codes, num_clusters, seed)
 
 
@@ -123,6 +140,7 @@ CLUSTERERS: dict[str, Callable[[Codes, Labels, int], Labels]] = {
     "hdbscan": _hdbscan,
 }
 """``clusterer(codes, start, seed) → labels``, as many clusters as the start has."""
+CLUSTERER_NAMES = (PREDICTION, *CLUSTERERS)
 
 
 def silhouettes(codes: Codes, seed: int) -> dict[int, float]:
@@ -200,7 +218,7 @@ CRITERIA: dict[str, Callable[[Codes, int], tuple[dict[int, float], int]]] = {
     "stability": _by_stability,
 }
 """``criterion(codes, seed) → value by number of clusters, number chosen``."""
-CRITERION_NAMES = ("prediction", *CRITERIA)
+CRITERION_NAMES = (PREDICTION, *CRITERIA)
 
 
 def weigh(criterion: str, codes: Codes, seed: int) -> tuple[dict[int, float], int]:
@@ -216,11 +234,24 @@ def rand_index(types: tuple[int, ...] | None, identity: Identity | None) -> floa
     return float(adjusted_rand_score(types, identity.clusters))
 
 
-def as_identity(codes: Codes, labels: Labels, scores: dict[int, float]) -> Identity:
-    """Number clusters in the order of their first agents, so equal groupings look equal."""
+def as_identity(
+    codes: Codes,
+    labels: Labels,
+    scores: dict[int, float],
+    centres: Float[np.ndarray, "cluster latent"] | None = None,
+) -> Identity:
+    """Number clusters in the order of their first agents, so equal groupings look equal.
+
+    Args:
+        codes: one code per agent.
+        labels: each agent's cluster.
+        scores: silhouette by number of clusters.
+        centres: the code of each cluster, in the order of the labels; None: the mean.
+    """
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    clusters = np.argsort(np.argsort(first))[inverse]
-    return Identity(codes, clusters, _means(codes, clusters), scores)
+    order = np.argsort(first)
+    centres = _means(codes, labels) if centres is None else centres
+    return Identity(codes, np.argsort(order)[inverse], centres[order], scores)
 
 
 def _means(codes: Codes, labels: Labels) -> Float[np.ndarray, "cluster latent"]:

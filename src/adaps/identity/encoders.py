@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from adaps.identity.mlp import forward, init_layers
-from adaps.identity.samples import BLOCKS, Samples, draw
+from adaps.identity.samples import BLOCKS, LARGE_TEAM, Samples, draw
 
 EncoderParams = Any
 Code = tuple[Float[Array, "group latent"], Float[Array, "group latent"]]
@@ -26,16 +26,16 @@ class EncoderOptions:
 
     latent_size: int = 10
     """Numbers in an agent's code."""
-    hidden: int = 64
-    """Width of the encoder's and the decoder's hidden layers."""
-    kl_weight: float = 1e-4
+    hidden: int | None = None
+    """Width of the encoder's and the decoder's hidden layers; None: 64, or 128 for large teams."""
+    kl_weight: float = 3e-3
     """Weight of the divergence of codes from N(0, I)."""
     learning_rate: float = 5e-3
     """Step size of Adam."""
     batch_size: int = 128
-    """Transitions per update; at least four for each agent are taken."""
-    updates: int = 8_000
-    """Gradient steps."""
+    """Transitions per update, at least; up to 2,048 are taken to have four of each agent."""
+    updates: int | None = None
+    """Gradient steps; None: 8,000, or 3,000 of more transitions for large teams."""
 
     rows_per_code = 1
 
@@ -45,11 +45,11 @@ class Encoder(Protocol):
     """What the autoencoder asks of an encoder's options."""
 
     latent_size: int
-    hidden: int
+    hidden: int | None
     kl_weight: float
     learning_rate: float
     batch_size: int
-    updates: int
+    updates: int | None
     rows_per_code: int
     """Rows of a batch that are decoded with the same code."""
 
@@ -77,10 +77,11 @@ class VAE(EncoderOptions):
     def init(self, rng, num_agents, num_inputs, num_outputs) -> EncoderParams:
         """All numbers start at the same code, so that only what is learnt tells them apart."""
         del num_inputs, num_outputs
-        bias = init_layers(rng, (1, self.hidden))[0][0][0]
+        width = width_of(self, num_agents)
+        bias = init_layers(rng, (1, width))[0][0][0]
         return {
-            "number": [(jnp.zeros((num_agents, self.hidden)), bias)],
-            "code": init_layers(rng, (self.hidden, 2 * self.latent_size)),
+            "number": [(jnp.zeros((num_agents, width)), bias)],
+            "code": init_layers(rng, (width, 2 * self.latent_size)),
         }
 
     def encode(self, params, key, samples, block, agent) -> Code:
@@ -101,8 +102,7 @@ class Behaviour(EncoderOptions):
     rows_per_code = 8
 
     def init(self, rng, num_agents, num_inputs, num_outputs) -> EncoderParams:
-        del num_agents
-        width = self.hidden
+        width = width_of(self, num_agents)
         return {
             "row": init_layers(rng, (num_inputs + num_outputs, width, width)),
             "code": init_layers(rng, (width, width, 2 * self.latent_size)),
@@ -133,6 +133,16 @@ class RandomCodes(EncoderOptions):
 
 
 ENCODERS = {encoder.name: encoder for encoder in (VAE, Behaviour, RandomCodes)}
+
+
+def width_of(options: EncoderOptions | Encoder, num_agents: int) -> int:
+    """Width of hidden layers for so many agents."""
+    return options.hidden or (128 if num_agents >= LARGE_TEAM else 64)
+
+
+def updates_of(options: EncoderOptions | Encoder, num_agents: int) -> int:
+    """Gradient steps for so many agents."""
+    return options.updates or (3_000 if num_agents >= LARGE_TEAM else 8_000)
 
 
 def learnt_from(num_blocks: int = BLOCKS) -> int:

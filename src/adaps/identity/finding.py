@@ -12,13 +12,14 @@ from adaps.identity.autoencoder import CoderParams
 from adaps.identity.clusters import Clustering, cluster
 from adaps.identity.encoders import Encoder
 from adaps.identity.prediction import Evidence, PairErrors, gather_evidence
-from adaps.identity.samples import BLOCKS, Samples
+from adaps.identity.samples import BLOCKS, LARGE_TEAM, Samples
 from adaps.types import Identity
 
 MOST_ROWS = 200
 """Held-out transitions per block that an agent's errors are the mean of, at most."""
 MOST_DECODINGS = 4_000_000
 """Held-out transitions that are decoded in all, for many agents."""
+LEAST_ROWS = 8
 PADDING = 128
 """Numbers of pairs are filled up to a multiple of this, so that few programs are compiled."""
 
@@ -33,8 +34,7 @@ def find(
 ) -> Identity:
     """Codes, the evidence of held-out transitions where the choice of K asks for it, clusters."""
     codes = codes_of(options, params, samples, key)
-    asks = how.clusters is None and how.criterion == "prediction"
-    evidence = evidence_of(codes, params, samples, key) if asks else None
+    evidence = evidence_of(codes, params, samples, key) if how.needs_evidence else None
     return cluster(codes, how, evidence, seed)
 
 
@@ -64,7 +64,7 @@ def pair_errors(
 ) -> Float[np.ndarray, "pair block output"]:
     """Held-out squared errors of agents that are decoded with any codes."""
     num_pairs = len(agent)
-    num_rows = int(np.clip(MOST_DECODINGS // (num_pairs * BLOCKS), 8, MOST_ROWS))
+    num_rows = _rows_of_pair(samples.num_rare.shape[1])
     fill = -num_pairs % PADDING
     padded = (
         jnp.asarray(np.pad(agent, (0, fill)), jnp.int32),
@@ -72,6 +72,12 @@ def pair_errors(
     )
     errors = _held_out_errors(params.decoder, key, samples, *padded, num_rows)
     return np.asarray(errors[:num_pairs], np.float64)
+
+
+def _rows_of_pair(num_agents: int) -> int:
+    """Rows per block, the same for everything that is asked about a team."""
+    num_pairs = 2 * num_agents**2 if num_agents < LARGE_TEAM else 16 * num_agents
+    return int(np.clip(MOST_DECODINGS // (num_pairs * BLOCKS), LEAST_ROWS, MOST_ROWS))
 
 
 _codes = jax.jit(autoencoder.codes, static_argnums=0)

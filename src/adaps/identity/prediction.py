@@ -13,8 +13,12 @@ from jaxtyping import Float, Int
 from scipy.cluster.hierarchy import linkage
 from scipy.stats import t as student
 
+from adaps.identity.samples import LARGE_TEAM
+
 ALPHA = 1e-3
-"""Chance to part two kinds that are one, for each question that is asked of the data."""
+"""Chance to part two kinds that are one, at most, for each question that is asked of the data;"""
+ALPHA_OF_ALL = 0.03
+"""and for all questions together, of which there is about one per agent."""
 LEAST_EFFECT = 0.005
 """Growth of the error, in variances of the output, below which agents count as alike anyway."""
 LONGEST_PATH = 40
@@ -30,7 +34,7 @@ CHANNELS = ("reward", "dynamics")
 
 
 class Evidence(NamedTuple):
-    """A tree of agents by their codes, and how well each of its nodes' codes predicts.
+    """A tree of agents, and how well one code predicts all agents of each of its nodes.
 
     Nodes have SciPy's numbers: agents first, then unions in the order in which they are made.
     """
@@ -39,22 +43,64 @@ class Evidence(NamedTuple):
     """SciPy's linkage matrix."""
     members: list[list[int]]
     """Each node's agents; a union's are its first child's, then its second's."""
+    codes: Float[np.ndarray, "node latent"]
+    """The code that stands for each node."""
     errors: list[Float[np.ndarray, "member block channel"]]
-    """Each node's members' errors when they are decoded with the mean of the members' codes."""
+    """Each node's members' errors when they are decoded with its code."""
 
 
 def gather_evidence(codes: Float[np.ndarray, "agent latent"], pair_errors: PairErrors) -> Evidence:
-    """Ward's tree of the codes, and the held-out errors of each of its nodes."""
+    """A tree that joins agents who are predicted well by each other's codes, and its errors.
+
+    Codes that mean the same to the decoder may lie apart, which is why the tree is not made of
+    distances between them; but of large teams it is, by Ward's method. A node's code is the mean
+    of its members' codes or one of these, whichever predicts best.
+    """
     num_agents = len(codes)
-    tree = linkage(codes, "ward") if num_agents > 1 else np.zeros((0, 4))
+    crossed = _crossed(codes, pair_errors) if num_agents < LARGE_TEAM else None
+    if num_agents == 1:
+        tree = np.zeros((0, 4))
+    elif crossed is None:
+        tree = linkage(codes, "ward")
+    else:
+        tree = linkage(_apart(crossed), "average")
     members = [[agent] for agent in range(num_agents)]
     for first, second, *_ in tree:
         members.append(members[int(first)] + members[int(second)])
+    means = np.stack([codes[m].mean(axis=0) for m in members])
     agent = np.concatenate(members)
-    code = np.concatenate([np.tile(codes[m].mean(axis=0), (len(m), 1)) for m in members])
-    errors = by_channel(pair_errors(agent, code))
+    code = np.repeat(means, [len(m) for m in members], axis=0)
     ends = np.cumsum([len(m) for m in members])[:-1]
-    return Evidence(tree, members, np.split(errors, ends))
+    errors = np.split(by_channel(pair_errors(agent, code)), ends)
+    if crossed is not None:
+        for node in range(num_agents, len(members)):
+            of_members = crossed[np.ix_(members[node], members[node])]
+            best = of_members.sum(axis=(1, 2, 3)).argmin()
+            if of_members[best].sum() < errors[node].sum():
+                means[node], errors[node] = codes[members[node][best]], of_members[best]
+    return Evidence(tree, members, means, errors)
+
+
+def _crossed(
+    codes: Float[np.ndarray, "agent latent"], pair_errors: PairErrors
+) -> Float[np.ndarray, "code agent block channel"]:
+    """Errors of every agent under every agent's code."""
+    num_agents = len(codes)
+    agent = np.tile(np.arange(num_agents), num_agents)
+    errors = by_channel(pair_errors(agent, np.repeat(codes, num_agents, axis=0)))
+    return errors.reshape(num_agents, num_agents, *errors.shape[1:])
+
+
+def _apart(
+    crossed: Float[np.ndarray, "code agent block channel"],
+) -> Float[np.ndarray, " pair"]:
+    """How much worse two agents are predicted by each other's codes, in SciPy's order of pairs."""
+    num_agents = len(crossed)
+    own = crossed[np.arange(num_agents), np.arange(num_agents)]
+    growth = crossed - own
+    one, other = np.triu_indices(num_agents, 1)
+    pairs = (growth[one, other] + growth[other, one]) / 2
+    return np.array([max(_excess(growth, ALPHA), 0.0) for growth in pairs])
 
 
 def by_channel(errors: Float[np.ndarray, "*batch output"]) -> Float[np.ndarray, "*batch channel"]:
@@ -65,41 +111,56 @@ def by_channel(errors: Float[np.ndarray, "*batch output"]) -> Float[np.ndarray, 
 def kinds(
     evidence: Evidence, blocks: Int[np.ndarray, " chosen"] | None = None
 ) -> Int[np.ndarray, " agent"]:
-    """The fewest kinds that predict as well as any finer ones.
+    """Which of the :func:`nodes_of_kinds` each agent is of."""
+    return labels_of(evidence, nodes_of_kinds(evidence, blocks))
+
+
+def labels_of(evidence: Evidence, nodes: list[int]) -> Int[np.ndarray, " agent"]:
+    """Each agent's place in a list of nodes that share the agents out."""
+    labels = np.zeros(len(evidence.linkage) + 1, int)
+    for label, node in enumerate(nodes):
+        labels[evidence.members[node]] = label
+    return labels
+
+
+def nodes_of_kinds(
+    evidence: Evidence, blocks: Int[np.ndarray, " chosen"] | None = None
+) -> list[int]:
+    """The fewest kinds that predict as well as any finer ones, as nodes of the tree.
 
     From the bottom of the tree upwards, two nodes are made one unless that makes the prediction
     of their members worse, in reward or dynamics, by more than :data:`LEAST_EFFECT` and with a
-    t-statistic over blocks that chance exceeds with probability :data:`ALPHA`.
+    t-statistic over blocks that chance exceeds with probability :data:`ALPHA`, or less where
+    there are many agents.
 
     Args:
         evidence: tree and errors.
         blocks: the held-out blocks to ask, with repetitions if so wished; None: each once.
     """
     num_agents = len(evidence.linkage) + 1
+    alpha = min(ALPHA, ALPHA_OF_ALL / num_agents)
     chosen = slice(None) if blocks is None else blocks
     best = [errors[:, chosen] for errors in evidence.errors[:num_agents]]
-    groups = [[members] for members in evidence.members[:num_agents]]
+    nodes = [[agent] for agent in range(num_agents)]
     for number, (first, second) in enumerate(evidence.linkage[:, :2].astype(int), num_agents):
         alone = evidence.errors[number][:, chosen]
         apart = np.concatenate([best[first], best[second]])
         growth = np.split(alone - apart, [len(best[first])])
         # Either part counts alike, however many its members.
-        if _is_worse(np.mean([part.mean(axis=0) for part in growth], axis=0)):
+        if _excess(np.mean([part.mean(axis=0) for part in growth], axis=0), alpha) > 1:
             best.append(apart)
-            groups.append(groups[first] + groups[second])
+            nodes.append(nodes[first] + nodes[second])
         else:
             best.append(alone)
-            groups.append([evidence.members[number]])
-    labels = np.zeros(num_agents, int)
-    for label, members in enumerate(groups[-1]):
-        labels[members] = label
-    return labels
+            nodes.append([number])
+    return nodes[-1]
 
 
-def _is_worse(growth: Float[np.ndarray, "block channel"]) -> bool:
+def _excess(growth: Float[np.ndarray, "block channel"], alpha: float) -> float:
+    """Growth of the error in multiples of what is allowed: above 1, the prediction is worse."""
     mean, deviation = growth.mean(axis=0), growth.std(axis=0, ddof=1)
-    limit = student.ppf(1 - ALPHA, len(growth) - 1) * deviation / len(growth) ** 0.5
-    return bool(((mean > LEAST_EFFECT) & (mean > limit)).any())
+    limit = student.ppf(1 - alpha, len(growth) - 1) * deviation / len(growth) ** 0.5
+    return float((mean / np.maximum(LEAST_EFFECT, limit)).max())
 
 
 def path(evidence: Evidence) -> dict[str, dict[int, tuple[float, float]]]:

@@ -6,6 +6,7 @@ reward is not the usual one, which are then drawn more often than they came.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -22,6 +23,8 @@ MAX_ROWS = 400_000
 """Transitions that are kept, over all agents; and as many with rare rewards."""
 RARE_OF_ROUND = 1024
 """Transitions with rare rewards that are kept of a round, at most."""
+LARGE_TEAM = 100
+"""Agents from which on each has a share of its own of the blocks to learn from."""
 RARE = 0.1
 """Rewards are rare where fewer than this share of transitions has another than the usual one."""
 OFTEN = 8.0
@@ -209,12 +212,17 @@ def rare_share(gathered: Gathered) -> Float[Array, ""]:
 
 
 def as_samples(gathered: Gathered) -> Samples:
-    """Every number standardised over all agents, and how often rare rewards are to be drawn."""
+    """Every number standardised over all agents, and how often rare rewards are to be drawn.
+
+    A large team's copies are few, since each is large, and what is learnt of them may not hold in
+    others. So every agent is given other blocks to learn from, and is asked about settings that
+    were learnt from others' transitions.
+    """
     num_rare = gathered.num_kept
     share = _share_of_draws(gathered, num_rare.sum())
     mean, std = _mean_and_std(gathered, num_rare, share)
     scale = jnp.where(std > 1e-6, std, 1.0)
-    return Samples(
+    samples = Samples(
         common=standardised(gathered.common, mean, scale),
         rare=standardised(gathered.rare, mean, scale),
         num_rare=num_rare,
@@ -222,13 +230,32 @@ def as_samples(gathered: Gathered) -> Samples:
         mean=mean,
         scale=scale,
     )
+    if num_rare.shape[1] < LARGE_TEAM:
+        return samples
+    order = _orders_of_blocks(num_rare.shape[1])
+    return _with_blocks(samples, lambda x: jnp.take_along_axis(x, _like(order, x), axis=0))
+
+
+def _orders_of_blocks(num_agents: int) -> Int[np.ndarray, "block agent"]:
+    """A random order for each agent: the blocks that it learns from come first."""
+    blocks = np.tile(np.arange(BLOCKS)[:, None], (1, num_agents))
+    return np.random.default_rng(0).permuted(blocks, axis=0)
+
+
+def _like(order: Int[np.ndarray, "block agent"], x: Array) -> Int[np.ndarray, "block agent *ones"]:
+    return order.reshape(order.shape + (1,) * (x.ndim - 2))
+
+
+def _with_blocks(samples: Samples, change: Callable[[Array], Array]) -> Samples:
+    """Everything that has blocks, changed."""
+    blocks = (samples.common, samples.rare, samples.num_rare, samples.rare_share)
+    common, rare, num_rare, rare_share = jax.tree.map(change, blocks)
+    return samples._replace(common=common, rare=rare, num_rare=num_rare, rare_share=rare_share)
 
 
 def other_half(samples: Samples) -> Samples:
     """The same, with what is learnt from and what is held out exchanged."""
-    blocks = (samples.common, samples.rare, samples.num_rare, samples.rare_share)
-    common, rare, num_rare, rare_share = jax.tree.map(lambda x: jnp.flip(x, axis=0), blocks)
-    return samples._replace(common=common, rare=rare, num_rare=num_rare, rare_share=rare_share)
+    return _with_blocks(samples, lambda x: jnp.flip(x, axis=0))
 
 
 def standardised(rows: Rows, mean: Float[Array, " output"], scale: Float[Array, " output"]) -> Rows:
