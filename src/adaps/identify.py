@@ -5,6 +5,8 @@ The same stages as in training: gather, encode, cluster; then what speaks for th
 
 import time
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -145,8 +147,9 @@ def run_identify(env: Environment | None, config: IdentifyConfig, watch: Watch) 
     for name in ("identify", "confirm"):
         watch.plan(name, "updates", num_updates)
     own = jax.jit(samples.as_samples)(team.gathered)
-    found = _find(config, first_key, own, num_updates, watch, "identify")
-    again = _find(config, second_key, samples.other_half(own), num_updates, watch, "confirm")
+    find = partial(_find, config, num_updates, watch)
+    fits = (("identify", first_key, own), ("confirm", second_key, samples.other_half(own)))
+    found, again = _side_by_side([partial(find, *fit) for fit in fits], watch)
     findings = _findings(config, team, found, again)
     findings["seconds"] = round(time.perf_counter() - started, 3)
     known = placing.known(found.coder.params.decoder, found.samples, found.identity)
@@ -224,13 +227,24 @@ def _logged_team(data: logged.Logged, config: IdentifyConfig) -> Team:
     )
 
 
+def _side_by_side(tasks: list[Callable[[], Found]], watch: Watch) -> list[Found]:
+    """Each in a thread of its own; an interrupt or an error stops the others."""
+    with ThreadPoolExecutor(len(tasks)) as pool:
+        futures = [pool.submit(task) for task in tasks]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            watch.stop.set()
+            raise
+
+
 def _find(
     config: IdentifyConfig,
-    key: Key[Array, ""],
-    own: Samples,
     num_updates: int,
     watch: Watch,
     phase: str,
+    key: Key[Array, ""],
+    own: Samples,
 ) -> Found:
     """Train an encoder and a decoder, and cluster by what they learnt."""
     watch.begin(phase)
