@@ -93,7 +93,7 @@ def test_two_kinds_are_found_with_all_that_speaks_for_them(two_kinds):
     found = two_kinds.findings
     assert found["clusters"] == found["agent_types"] == [0, 0, 1, 1]
     assert found["adjusted_rand_index"] == 1.0
-    assert (found["env"], found["encoder"], found["clusterer"]) == ("bps:2-2", "vae", "kmeans")
+    assert (found["env"], found["encoder"], found["clusterer"]) == ("bps:2-2", "vae", "prediction")
     assert (found["criterion"], found["seed"], found["schema"]) == ("prediction", 0, 1)
     assert found["gathered"] == {
         "env_steps": 6_400,

@@ -129,13 +129,12 @@ def test_rows_of_a_round_fit_into_the_room(num_agents, num_rounds):
     assert in_all * num_agents * BLOCKS <= max(samples.MAX_ROWS, 4 * BLOCKS * num_agents)
 
 
-def test_where_rounds_are_too_many_agents_take_turns():
+def test_where_rounds_are_too_many_the_last_of_several_is_kept():
     gathered = nothing(2)
     for number in range(7):
         gathered = take_in(gathered, tagged(8, 32, first=10_000 * number), Thinning(1, 3))
     rounds = np.asarray(gathered.common.given[..., 0]) // 10_000
-    np.testing.assert_array_equal(rounds[:, 0], [[6, 3]] * BLOCKS)
-    np.testing.assert_array_equal(rounds[:, 1], [[1, 4]] * BLOCKS)
+    assert (rounds == [6, 5]).all()
     assert Thinning(1, 3).in_all(7) == 2
 
 
@@ -328,3 +327,22 @@ def test_the_other_half_swaps_what_is_held_out():
         assert set(np.unique(learnt)) == set(np.unique(held_out))
     assert not set(np.unique(one[0])) & set(np.unique(one[1]))
     jax.tree.map(np.testing.assert_array_equal, other_half(other), prepared)
+
+
+def test_every_agent_of_a_large_team_learns_from_other_blocks():
+    rng = np.random.default_rng(0)
+    num_agents = samples.LARGE_TEAM
+    shape = (4, 32, num_agents)
+    copy = np.broadcast_to(np.arange(32.0)[None, :, None], shape)
+    obs = np.stack([copy, rng.normal(size=shape)], axis=-1).astype(np.float32)
+    steps = Steps(obs, np.ones((*shape, 1), np.float32), obs, obs[..., 1])
+    gathered = take_in(nothing_yet(num_agents, 3, 3, 4), steps, Thinning(4))
+    dealt = as_samples(gathered)
+    copies = np.asarray(dealt.common.given[:, :, 0, 0] * dealt.scale[0] + dealt.mean[0]).round()
+    np.testing.assert_array_equal(np.sort(copies, axis=0)[:, 0], np.arange(32))
+    assert len({tuple(sorted(own[:16])) for own in copies.T.tolist()}) > 90
+    np.testing.assert_array_equal(dealt.common.given[..., 1], dealt.common.target[..., 1])
+    few = as_samples(
+        take_in(nothing_yet(2, 3, 3, 4), Steps(*(x[:, :, :2] for x in steps)), Thinning(4))
+    )
+    assert (np.diff(few.common.given[:, 0, 0, 0]) > 0).all()

@@ -94,7 +94,7 @@ class Thinning(NamedTuple):
     rows: int
     """Rows of a round, evenly spaced."""
     every: int = 1
-    """Rounds of which one is kept, the same of all agents: so they are compared in one setting."""
+    """Rounds of which the last is kept."""
 
     def in_all(self, num_rounds: int) -> int:
         """Rows that are kept of so many rounds."""
