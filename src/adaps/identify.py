@@ -42,7 +42,7 @@ from adaps.identity.prediction import (
     path,
     resampled,
 )
-from adaps.identity.samples import Gathered, Samples
+from adaps.identity.samples import LARGE_TEAM, Gathered, Samples
 from adaps.progress import Watch
 from adaps.run_folder import SCHEMA
 from adaps.types import Environment, Identity, NetworkShape
@@ -305,7 +305,7 @@ def _findings(config: IdentifyConfig, team: Team, found: Found, again: Found) ->
         },
         **_criteria_json(identity.latent, by_prediction, growth, config.seed),
         "prediction": {c: {str(k): list(v) for k, v in growth[c].items()} for c in CHANNELS},
-        "tree": np.round(found.evidence.linkage, 6).tolist() if small else None,
+        "tree": found.evidence.linkage.round(6).tolist() if num_agents < LARGE_TEAM else None,
         **_pairs_json(found, team.obs_names),
     }
 

@@ -21,6 +21,8 @@ ALPHA_OF_ALL = 0.03
 """and for all questions together, of which there is about one per agent."""
 LEAST_EFFECT = 0.005
 """Growth of the error, in variances of the output, below which agents count as alike anyway."""
+BETTER_CODE = 0.001
+"""Fall of the error from which on one agent's code stands for all instead of their mean."""
 LONGEST_PATH = 40
 """Numbers of kinds whose errors are reported, at most."""
 
@@ -54,7 +56,7 @@ def gather_evidence(codes: Float[np.ndarray, "agent latent"], pair_errors: PairE
 
     Codes that mean the same to the decoder may lie apart, which is why the tree is not made of
     distances between them; but of large teams it is, by Ward's method. A node's code is the mean
-    of its members' codes or one of these, whichever predicts best.
+    of its members' codes, or one of these where that predicts better.
     """
     num_agents = len(codes)
     crossed = _crossed(codes, pair_errors) if num_agents < LARGE_TEAM else None
@@ -76,7 +78,8 @@ def gather_evidence(codes: Float[np.ndarray, "agent latent"], pair_errors: PairE
         for node in range(num_agents, len(members)):
             of_members = crossed[np.ix_(members[node], members[node])]
             best = of_members.sum(axis=(1, 2, 3)).argmin()
-            if of_members[best].sum() < errors[node].sum():
+            gain = (errors[node] - of_members[best]).mean(axis=(0, 1))
+            if gain.max() > BETTER_CODE:
                 means[node], errors[node] = codes[members[node][best]], of_members[best]
     return Evidence(tree, members, means, errors)
 

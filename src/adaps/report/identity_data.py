@@ -103,7 +103,7 @@ class Found:
     dynamics: dict[int, Estimate]
     """The same of the prediction of the next observation."""
     tree: Float[np.ndarray, "merge 4"] | None
-    """SciPy's linkage matrix of the codes; one row less than agents."""
+    """SciPy's linkage matrix of the agents; one row less than agents."""
     pairs: list[Pair]
     replace: Float[np.ndarray, "cluster cluster"] | None
     """Growth of the error of the row's agents with the column's code; NaN where not known."""

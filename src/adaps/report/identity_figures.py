@@ -7,7 +7,7 @@ from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter, SymmetricalLogLocator
 from scipy.cluster import hierarchy
 
 from adaps.report.figures import (
@@ -91,8 +91,9 @@ def together(found: Found) -> Picture | None:
         last.set_xlabel("agents")
 
     whole = [
-        "Tree: how far apart the codes of agents and groups of agents are; where a branch has a "
-        "kind's colour, all below it are of that kind."
+        "Tree: how much worse agents and groups of agents are predicted by each other's codes, in "
+        "multiples of what counts as alike (dashed); where a branch has a kind's colour, all "
+        "below it are of that kind."
     ]
     cells = [
         "Cells: share of resamples in which two agents are of one kind; dark is always, white is "
@@ -103,7 +104,7 @@ def together(found: Found) -> Picture | None:
         svg("together", (4.8, 0.75 + sum(heights)), draw),
         " ".join(whole * (tree is not None) + cells * (shares is not None)),
         " and ".join(
-            ["dendrogram of the codes"] * (tree is not None)
+            ["dendrogram of the agents"] * (tree is not None)
             + ["heat map of how often two are of one kind"] * (shares is not None)
         ).capitalize()
         + f", {alike}.",
@@ -218,9 +219,13 @@ def _draw_tree(axes: Axes, tree: np.ndarray, found: Found) -> None:
     drawn = hierarchy.dendrogram(tree, no_plot=True, link_color_func=colours.__getitem__)
     for x, y, colour in zip(drawn["icoord"], drawn["dcoord"], drawn["color_list"], strict=True):
         axes.plot(x, y, color=colour, linewidth=1.2, solid_joinstyle="miter")
-    axes.set(xlim=(0, LEAF * found.num_agents), xticks=[], ylabel="distance")
-    axes.set_ylim(0, 1.04 * max(float(tree[:, 2].max()), 1e-12))
-    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.axhline(1, color="#9ca3af", linewidth=0.8, linestyle="--")
+    axes.set(xlim=(0, LEAF * found.num_agents), xticks=[], ylabel="worse")
+    axes.set_yscale("symlog", linthresh=1)
+    axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_ylim(0, 1.5 * max(float(tree[:, 2].max()), 1.0))
     axes.spines["bottom"].set_visible(False)
 
 
