@@ -16,6 +16,7 @@ from adaps.config import (
     from_json,
     num_updates,
     resolved,
+    run_options,
     sharing_options,
 )
 from adaps.placement import Placement
@@ -227,3 +228,5 @@ def test_the_paper_preset_takes_back_each_difference():
     assert sharing_options("adaps", "paper") == adaps.AdaPS(standardise=False, rescale=False)
     assert algo_options("a2c", "paper") == adaps.A2C(learning_rate=3e-4)
     assert sharing_options("AdaPS") == adaps.AdaPS()
+    assert run_options("paper") == {"clusterer": "kmeans"}
+    assert run_options("default") == {}

@@ -24,6 +24,7 @@ from adaps.config import (
     algo_options,
     encoder_options,
     from_json,
+    run_options,
     saved_env,
     sharing_options,
 )
@@ -364,7 +365,10 @@ def _parse_train(words: list[str]) -> TrainCommand:
         start = from_json(Path(saved))
     else:
         start = TrainConfig(
-            env="", sharing=sharing_options("adaps", preset), algo=algo_options("a2c", preset)
+            env="",
+            sharing=sharing_options("adaps", preset),
+            algo=algo_options("a2c", preset),
+            **run_options(preset),
         )
     if method:
         start = replace(start, sharing=sharing_options(method, preset))

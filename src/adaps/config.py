@@ -110,8 +110,20 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {
         "adaps": {"standardise": False, "rescale": False},
         "a2c": {"learning_rate": 3e-4},
+        "run": {"clusterer": "kmeans"},
     },
 }
+
+
+def run_options(preset: str) -> dict[str, Any]:
+    """Fields of :class:`TrainConfig` as the preset has them.
+
+    Raises:
+        UserError: no such preset.
+    """
+    if preset not in PRESETS:
+        raise unknown("preset", preset, PRESETS)
+    return PRESETS[preset].get("run", {})
 
 
 def sharing_options(name: str, preset: str = "default") -> Any:

@@ -25,6 +25,7 @@ from adaps.config import (
     looks_for_identity,
     num_updates,
     resolved,
+    run_options,
     sharing_options,
 )
 from adaps.errors import UserError
@@ -241,7 +242,7 @@ def train(
         algo=algo_options(algo, preset) if isinstance(algo, str) else algo,
         encoder=encoder_options(encoder, preset) if isinstance(encoder, str) else encoder,
         task_seed=envs.task_seed_of(env),
-        **options,
+        **{**run_options(preset), **options},
     )
     return run(env, config, None if out is None else Path(out), Watch())
 
