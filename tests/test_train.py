@@ -19,11 +19,13 @@ from adaps.config import (
     run_options,
     sharing_options,
 )
+from adaps.identity.matching import Match
 from adaps.placement import Placement
 from adaps.progress import Watch
 from adaps.recorder import Recorder
 from adaps.stages import make_stages
-from adaps.train import evaluation_points, run, train_seeds
+from adaps.train import evaluation_points, keep_parts, run, train_seeds
+from adaps.types import Masks, Sharing
 
 SHORT = {"steps": 4_000, "gather_steps": 1_600, "evaluations": 2, "eval_episodes": 8}
 SHORT["encoder"] = adaps.VAE(updates=600)
@@ -67,6 +69,29 @@ def test_adaps_with_one_cluster_is_full_sharing_bit_for_bit():
     one = adaps.train("bps:2-2", adaps.AdaPS(clusters=1), seeds=1, **SHORT)
     assert_equal(fups.policies[0].params, one.policies[0].params)
     assert fups.returns == one.returns
+
+
+def test_looking_again_stays_within_the_steps_and_says_who_moved(tmp_path):
+    longer = SHORT | {"gather_steps": 3_200, "encoder": adaps.VAE(updates=2_000)}
+    short = longer | {"steps": 10_000, "looks": 2, "gather_policy": "mixed"}
+    looked = adaps.train("bps:2-2", seeds=1, out=tmp_path / "run", **short)
+    again = adaps.train("bps:2-2", seeds=1, **short)
+    assert_equal(looked.policies[0].params, again.policies[0].params)
+    lines = (tmp_path / "run" / files.METRICS).read_text().splitlines()
+    assert json.loads(lines[-1])["env_steps"] <= 10_000
+    (looks,) = json.loads((tmp_path / "run" / files.IDENTITY).read_text())["looks"]
+    assert looks == [{"look": 2, "num_clusters": 2, "adjusted_rand_index": 1.0, "moved": []}]
+    before = adaps.train("bps:2-2", seeds=1, **longer | {"gather_policy": "mixed"})
+    assert_equal(looked.policies[0].sharing.masks, before.policies[0].sharing.masks)
+
+
+def test_agents_whose_kind_goes_on_keep_their_part():
+    ones, zeros = (Masks((jnp.full((3, 4), x),), (jnp.full((3, 2), x),)) for x in (1.0, 0.0))
+    old, new = (Sharing(jnp.zeros(3, int), masks, jnp.zeros((3, 0))) for masks in (ones, zeros))
+    matched = Match(None, [], np.array([1, -1, 1]))
+    kept = keep_parts(matched, old, new)
+    for mask in jax.tree.leaves(kept.masks):
+        np.testing.assert_array_equal(mask[:, 0], [1, 0, 1])
 
 
 def test_a_run_repeats_bit_for_bit():

@@ -16,6 +16,7 @@ from adaps.extensions import dotted_name, is_dotted, load_options
 from adaps.identity import gathering
 from adaps.identity.clusters import CLUSTERER_NAMES, CRITERION_NAMES, Clustering
 from adaps.identity.encoders import ENCODERS, VAE
+from adaps.identity.gathering import GATHER_POLICIES
 from adaps.identity.groups import FOUND, as_identity, given_groups, regroup, saved_identity
 from adaps.identity.samples import BLOCKS
 from adaps.sharing import METHODS, AdaPS, Grouped
@@ -83,6 +84,10 @@ class TrainConfig(Generic[S, A, E]):
     gather_steps: Count | None = None
     """Environment steps of the initial policy that identities are learnt from; None: 25,600, or
     4,000,000 where rewards are rare, but no more than a tenth of all steps."""
+    gather_policy: Annotated[str, tyro.conf.arg(metavar="|".join(GATHER_POLICIES))] = "current"
+    """What acts meanwhile: the shared policy as it is, random actions, or half and half."""
+    looks: Count = 1
+    """How often to find out who is alike: before training, and again at even distances in it."""
     identity: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """An identity.json of adaps identify: train with the kinds it found, look for none."""
     clusterer: Annotated[str, tyro.conf.arg(metavar="|".join(CLUSTERER_NAMES))] = "prediction"
@@ -175,6 +180,8 @@ def check(config: TrainConfig, env: Environment) -> None:
         _at_least(name, getattr(config, name), 1)
     if config.gather_steps is not None:
         _at_least("gather_steps", config.gather_steps, BLOCKS)
+    if config.gather_policy not in GATHER_POLICIES:
+        raise unknown("gather policy", config.gather_policy, GATHER_POLICIES)
     check_clustering(config.clusterer, config.criterion)
     _at_least("eval_episodes", config.eval_episodes, 1)
     _within("seed", config.seed, 0, 2**32 - config.seeds)
@@ -187,6 +194,7 @@ def check(config: TrainConfig, env: Environment) -> None:
     _check_threshold(config.sharing)
     _check_groups(grouping(config), env)
     _check_identity(config, env)
+    _check_looks(config)
     least = config.steps_per_update + _least_gathering(config, env)
     if config.steps < least:
         raise UserError(
@@ -260,6 +268,18 @@ def known_identity(config: TrainConfig, env: Environment, seed: int) -> Identity
     return as_identity(groups, config.encoder.latent_size, seed)
 
 
+def _check_looks(config: TrainConfig) -> None:
+    if config.looks == 1:
+        return
+    _within("looks", config.looks, 1, config.evaluations)
+    finds_kinds = looks_for_identity(config) and grouping(config).groups == "discovered"
+    if not (finds_kinds and isinstance(config.sharing, AdaPS)):
+        raise UserError(
+            f"--looks {config.looks} goes with --sharing adaps whose kinds are discovered: only "
+            "then can agents change their part of the network while it trains"
+        )
+
+
 def _check_identity(config: TrainConfig, env: Environment) -> None:
     if config.identity is None:
         return
@@ -291,7 +311,7 @@ def _check_groups(how: Grouped, env: Environment) -> None:
 def _least_gathering(config: TrainConfig, env: Environment) -> int:
     if not looks_for_identity(config):
         return 0
-    return gathering.plan(env, config.gather_steps or LEAST_GATHERING).num_steps
+    return config.looks * gathering.plan(env, config.gather_steps or LEAST_GATHERING).num_steps
 
 
 def resolved(config: TrainConfig, env: Environment) -> TrainConfig:
@@ -300,13 +320,13 @@ def resolved(config: TrainConfig, env: Environment) -> TrainConfig:
         return config
     wanted = config.gather_steps
     if wanted is None:
-        most = max(LEAST_GATHERING, round(gathering.TRAIN_SHARE * config.steps))
+        most = max(LEAST_GATHERING, round(gathering.TRAIN_SHARE * config.steps / config.looks))
         wanted = min(gathering.steps_needed(env), most)
     return dataclasses.replace(config, gather_steps=gathering.plan(env, wanted).num_steps)
 
 
 def gathering_steps(config: TrainConfig) -> int:
-    """Environment steps that gathering takes in a resolved configuration: none if not needed."""
+    """Environment steps of one look in a resolved configuration: none if not needed."""
     return config.gather_steps or 0 if looks_for_identity(config) else 0
 
 
@@ -317,7 +337,12 @@ def clustering(config: TrainConfig) -> Clustering:
 
 def num_updates(config: TrainConfig) -> int:
     """Updates that fit into the steps left after gathering."""
-    return (config.steps - gathering_steps(config)) // config.steps_per_update
+    return (config.steps - config.looks * gathering_steps(config)) // config.steps_per_update
+
+
+def steps_taken(config: TrainConfig, updates: int, looks: int) -> int:
+    """Environment steps after so many updates and looks."""
+    return looks * gathering_steps(config) + updates * config.steps_per_update
 
 
 class Range(NamedTuple):

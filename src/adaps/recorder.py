@@ -3,6 +3,7 @@
 import platform
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -23,6 +24,7 @@ from adaps.config import (
 from adaps.evaluate import Episodes, mean_return, regret, returns_per_type
 from adaps.identity.clusters import rand_index
 from adaps.identity.encoders import updates_of
+from adaps.identity.matching import Match
 from adaps.placement import Placement, unstack
 from adaps.policy import Policy
 from adaps.progress import Watch
@@ -48,6 +50,7 @@ class Recorder:
         self._found: dict[int, tuple[Identity | None, Sharing]] = {}
         self._thresholds: dict[int, float | None] = {}
         self._warnings: dict[int, list[str]] = {}
+        self._looks: dict[int, list[dict[str, Any]]] = defaultdict(list)
         self._latest: dict[int, float] = {}
         self._started = time.perf_counter()
         self._compiling = self._training = 0.0
@@ -105,6 +108,25 @@ class Recorder:
                 self.folder.write_json(files.IDENTITY, self._identity_json())
                 self.folder.write_json(files.SHARING, self._sharing_json())
 
+    def moved(self, seeds: list[int], look: int, matches: list[Match]) -> None:
+        """Kinds were looked for again, for the ``look``-th time."""
+        total = 0
+        with self._lock:
+            for seed, found in zip(seeds, matches, strict=True):
+                moved = [list(move) for move in found.moved]
+                index = rand_index(self.env.agent_types, found.identity)
+                kinds = len(found.identity.centres)
+                self._looks[seed].append(
+                    {
+                        "look": look,
+                        "num_clusters": kinds,
+                        "adjusted_rand_index": index,
+                        "moved": moved,
+                    }
+                )
+                total += len(moved)
+        self.advance("identify", 0, f"look {look}: {total} agents moved to another kind")
+
     def advanced(self, updates: int, seconds: float) -> None:
         """One program made so many updates in so many seconds."""
         steps = updates * self.config.steps_per_update * len(self.placement.programs[0])
@@ -150,9 +172,10 @@ class Recorder:
         """Say what is to come, and write down the configuration."""
         num_seeds = sum(map(len, self.placement.programs))
         if looks_for_identity(self.config):
-            self.watch.plan("gather", "steps", num_seeds * gathering_steps(self.config))
+            times = num_seeds * self.config.looks
+            self.watch.plan("gather", "steps", times * gathering_steps(self.config))
             encoder_updates = updates_of(self.config.encoder, self.env.num_agents)
-            self.watch.plan("identify", "updates", num_seeds * encoder_updates)
+            self.watch.plan("identify", "updates", times * encoder_updates)
         self.watch.plan("compile", "programs", len(self.placement.programs))
         steps = num_updates(self.config) * self.config.steps_per_update
         self.watch.plan("train", "steps", num_seeds * steps, timed=True)
@@ -186,6 +209,7 @@ class Recorder:
             "silhouette": [_each(i, lambda i: i.scores) for i in found],
             "groups": grouping(self.config).groups,
             "latent": [_each(i, _rounded_latent) for i in found],
+            "looks": [self._looks[seed] for seed in self._seeds()],
         }
 
     def _sharing_json(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from adaps.config import TrainConfig, gathering_steps, num_updates
+from adaps.config import TrainConfig, num_updates, steps_taken
 from adaps.evaluate import Episodes, best_return, mean_return, regret
 from adaps.identity.clusters import rand_index
 from adaps.networks import num_params
@@ -96,7 +96,7 @@ def result_json(
         "sharing": config.sharing.name,
         "algo": config.algo.name,
         "seeds": result.seeds,
-        "env_steps": gathering_steps(config) + num_updates(config) * config.steps_per_update,
+        "env_steps": steps_taken(config, num_updates(config), config.looks),
         "parameters": result.parameters,
         "parameters_fups": fups,
         "parameters_nops": fups * env.num_agents,

@@ -65,6 +65,8 @@ class Stages(NamedTuple):
 
     shape: NetworkShape
     keys: Callable[[UInt[Array, " seed"]], SeedKeys]
+    fresh_keys: Callable[[SeedKeys, Int[Array, ""]], SeedKeys]
+    """Keys for another look at who is who."""
     begin_gathering: Callable[[SeedKeys], GatherState]
     gather: Callable[[GatherState, Params, Sharing, Int[Array, ""]], GatherState]
     samples: Callable[[GatherState], Samples]
@@ -83,6 +85,7 @@ def make_stages(env: Environment, config: TrainConfig, num_seeds: int) -> Stages
     return Stages(
         shape=shape,
         keys=each(_keys),
+        fresh_keys=each(_fresh_keys, shared=(1,)),
         begin_gathering=each(partial(_begin_gathering, env, config)),
         gather=each(partial(_gather, env, config), shared=(3,)),
         samples=each(lambda state: as_samples(state.gathered)),
@@ -119,6 +122,11 @@ def _keys(seed: UInt[Array, ""]) -> SeedKeys:
     return SeedKeys(*jax.random.split(jax.random.key(seed), len(SeedKeys._fields)))
 
 
+def _fresh_keys(keys: SeedKeys, number: Int[Array, ""]) -> SeedKeys:
+    gather, encoder = (jax.random.fold_in(key, number) for key in (keys.gather, keys.encoder))
+    return keys._replace(gather=gather, encoder=encoder)
+
+
 def _begin_gathering(env: Environment, config: TrainConfig, keys: SeedKeys) -> GatherState:
     return gathering.begin(env, gathering.plan(env, gathering_steps(config)), keys.gather)
 
@@ -133,7 +141,8 @@ def _gather(
 ) -> GatherState:
     """So many rounds under a policy that is not trained meanwhile."""
     plan = gathering.plan(env, gathering_steps(config))
-    return gathering.gather(env, plan, sampled(params, sharing), state, num_rounds)
+    policy = gathering.GATHER_POLICIES[config.gather_policy](env, sampled(params, sharing))
+    return gathering.gather(env, plan, policy, state, num_rounds)
 
 
 def _begin(

@@ -7,7 +7,7 @@ its steps computes, ``recorder.py`` what becomes of the results.
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,7 @@ from adaps.config import (
     resolved,
     run_options,
     sharing_options,
+    steps_taken,
 )
 from adaps.errors import UserError
 from adaps.evaluate import first_batch, in_batches
@@ -34,6 +35,7 @@ from adaps.identity import finding, gathering
 from adaps.identity.autoencoder import CoderState
 from adaps.identity.encoders import updates_of
 from adaps.identity.groups import regroup
+from adaps.identity.matching import Match, match
 from adaps.identity.samples import Samples
 from adaps.networks import used_sets
 from adaps.placement import place, run_side_by_side, stack, unstack
@@ -52,12 +54,22 @@ from adaps.stages import (
     initial_params,
     make_stages,
 )
-from adaps.types import Environment, Identity, Sharing
+from adaps.types import Environment, Identity, Params, Sharing
 
 PIECES = 20
 """Looks at the wish to stop while gathering, and while the encoder learns."""
 CALL_SECONDS = 0.4
 """Aimed-at time between two looks at the wish to stop."""
+
+
+class Program(NamedTuple):
+    """Seeds that run as one program, and all that stays the same meanwhile."""
+
+    config: TrainConfig
+    stages: Stages
+    recorder: Recorder
+    seeds: list[int]
+    keys: SeedKeys
 
 
 def train_seeds(
@@ -68,11 +80,14 @@ def train_seeds(
     Returns nothing when it was stopped before the end.
     """
     keys = stages.keys(jnp.asarray(seeds, jnp.uint32))
-    identities = identify(config, stages, recorder, keys, seeds)
+    program = Program(config, stages, recorder, seeds, keys)
+
+    all_alike = [FuPS().build(key, stages.shape, None) for key in unstack(keys.masks, len(seeds))]
+    identities = identify(program, initial_params(stages.shape, keys, all_alike), all_alike)
     if recorder.stopping:
         return []
-    sharings = share_out(config, stages, keys, identities)
-    recorder.shared(seeds, identities, sharings, thresholds(config, stages, keys, identities))
+    sharings = share_out(program, identities)
+    recorder.shared(seeds, identities, sharings, thresholds(program, identities))
 
     sharing = stack(sharings)
     state = stages.begin(keys, initial_params(stages.shape, keys, sharings), sharing)
@@ -80,10 +95,10 @@ def train_seeds(
         jax.block_until_ready(stages.advance(state, sharing, jnp.int32(0)))
 
     recorder.begin("train")
-    done = 0
+    done, looks = 0, 1
     for until in evaluation_points(config):
         state, done = train_until(stages, recorder, state, sharing, done, until)
-        env_steps = gathering_steps(config) + done * config.steps_per_update
+        env_steps = steps_taken(config, done, looks)
         recorder.save(seeds, env_steps, policies_of(stages, state, sharings))
         if recorder.stopping:
             return []
@@ -91,6 +106,11 @@ def train_seeds(
         episodes = stages.evaluate(state.learner.params, sharing, batch)
         recorder.evaluated(seeds, env_steps, episodes, state.mean_metrics())
         state = state.evaluated()
+        if until in look_points(config):
+            looks += 1
+            params = state.learner.params
+            identities, sharings = look_again(program, looks, params, identities, sharings)
+            sharing = stack(sharings)
 
     recorder.begin("evaluate")
     play = partial(stages.evaluate, state.learner.params, sharing)
@@ -101,44 +121,39 @@ def train_seeds(
     return [SeedResult(*one) for one in each]
 
 
-def identify(
-    config: TrainConfig, stages: Stages, recorder: Recorder, keys: SeedKeys, seeds: list[int]
-) -> list[Identity | None]:
-    """Gather with the initial shared policy, learn each agent's code, cluster the codes.
+def identify(program: Program, params: Params, sharings: list[Sharing]) -> list[Identity | None]:
+    """Gather with the policy as it is, learn each agent's code, find out whose mean the same.
 
     Groups that are given, or were found before, spare all that.
     """
+    config, _, recorder, seeds, _ = program
     if not looks_for_identity(config):
         return [known_identity(config, recorder.env, seed) for seed in seeds]
-    samples = gather(config, stages, recorder, keys, len(seeds))
+    samples = gather(program, params, stack(sharings))
 
-    encoder = learn_codes(config, stages, recorder, keys, samples)
+    encoder = learn_codes(program, samples)
     each = zip(*(unstack(x, len(seeds)) for x in (encoder, samples)), seeds, strict=True)
     return [find_groups(config, *one) for one in each]
 
 
-def gather(
-    config: TrainConfig, stages: Stages, recorder: Recorder, keys: SeedKeys, num_seeds: int
-) -> Samples:
-    """Transitions of every agent under the initial policy, which all share."""
+def gather(program: Program, params: Params, sharing: Sharing) -> Samples:
+    """Transitions of every agent, under the policy as it is unless another is wanted."""
+    config, stages, recorder, seeds, keys = program
     recorder.begin("gather")
-    alike = [FuPS().build(key, stages.shape, None) for key in unstack(keys.masks, num_seeds)]
-    params = initial_params(stages.shape, keys, alike)
     plan = gathering.plan(recorder.env, gathering_steps(config))
     state = stages.begin_gathering(keys)
     for piece in gathering.in_pieces(plan.rounds, PIECES):
-        state = stages.gather(state, params, stack(alike), jnp.int32(piece))
+        state = stages.gather(state, params, sharing, jnp.int32(piece))
         jax.block_until_ready(state.gathered)
-        recorder.advance("gather", piece * plan.steps_per_round * num_seeds)
+        recorder.advance("gather", piece * plan.steps_per_round * len(seeds))
         if recorder.stopping:
             break
     return stages.samples(state)
 
 
-def learn_codes(
-    config: TrainConfig, stages: Stages, recorder: Recorder, keys: SeedKeys, samples: Samples
-) -> CoderState:
+def learn_codes(program: Program, samples: Samples) -> CoderState:
     """An encoder of agents, and a decoder that predicts what follows for agents of any code."""
+    config, stages, recorder, seeds, keys = program
     recorder.begin("identify")
     encoder = initial_encoder(config, keys, samples)
     num_updates = updates_of(config.encoder, stages.shape.num_agents)
@@ -146,8 +161,7 @@ def learn_codes(
         if recorder.stopping:
             break
         encoder, loss = stages.train_encoder(encoder, samples, jnp.int32(piece))
-        amount = piece * len(samples.num_rare)
-        recorder.advance("identify", amount, f"loss {float(loss.mean()):.3f}")
+        recorder.advance("identify", piece * len(seeds), f"loss {float(loss.mean()):.3f}")
     return encoder
 
 
@@ -158,23 +172,56 @@ def find_groups(config: TrainConfig, encoder: CoderState, samples: Samples, seed
     return regroup(grouping(config).groups, found, seed)
 
 
-def share_out(
-    config: TrainConfig, stages: Stages, keys: SeedKeys, identities: list[Identity | None]
-) -> list[Sharing]:
+def share_out(program: Program, identities: list[Identity | None]) -> list[Sharing]:
     """Who uses which part of the network, as the sharing method decides."""
-    each = zip(unstack(keys.masks, len(identities)), identities, strict=True)
+    config, stages, _, seeds, keys = program
+    each = zip(unstack(keys.masks, len(seeds)), identities, strict=True)
     return alike_in_size([config.sharing.build(key, stages.shape, i) for key, i in each])
 
 
-def thresholds(
-    config: TrainConfig, stages: Stages, keys: SeedKeys, identities: list[Identity | None]
-) -> list[float | None]:
+def thresholds(program: Program, identities: list[Identity | None]) -> list[float | None]:
     """λ of each seed's masks; None where there is none."""
+    config, stages, _, seeds, keys = program
     method = config.sharing
     if not isinstance(method, AdaPS):
-        return [None] * len(identities)
-    each = zip(unstack(keys.masks, len(identities)), identities, strict=True)
+        return [None] * len(seeds)
+    each = zip(unstack(keys.masks, len(seeds)), identities, strict=True)
     return [method.used_threshold(key, stages.shape, i) for key, i in each]
+
+
+def look_again(
+    program: Program,
+    look: int,
+    params: Params,
+    identities: list[Identity | None],
+    sharings: list[Sharing],
+) -> tuple[list[Identity | None], list[Sharing]]:
+    """Identify with the trained policy; kinds that go on keep their part of the network."""
+    recorder, seeds = program.recorder, program.seeds
+    fresh = program.stages.fresh_keys(program.keys, jnp.int32(look))
+    found = identify(program._replace(keys=fresh), params, sharings)
+    if recorder.stopping:
+        return identities, sharings
+    both = zip(cast(list[Identity], identities), cast(list[Identity], found), strict=True)
+    matches = [match(old, new) for old, new in both]
+    known: list[Identity | None] = [matched.identity for matched in matches]
+    each = zip(matches, sharings, share_out(program, known), strict=True)
+    sharings = [keep_parts(*one) for one in each]
+    recorder.moved(seeds, look, matches)
+    recorder.shared(seeds, known, sharings, thresholds(program, known))
+    recorder.begin("train")
+    return known, sharings
+
+
+def keep_parts(matched: Match, old: Sharing, new: Sharing) -> Sharing:
+    """The old masks for agents whose kind goes on, new ones for the others."""
+    before = jnp.asarray(matched.predecessors)
+    goes_on = before[:, None] >= 0
+    return new._replace(
+        masks=jax.tree.map(
+            lambda was, now: jnp.where(goes_on, was[before], now), old.masks, new.masks
+        )
+    )
 
 
 def train_until(
@@ -205,6 +252,12 @@ def evaluation_points(config: TrainConfig) -> list[int]:
     total = num_updates(config)
     num_points = min(config.evaluations, total)
     return [round(total * point / num_points) for point in range(1, num_points + 1)]
+
+
+def look_points(config: TrainConfig) -> list[int]:
+    """Those of them after which to look again who is alike, about evenly spaced."""
+    points = evaluation_points(config)
+    return [points[round(len(points) * n / config.looks) - 1] for n in range(1, config.looks)]
 
 
 def train(

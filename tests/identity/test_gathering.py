@@ -50,6 +50,16 @@ def test_pieces_come_to_the_whole(total, pieces):
     assert not found or max(found) - min(found) <= 1
 
 
+def test_half_of_the_actions_are_of_either_policy():
+    def always(action):
+        return lambda key, obs, legal: jnp.full(obs.shape[:-1], action)
+
+    policy = gathering.half_and_half(always(1), always(3))
+    actions = policy(jax.random.key(0), jnp.zeros((500, 4, 2)), jnp.ones((500, 4, 5), bool))
+    assert set(np.unique(actions)) == {1, 3}
+    np.testing.assert_allclose((np.asarray(actions) == 1).mean(axis=0), 0.5, atol=0.1)
+
+
 @pytest.fixture(scope="module")
 def gathered():
     plan = gathering.plan(ENV, 3_200)._replace(copies=32, rounds=2)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -121,6 +122,25 @@ def at_random(env: Environment) -> Policy:
         return jax.random.categorical(key, jnp.where(legal, 0.0, -jnp.inf))
 
     return policy
+
+
+def half_and_half(one: Policy, other: Policy) -> Policy:
+    """Every agent follows either policy, drawn anew at every step."""
+
+    def policy(key, obs, legal):
+        which_key, one_key, other_key = jax.random.split(key, 3)
+        is_one = jax.random.bernoulli(which_key, shape=obs.shape[:-1])
+        return jnp.where(is_one, one(one_key, obs, legal), other(other_key, obs, legal))
+
+    return policy
+
+
+GATHER_POLICIES: dict[str, Callable[[Environment, Policy], Policy]] = {
+    "current": lambda env, current: current,
+    "random": lambda env, current: at_random(env),
+    "mixed": lambda env, current: half_and_half(current, at_random(env)),
+}
+"""What acts while transitions are gathered, given the policy as it is so far."""
 
 
 def rewards_are_rare(env: Environment) -> bool:
