@@ -343,16 +343,22 @@ def test_list_names_everything(capsys):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_saves_and_says_where(number, code, tmp_path):
-    train = "train bps:2-2 --steps 1e9 --gather-steps 1600 --seeds 2 --evaluations 100000"
-    process = subprocess.Popen(
+    train = (
+        "train bps:2-2 --steps 1e9 --gather-steps 1600 --encoder.updates 300 --seeds 2 "
+        "--evaluations 100000"
+    )
+    with subprocess.Popen(
         [sys.executable, "-m", "adaps", *train.split(), "--out", str(tmp_path / "run")],
         stderr=subprocess.PIPE,
         text=True,
-    )
-    wait_for(lambda: len(files.saved_seeds(tmp_path / "run")) == 2, seconds=120)
-    process.send_signal(number)
-    sent = time.monotonic()
-    _, err = process.communicate(timeout=60)
+    ) as process:
+        try:
+            wait_for(lambda: len(files.saved_seeds(tmp_path / "run")) == 2, seconds=120)
+            process.send_signal(number)
+            sent = time.monotonic()
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == code, err
     assert time.monotonic() - sent < 30
     assert f"saved policies of seeds [0, 1] and the metrics in {tmp_path / 'run'}" in err
