@@ -91,7 +91,7 @@ class TrainConfig(Generic[S, A, E]):
     identity: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """An identity.json of adaps identify: train with the kinds it found, look for none."""
     clusterer: Annotated[str, tyro.conf.arg(metavar="|".join(CLUSTERER_NAMES))] = "prediction"
-    """What groups the agents' codes."""
+    """What groups the agents: what their codes predict, or a clusterer of the codes."""
     criterion: Annotated[str, tyro.conf.arg(metavar="|".join(CRITERION_NAMES))] = "prediction"
     """What chooses the number of groups, unless --sharing.clusters does."""
     evaluations: Count = 20

@@ -68,7 +68,7 @@ class IdentifyConfig(Generic[E]):
     encoder: E = field(default_factory=lambda: cast(Any, VAE()))
     """The identity encoder's options."""
     clusterer: Annotated[str, tyro.conf.arg(metavar="|".join(CLUSTERER_NAMES))] = "prediction"
-    """What groups the agents' codes."""
+    """What groups the agents: what their codes predict, or a clusterer of the codes."""
     criterion: Annotated[str, tyro.conf.arg(metavar="|".join(CRITERION_NAMES))] = "prediction"
     """What chooses the number of kinds, unless --clusters does."""
     clusters: Count | None = None

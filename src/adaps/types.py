@@ -113,7 +113,8 @@ class Identity(NamedTuple):
     latent: Float[np.ndarray, "agent latent"] | None
     """None where the groups were given, and nothing was learnt."""
     clusters: Int[np.ndarray, " agent"]
-    """Cluster of each agent, numbered from 0 in the order of their first agents."""
+    """Cluster of each agent, numbered from 0 in the order of their first agents when found first;
+    a cluster that is found again keeps its place."""
     centres: Float[np.ndarray, "cluster latent"]
     scores: dict[int, float]
     """Silhouette for every number of clusters that was tried; empty where it was given."""

@@ -14,7 +14,7 @@ from adaps.recorder import Recorder
 from adaps.sharing import METHODS
 from adaps.sharing.masks import keep_ratio
 from adaps.stages import make_stages
-from adaps.train import share_out, train_seeds
+from adaps.train import Program, share_out, train_seeds
 from adaps.types import NetworkShape, Transition
 
 SHAPE = NetworkShape(num_agents=4, obs_size=3, num_actions=5, hidden=(8, 6))
@@ -171,7 +171,8 @@ def test_seeds_with_more_and_with_fewer_groups_fit_into_one_program():
     stages = make_stages(env, config, 2)
     seeds = [0, 3]
     keys = stages.keys(jnp.array(seeds, jnp.uint32))
-    sets = [num_sets_of(s) for s in share_out(config, stages, keys, [None, None])]
+    program = Program(config, stages, recorder, seeds, keys)
+    sets = [num_sets_of(s) for s in share_out(program, [None, None])]
     assert sorted(sets) == [2, 3]
     results = train_seeds(config, stages, recorder, seeds)
     assert [len(r.policy.params.actor[0].bias) for r in results] == sets

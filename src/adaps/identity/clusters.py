@@ -14,7 +14,7 @@ from sklearn.metrics import adjusted_rand_score, davies_bouldin_score, silhouett
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
-from adaps.identity.prediction import Evidence, cut, labels_of, nodes_of_kinds
+from adaps.identity.prediction import Evidence, cut, kinds, labels_of, nodes_of_kinds
 from adaps.types import Identity
 
 Codes = Float[np.ndarray, "agent latent"]
@@ -63,9 +63,9 @@ def cluster(codes: Codes, how: Clustering, evidence: Evidence | None, seed: int)
     with _quietly():
         scores = silhouettes(codes, seed)
         if how.clusterer == PREDICTION:
-            nodes = _nodes(codes, how, cast(Evidence, evidence), seed)
-            labels = labels_of(cast(Evidence, evidence), nodes)
-            return as_identity(codes, labels, scores, cast(Evidence, evidence).codes[nodes])
+            asked = cast(Evidence, evidence)
+            nodes = _nodes(codes, how, asked, seed)
+            return as_identity(codes, labels_of(asked, nodes), scores, asked.codes[nodes])
         start = _start(codes, how, evidence, seed)
         return as_identity(codes, CLUSTERERS[how.clusterer](codes, start, seed), scores)
 
@@ -90,8 +90,8 @@ def _nodes(codes: Codes, how: Clustering, evidence: Evidence, seed: int) -> list
 
 def _start(codes: Codes, how: Clustering, evidence: Evidence | None, seed: int) -> Labels:
     """A grouping with as many clusters as are wanted, for the clusterer to start from."""
-    if how.needs_evidence and evidence is not None:
-        return labels_of(evidence, nodes_of_kinds(evidence))
+    if how.needs_evidence:
+        return kinds(cast(Evidence, evidence))
     num_clusters = how.clusters or CRITERIA[how.criterion](codes, seed)[1]
     return best_of_starts(codes, num_clusters, seed)
 

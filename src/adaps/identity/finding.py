@@ -20,6 +20,7 @@ MOST_ROWS = 200
 MOST_DECODINGS = 4_000_000
 """Held-out transitions that are decoded in all, for many agents."""
 LEAST_ROWS = 8
+"""As few rows per block as that may come to."""
 PADDING = 128
 """Numbers of pairs are filled up to a multiple of this, so that few programs are compiled."""
 
