@@ -1,12 +1,10 @@
 """The ``adaps`` command: ``adaps COMMAND …``. Nothing is computed here."""
 
-import contextlib
-import io
 import re
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -20,11 +18,7 @@ from adaps.algos import ALGORITHMS
 from adaps.config import (
     PRESETS,
     Count,
-    TrainConfig,
-    algo_options,
     encoder_options,
-    from_json,
-    run_options,
     saved_env,
     sharing_options,
 )
@@ -33,10 +27,13 @@ from adaps.errors import UserError, unknown
 from adaps.evaluate import evaluate_run
 from adaps.identify import IdentifyConfig, run_identify
 from adaps.identity.encoders import ENCODERS
+from adaps.parsing import chosen, parse, parse_train
 from adaps.progress import ConsoleWatch
 from adaps.report import write_identity_page, write_report
 from adaps.result import Result
 from adaps.sharing import METHODS
+from adaps.study import Study
+from adaps.study import commands as study_commands
 from adaps.train import run
 from adaps.types import Environment
 
@@ -56,31 +53,6 @@ E = TypeVar("E")
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM: stop as for Ctrl-C, with an exit code of its own."""
-
-
-@dataclass(frozen=True)
-class TrainCommand(Generic[S, A, E]):
-    """Find out which agents are alike, give each kind its part of one network, and train them.
-
-    An option that starts with "--sharing.", "--algo." or "--encoder." belongs to the chosen one.
-    """
-
-    config: Annotated[TrainConfig[S, A, E], tyro.conf.arg(name="")]
-    method: Annotated[
-        str, tyro.conf.arg(name="sharing", metavar="|".join(METHODS), help="Sharing method.")
-    ]
-    algorithm: Annotated[
-        str, tyro.conf.arg(name="algo", metavar="|".join(ALGORITHMS), help="Learning algorithm.")
-    ]
-    identity_encoder: Annotated[
-        str, tyro.conf.arg(name="encoder", metavar="|".join(ENCODERS), help="Identity encoder.")
-    ]
-    preset: Annotated[str, tyro.conf.arg(metavar="|".join(PRESETS))] = "default"
-    """Options to start from; "paper" is AdaPS exactly as published."""
-    settings: Annotated[Path | None, tyro.conf.arg(name="config", metavar="FILE")] = None
-    """A run's config.json to start from: run again what it says, but for what is named here."""
-    out: Path | None = None
-    """Folder for the run, which must not hold one; None: the next free one under runs/."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +168,7 @@ def _dispatch(words: list[str]) -> int:
 
 def train_command(words: list[str]) -> int:
     """``adaps train``."""
-    command = _parse_train(words)
+    command = parse_train(words)
     if not command.config.env:
         raise UserError("name an environment to train in, such as bps-1 (see: adaps list)")
     env = make(command.config.env, command.config.task_seed)
@@ -221,10 +193,10 @@ def train_command(words: list[str]) -> int:
 
 def identify_command(words: list[str]) -> int:
     """``adaps identify``."""
-    encoder = _chosen(words, "--encoder", "vae")
+    encoder = chosen(words, "--encoder", "vae")
     start = IdentifyConfig(encoder=encoder_options(encoder))
     kind = IdentifyCommand[type(start.encoder)]
-    command = _parse(kind, "identify", words, IdentifyCommand(start, encoder))
+    command = parse(kind, "identify", words, IdentifyCommand(start, encoder))
     config = command.config
     env = make(config.env) if config.env else None
     name = f"identify-{config.env or config.transitions}"
@@ -245,7 +217,7 @@ def identify_command(words: list[str]) -> int:
 
 def evaluate_command(words: list[str]) -> int:
     """``adaps evaluate``."""
-    command = _parse(EvaluateCommand, "evaluate", words)
+    command = parse(EvaluateCommand, "evaluate", words)
     if command.episodes < 1:
         raise UserError(f"--episodes must be at least 1, not {command.episodes}")
     env = make(*saved_env(command.run / run_folder.CONFIG))
@@ -263,9 +235,34 @@ def evaluate_command(words: list[str]) -> int:
     return 0
 
 
+def compare_command(words: list[str]) -> int:
+    """``adaps compare``."""
+    command = parse(study_commands.CompareCommand, "compare", words)
+    return _carry_out(study_commands.compared(command), command.where)
+
+
+def sweep_command(words: list[str]) -> int:
+    """``adaps sweep``."""
+    command = parse(study_commands.SweepCommand, "sweep", words)
+    return _carry_out(study_commands.swept(command), command.where)
+
+
+def _carry_out(study: Study, where: study_commands.Where) -> int:
+    console = Console(file=sys.stderr, highlight=False)
+    try:
+        out, failures = study_commands.carry_out_command(study, where, console)
+    except KeyboardInterrupt:
+        print("adaps: interrupted; the same command goes on where this stopped", file=sys.stderr)
+        raise
+    for folder, reason in failures.items():
+        print(f"adaps: {out / folder} failed: {reason}", file=sys.stderr)
+    print(f"report  {write_report(out)}")
+    return FAILED if failures else 0
+
+
 def play_command(words: list[str]) -> int:
     """``adaps play``."""
-    command = _parse(PlayCommand, "play", words)
+    command = parse(PlayCommand, "play", words)
     _check_play(command)
     if command.random:
         team = render.random_team(make(command.random, command.task_seed or 0))
@@ -302,14 +299,14 @@ def _check_play(command: PlayCommand) -> None:
 
 def report_command(words: list[str]) -> int:
     """``adaps report``."""
-    for folder in _parse(ReportCommand, "report", words).runs:
+    for folder in parse(ReportCommand, "report", words).runs:
         print(write_report(folder))
     return 0
 
 
 def list_command(words: list[str]) -> int:
     """``adaps list``."""
-    command = _parse(ListCommand, "list", words)
+    command = parse(ListCommand, "list", words)
     if command.env:
         _print_parameters(make(command.env), command.hidden, command.clusters)
         return 0
@@ -325,7 +322,7 @@ def list_command(words: list[str]) -> int:
 
 def bench_command(words: list[str]) -> int:
     """``adaps bench``."""
-    command = _parse(BenchCommand, "bench", words)
+    command = parse(BenchCommand, "bench", words)
     if command.repeats < 1:
         raise UserError(f"--repeats must be at least 1, not {command.repeats}")
     for method in command.methods:
@@ -337,6 +334,8 @@ def bench_command(words: list[str]) -> int:
 COMMANDS = {
     "train": train_command,
     "identify": identify_command,
+    "compare": compare_command,
+    "sweep": sweep_command,
     "evaluate": evaluate_command,
     "play": play_command,
     "report": report_command,
@@ -346,93 +345,14 @@ COMMANDS = {
 HELP = {
     "train": "find out which agents are alike, give each kind its part of one network, train",
     "identify": "which agents are alike, how many kinds, how sure; no training",
+    "compare": "environments × methods × seeds, with statistics; goes on where it was stopped",
+    "sweep": "one method with every combination of some options' values, likewise",
     "evaluate": "fresh episodes of a trained run",
     "play": "an episode as a GIF or MP4 film",
     "report": "make a run's page again from its result files",
     "list": "environments, sharing methods and algorithms",
     "bench": "speed on this machine",
 }
-
-
-def _parse_train(words: list[str]) -> TrainCommand:
-    """Parse in two steps: which method and algorithm, then everything with their options."""
-    preset = _chosen(words, "--preset", "default")
-    saved = _chosen(words, "--config", "")
-    method, algorithm, encoder = (
-        _chosen(words, flag, "") for flag in ("--sharing", "--algo", "--encoder")
-    )
-    if saved:
-        start = from_json(Path(saved))
-    else:
-        start = TrainConfig(
-            env="",
-            sharing=sharing_options("adaps", preset),
-            algo=algo_options("a2c", preset),
-            **run_options(preset),
-        )
-    if method:
-        start = replace(start, sharing=sharing_options(method, preset))
-    if algorithm:
-        start = replace(start, algo=algo_options(algorithm, preset))
-    if encoder:
-        start = replace(start, encoder=encoder_options(encoder, preset))
-    default = TrainCommand(
-        start,
-        method or start.sharing.name,
-        algorithm or start.algo.name,
-        encoder or start.encoder.name,
-        preset,
-    )
-    kind = TrainCommand[type(start.sharing), type(start.algo), type(start.encoder)]
-    return _parse(kind, "train", words, default)
-
-
-def _chosen(words: list[str], flag: str, default: str) -> str:
-    """The value that follows ``flag``, where it is given; the parser reports what is wrong."""
-    value = default
-    for word, following in zip(words, [*words, default][1:], strict=True):
-        if word == flag:
-            value = following
-        elif word.startswith(f"{flag}="):
-            value = word.removeprefix(f"{flag}=")
-    return value
-
-
-def _parse(kind: Any, name: str, words: list[str], default: Any = tyro.MISSING) -> Any:
-    """Words → the command's dataclass; tyro's boxed complaint becomes one line.
-
-    Raises:
-        UserError: the words do not fit.
-    """
-    complaint = io.StringIO()
-    given = {} if default is tyro.MISSING else {"default": default}
-    try:
-        with contextlib.redirect_stderr(complaint):
-            return tyro.cli(kind, prog=f"adaps {name}", args=words, **given)
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        raise UserError(_one_line(complaint.getvalue(), kind, name, given)) from None
-
-
-def _one_line(box: str, kind: Any, name: str, given: dict[str, Any]) -> str:
-    """The first complaint of tyro's box; for an option that does not exist, the nearest one."""
-    text = " ".join(re.sub(r"[╭╮╰╯│─+|]+|-{3,}", " ", box).split())
-    text = re.split(r"For full helptext|Full helptext|Argument helptext", text)[0].strip()
-    help_line = f"see: adaps {name} --help"
-    if stranger := re.search(r"nrecogni[sz]ed \w+: ([^\s,]+)", text):
-        return str(unknown("option", stranger[1], _flags(kind, name, given), help_line))
-    if unread := re.search(r"Error parsing (\S+): .*?\[(.*?)\]", text):
-        return f"{unread[1]} cannot be {unread[2]} ({help_line})"
-    return f"{text.removeprefix('Value error Error parsing ')} ({help_line})"
-
-
-def _flags(kind: Any, name: str, given: dict[str, Any]) -> list[str]:
-    """Every option of a command, read off its help."""
-    page = io.StringIO()
-    with contextlib.redirect_stdout(page), contextlib.suppress(SystemExit):
-        tyro.cli(kind, prog=name, args=["--help"], **given)
-    return sorted(set(re.findall(r"--[a-z][\w.-]*\w", page.getvalue())))
 
 
 def _terminate(*_: Any) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Key
 
 from adaps.policy import greedy, load
-from adaps.rollout import Policy
+from adaps.rollout import Policy, uniform
 from adaps.run_folder import saved_seeds
 from adaps.types import Environment, Params, Sharing
 
@@ -122,6 +122,12 @@ def returns_per_type(episodes: Episodes, agent_types: tuple[int, ...] | None) ->
     per_agent = np.asarray(episodes.returns, np.float64).mean(axis=0)
     types = np.asarray(agent_types)
     return [float(per_agent[types == t].sum()) for t in sorted(set(agent_types))]
+
+
+def random_return(env: Environment) -> float:
+    """What drawing every legal action alike comes to on the first resets of the evaluation."""
+    play = jax.jit(partial(evaluate, env, uniform))
+    return mean_return(in_batches(play, BATCH_EPISODES))
 
 
 class SeedReturn(NamedTuple):

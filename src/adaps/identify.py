@@ -44,6 +44,7 @@ from adaps.identity.prediction import (
 )
 from adaps.identity.samples import LARGE_TEAM, Gathered, Samples
 from adaps.progress import Watch
+from adaps.rollout import uniform
 from adaps.run_folder import SCHEMA
 from adaps.types import Environment, Identity, NetworkShape
 
@@ -193,7 +194,7 @@ def _gathered_team(
     watch.plan("gather", "steps", plan.num_steps, timed=True)
     watch.begin("gather")
     state = gathering.begin(env, plan, key)
-    more = jax.jit(partial(gathering.gather, env, plan, gathering.at_random(env)))
+    more = jax.jit(partial(gathering.gather, env, plan, uniform))
     for piece in gathering.in_pieces(plan.rounds, PIECES):
         state = jax.block_until_ready(more(state, jnp.int32(piece)))
         watch.advance("gather", piece * plan.steps_per_round)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 
 from adaps.config import TrainConfig, num_updates, steps_taken
 from adaps.evaluate import Episodes, best_return, mean_return, regret
@@ -112,6 +113,11 @@ def result_json(
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "adjusted_rand_index": result.adjusted_rand_index,
     }
+
+
+def memory_mb() -> float:
+    """Memory this process holds now, in 2²⁰ bytes."""
+    return psutil.Process().memory_info().rss / 1024**2
 
 
 def peak_memory_mb() -> float:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from adaps.types import Environment, EnvState, Timestep, Transition
@@ -17,6 +18,16 @@ Policy = Callable[
     Int[Array, "*batch agent"],
 ]
 """``policy(key, obs, legal) → action`` for all agents at once."""
+
+
+def uniform(
+    key: Key[Array, ""],
+    obs: Float[Array, "*batch agent obs"],
+    legal: Bool[Array, "*batch agent action"],
+) -> Int[Array, "*batch agent"]:
+    """The policy that draws every legal action alike."""
+    del obs
+    return jax.random.categorical(key, jnp.where(legal, 0.0, -jnp.inf))
 
 
 class RolloutState(NamedTuple):

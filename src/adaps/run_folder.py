@@ -66,7 +66,8 @@ class RunFolder:
             **_named("sharing", sharing),
         }
         arrays = {name: np.ascontiguousarray(jax.device_get(x)) for name, x in tensors.items()}
-        metadata = {"schema": str(SCHEMA), "env_steps": str(env_steps)}
+        # One entry, since the library writes several in any order.
+        metadata = {"adaps": json.dumps({"schema": SCHEMA, "env_steps": env_steps})}
         replace(policy_file(self.path, seed), lambda path: save_file(arrays, path, metadata))
 
 

@@ -141,7 +141,7 @@ def _gather(
 ) -> GatherState:
     """So many rounds under a policy that is not trained meanwhile."""
     plan = gathering.plan(env, gathering_steps(config))
-    policy = gathering.GATHER_POLICIES[config.gather_policy](env, sampled(params, sharing))
+    policy = gathering.GATHER_POLICIES[config.gather_policy](sampled(params, sharing))
     return gathering.gather(env, plan, policy, state, num_rounds)
 
 

@@ -300,8 +300,21 @@ def train(
     return run(env, config, None if out is None else Path(out), Watch())
 
 
-def run(env: Environment, config: TrainConfig, out: Path | None, watch: Watch) -> Result:
+def run(
+    env: Environment,
+    config: TrainConfig,
+    out: Path | None,
+    watch: Watch,
+    stages: Stages | None = None,
+) -> Result:
     """Train every seed of a configuration, side by side, and put the results together.
+
+    Args:
+        env: the environment.
+        config: what to do in it.
+        out: folder for the run's files; None writes nothing.
+        watch: shows how far it is, and may stop it.
+        stages: those of an earlier run that differed in its seed alone, compiled already.
 
     Raises:
         UserError: an option that cannot be, or a folder that cannot be used.
@@ -312,7 +325,7 @@ def run(env: Environment, config: TrainConfig, out: Path | None, watch: Watch) -
     folder = None if out is None else RunFolder(out)
     placement = place(range(config.seed, config.seed + config.seeds), config.workers)
     recorder = Recorder(env, config, placement, folder, watch)
-    stages = make_stages(env, config, num_seeds=len(placement.programs[0]))
+    stages = stages or make_stages(env, config, num_seeds=len(placement.programs[0]))
     work = partial(train_seeds, config, stages, recorder)
     seeds = [s for program in run_side_by_side(placement, work, watch.stop.set) for s in program]
 

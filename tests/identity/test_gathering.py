@@ -65,7 +65,7 @@ def gathered():
     plan = gathering.plan(ENV, 3_200)._replace(copies=32, rounds=2)
     state = gathering.begin(ENV, plan, jax.random.key(0))
     run = jax.jit(gathering.gather, static_argnums=(0, 1, 2))
-    return jax.device_get(run(ENV, plan, gathering.at_random(ENV), state, jnp.int32(2)).gathered)
+    return jax.device_get(run(ENV, plan, uniform, state, jnp.int32(2)).gathered)
 
 
 def test_all_rounds_are_kept_where_there_is_room(gathered):
@@ -91,7 +91,7 @@ def test_every_action_is_drawn_alike(gathered):
 
 def test_illegal_actions_are_not_drawn():
     legal = jnp.array([[True, False, True], [False, True, False]])
-    policy = gathering.at_random(ENV)
+    policy = uniform
     drawn = np.asarray(
         [policy(key, jnp.zeros((2, 1)), legal) for key in jax.random.split(jax.random.key(0), 20)]
     )

@@ -8,8 +8,7 @@ import pytest
 
 import adaps
 from adaps.identity import logged, samples
-from adaps.identity.gathering import at_random
-from adaps.rollout import rollout, start
+from adaps.rollout import rollout, start, uniform
 
 TIME, AGENTS, OBS = 80, 2, 3
 
@@ -230,7 +229,7 @@ ENV = adaps.make("bps:2-2")
 @pytest.fixture(scope="module")
 def log_of_play(tmp_path_factory):
     """6,400 steps of bps:2-2 as somebody else may have logged them."""
-    run = jax.jit(lambda state: rollout(ENV, at_random(ENV), state, 50))
+    run = jax.jit(lambda state: rollout(ENV, uniform, state, 50))
     played = jax.device_get(run(start(ENV, jax.random.key(7), 128))[1])
     path = tmp_path_factory.mktemp("logs") / "play.npz"
     np.savez_compressed(

@@ -6,9 +6,8 @@ import pytest
 
 import adaps
 from adaps.identity import samples
-from adaps.identity.gathering import at_random
 from adaps.identity.samples import Rows
-from adaps.rollout import rollout, start
+from adaps.rollout import rollout, start, uniform
 
 ENV = adaps.make("bps:2-2")
 NUM_ROWS = 50
@@ -23,7 +22,7 @@ def known(two_kinds):
 @pytest.fixture(scope="module")
 def steps():
     """Transitions from copies that nothing was learnt from: ``[time, env, agent]``."""
-    run = jax.jit(lambda state: rollout(ENV, at_random(ENV), state, NUM_ROWS))
+    run = jax.jit(lambda state: rollout(ENV, uniform, state, NUM_ROWS))
     transitions = run(start(ENV, jax.random.key(123), NUM_ROWS))[1]
     return jax.device_get(samples.as_steps(transitions))
 

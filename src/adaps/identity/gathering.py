@@ -14,7 +14,7 @@ from jaxtyping import Array, Int, Key
 from adaps.errors import UserError
 from adaps.identity import samples
 from adaps.identity.samples import Gathered
-from adaps.rollout import Policy, RolloutState, rollout, start
+from adaps.rollout import Policy, RolloutState, rollout, start, uniform
 from adaps.types import Environment
 
 DENSE_STEPS = 25_600
@@ -114,16 +114,6 @@ def check_finite(env: Environment, gathered: Gathered) -> None:
         )
 
 
-def at_random(env: Environment) -> Policy:
-    """Draws every legal action alike."""
-
-    def policy(key, obs, legal):
-        del obs
-        return jax.random.categorical(key, jnp.where(legal, 0.0, -jnp.inf))
-
-    return policy
-
-
 def half_and_half(one: Policy, other: Policy) -> Policy:
     """Every agent follows either policy, drawn anew at every step."""
 
@@ -135,10 +125,10 @@ def half_and_half(one: Policy, other: Policy) -> Policy:
     return policy
 
 
-GATHER_POLICIES: dict[str, Callable[[Environment, Policy], Policy]] = {
-    "current": lambda env, current: current,
-    "random": lambda env, current: at_random(env),
-    "mixed": lambda env, current: half_and_half(current, at_random(env)),
+GATHER_POLICIES: dict[str, Callable[[Policy], Policy]] = {
+    "current": lambda current: current,
+    "random": lambda current: uniform,
+    "mixed": lambda current: half_and_half(current, uniform),
 }
 """What acts while transitions are gathered, given the policy as it is so far."""
 
@@ -146,7 +136,7 @@ GATHER_POLICIES: dict[str, Callable[[Environment, Policy], Policy]] = {
 def rewards_are_rare(env: Environment) -> bool:
     """Whether random play of :data:`DENSE_STEPS` steps meets few rewards but the usual one."""
     short = plan(env, DENSE_STEPS)._replace(rounds=1)
-    run = jax.jit(partial(gather, env, short, at_random(env)))
+    run = jax.jit(partial(gather, env, short, uniform))
     state = run(begin(env, short, jax.random.key(0)), jnp.int32(1))
     return bool(samples.rare_share(state.gathered) < samples.RARE)
 

@@ -1,0 +1,166 @@
+"""``adaps compare`` and ``adaps sweep``: their options, and a study from them. Stage: study."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from adaps.algos import ALGORITHMS
+from adaps.config import Count
+from adaps.errors import UserError, unknown
+from adaps.sharing import METHODS
+from adaps.study import plan
+from adaps.study.carrying_out import Backend, carry_out
+from adaps.study.local import Local
+from adaps.study.plan import Study
+
+METHODS_COMPARED = ("adaps", "fups", "fups+id", "seps", "snp-ps", "nops")
+DEFAULT_SEEDS = 5
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where runs are carried out."""
+
+    backend: Annotated[str, tyro.conf.arg(metavar="local|ray")] = "local"
+    """Processes of this machine, or an existing Ray cluster."""
+    workers: Count | None = None
+    """Runs that go on at a time; None: one per core as far as memory allows, and one on a GPU."""
+    memory_gib: float = 2.0
+    """Memory that a run may take, in 2³⁰ bytes."""
+    ray_address: str = "auto"
+    """The Ray cluster's address."""
+    cpus: float = 1.0
+    """Cores that Ray is to set aside for a run."""
+    gpus: float = 0.0
+    """Share of a GPU that Ray is to set aside for a run."""
+    out: Path | None = None
+    """Folder for the study; None: one under runs/ that is the same for the same study."""
+
+
+@dataclass(frozen=True)
+class CompareCommand:
+    """Run environments × methods × seeds, and say who is ahead and how sure that is.
+
+    What is done already is skipped: start the same command again to go on after an interrupt.
+    """
+
+    where: Annotated[Where, tyro.conf.arg(name="")]
+    file: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[FILE]")] = ""
+    """A study in TOML, instead of --envs and --methods (see the docs)."""
+    envs: tuple[str, ...] = ()
+    """Environments, such as bps-1 bps-2."""
+    methods: tuple[str, ...] = METHODS_COMPARED
+    """Sharing methods; one may bring options of its own: "adaps sharing.keep=0.7"."""
+    algos: tuple[str, ...] = ("a2c",)
+    """Learning algorithms."""
+    seeds: Count | None = None
+    """How many seeds of each; None: 5, or what FILE says."""
+    seed: Count = 0
+    """The first seed."""
+    steps: Count | None = None
+    """Environment steps of each run; None: as adaps train, or what FILE says."""
+    options: Annotated[tuple[str, ...], tyro.conf.arg(metavar="OPTION=VALUE")] = ()
+    """Other options of adaps train for all runs, such as num-envs=16 algo.entropy=0.02."""
+
+
+@dataclass(frozen=True)
+class SweepCommand:
+    """Run one method with every combination of some options' values.
+
+    What is done already is skipped: start the same command again to go on after an interrupt.
+    """
+
+    where: Annotated[Where, tyro.conf.arg(name="")]
+    envs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="ENV")]
+    """Environments, such as bps-1."""
+    over: Annotated[tuple[str, ...], tyro.conf.arg(metavar="OPTION=VALUE,VALUE")] = ()
+    """What varies, such as sharing.threshold=0.3,0.5,0.7 sharing.clusters=1,2,3."""
+    sharing: Annotated[str, tyro.conf.arg(metavar="|".join(METHODS))] = "adaps"
+    """Sharing method."""
+    algo: Annotated[str, tyro.conf.arg(metavar="|".join(ALGORITHMS))] = "a2c"
+    """Learning algorithm."""
+    seeds: Count = DEFAULT_SEEDS
+    """How many seeds of each."""
+    seed: Count = 0
+    """The first seed."""
+    steps: Count | None = None
+    """Environment steps of each run; None: as adaps train."""
+    options: Annotated[tuple[str, ...], tyro.conf.arg(metavar="OPTION=VALUE")] = ()
+    """Other options of adaps train for all runs, such as num-envs=16 algo.entropy=0.02."""
+
+
+def compared(command: CompareCommand) -> Study:
+    """The study that ``adaps compare`` asks for.
+
+    Raises:
+        UserError: nothing to compare, or options that exclude each other.
+    """
+    common = {**plan.pairs(command.options), **_steps(command.steps)}
+    if command.file:
+        if command.envs:
+            raise UserError("name a study's file or --envs, not both")
+        study = plan.from_file(Path(command.file))
+        seeds = _seeds(command.seed, command.seeds) if command.seeds else study.seeds
+        return replace(study, seeds=seeds, options={**study.options, **common})
+    if not command.envs:
+        raise UserError("name environments, such as --envs bps-1 bps-2, or a study's file")
+    seeds = _seeds(command.seed, command.seeds or DEFAULT_SEEDS)
+    return plan.of_methods(command.envs, command.methods, command.algos, seeds, common)
+
+
+def swept(command: SweepCommand) -> Study:
+    """The study that ``adaps sweep`` asks for.
+
+    Raises:
+        UserError: nothing that varies.
+    """
+    if not command.over:
+        raise UserError("say what varies, such as --over sharing.threshold=0.3,0.5,0.7")
+    over = {name: values.split(",") for name, values in plan.pairs(command.over).items()}
+    common = {
+        "sharing": command.sharing,
+        "algo": command.algo,
+        **plan.pairs(command.options),
+        **_steps(command.steps),
+    }
+    return plan.of_values(command.envs, over, _seeds(command.seed, command.seeds), common)
+
+
+def carry_out_command(study: Study, where: Where, console: Console) -> tuple[Path, dict[str, str]]:
+    """The study's folder, and what went wrong by the run's folder."""
+    out = where.out or plan.default_folder(study)
+    return out, carry_out(study, out, _backend(where), console)
+
+
+def _backend(where: Where) -> Backend:
+    if where.backend not in BACKENDS:
+        raise unknown("backend", where.backend, BACKENDS)
+    return BACKENDS[where.backend](where)
+
+
+def _local(where: Where) -> Backend:
+    return Local(where.workers, where.memory_gib)
+
+
+def _ray(where: Where) -> Backend:
+    try:
+        from adaps.study.on_ray import OnRay  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise UserError(f"package {error.name} is missing: pip install 'adaps[ray]'") from error
+    return OnRay(where.ray_address, where.cpus, where.gpus, where.memory_gib)
+
+
+BACKENDS = {"local": _local, "ray": _ray}
+
+
+def _seeds(first: int, count: int) -> list[int]:
+    if count < 1:
+        raise UserError(f"--seeds must be at least 1, not {count}")
+    return list(range(first, first + count))
+
+
+def _steps(steps: int | None) -> dict[str, str]:
+    return {} if steps is None else {"steps": str(steps)}

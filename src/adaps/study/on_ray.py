@@ -1,0 +1,105 @@
+"""Runs as tasks of an existing Ray cluster, their files brought to this machine. Stage: study.
+
+Imported only where it is asked for: Ray is an extra.
+"""
+
+import contextlib
+import logging
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.exceptions
+
+from adaps.errors import UserError
+from adaps.study.board import Board
+from adaps.study.local import ATTEMPTS, GIB
+from adaps.study.plan import Job
+from adaps.study.worker import Outcome, work
+
+Files = dict[str, bytes]
+"""A run's files by their path in its folder."""
+
+
+class OnRay:
+    """Carries out runs on a Ray cluster; a run whose node dies is begun anew on another."""
+
+    def __init__(self, address: str, cpus: float, gpus: float, memory_gib: float) -> None:
+        """Choose a cluster, and what it is to set aside for each run.
+
+        Args:
+            address: as ``ray.init`` takes it; ``auto`` finds a cluster that this machine is in.
+            cpus: cores.
+            gpus: share of a GPU.
+            memory_gib: memory, in 2³⁰ bytes.
+        """
+        self.address = address
+        self.needs: dict[str, Any] = {
+            "num_cpus": cpus,
+            "num_gpus": gpus,
+            "memory": int(memory_gib * GIB),
+            "max_retries": ATTEMPTS,
+        }
+
+    def run(self, jobs: Sequence[Job], out: Path, board: Board) -> None:
+        """Carry out ``jobs`` and tell ``board``; returns when all have ended.
+
+        Raises:
+            UserError: there is no such cluster.
+            KeyboardInterrupt: after its tasks have been cancelled.
+        """
+        task = ray.remote(_work_there).options(**self.needs)
+        with _connected(self.address):
+            waiting = {task.remote(job): job for job in jobs}
+            while waiting:
+                ended, _ = ray.wait(list(waiting), num_returns=1)
+                for reference in ended:
+                    job = waiting.pop(reference)
+                    board.ended(job, _gathered(reference, job, out))
+
+
+@contextlib.contextmanager
+def _connected(address: str):
+    """A connection whose end cancels what it has begun."""
+    try:
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"no Ray cluster at --ray-address {address}: {reason} (ray start --head starts one)"
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _work_there(job: Job) -> tuple[Outcome, Files]:
+    """On a node: the run, and everything that it wrote."""
+    with tempfile.TemporaryDirectory() as place:
+        outcome = work(job, Path(place))
+        folder = Path(place) / job.folder
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        return outcome, {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def _gathered(reference: Any, job: Job, out: Path) -> Outcome:
+    """Put a run's files where they belong, as a whole."""
+    try:
+        outcome, files = ray.get(reference)
+    except ray.exceptions.RayError as error:
+        return Outcome(0.0, 0.0, None, " ".join(str(error).split())[:300])
+    folder = out / job.folder
+    beside = folder.with_name(f".{folder.name}")
+    for place in (beside, folder):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(place)
+    for name, content in files.items():
+        path = beside / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    beside.rename(folder)
+    return outcome

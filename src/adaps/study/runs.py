@@ -1,0 +1,126 @@
+"""A study's folder: its plan, which runs are done, what failed. Stage: study."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from adaps.config import to_json
+from adaps.errors import UserError
+from adaps.run_folder import CONFIG, RESULT, SCHEMA, read_json, write_json
+from adaps.study.plan import Job, Study
+
+PLAN, REFERENCES, FAILURES = "study.json", "references.json", "failures.json"
+
+
+def write_plan(out: Path, study: Study, jobs: Sequence[Job]) -> None:
+    """Add a study's plan to what the folder's plan says already.
+
+    Raises:
+        UserError: the folder holds another study: a variant of the same name with other options.
+    """
+    plan = _plan(study, jobs)
+    if (out / PLAN).exists():
+        plan = _together(out, read_json(out, PLAN), plan)
+    write_json(out / PLAN, plan)
+
+
+def _plan(study: Study, jobs: Sequence[Job]) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "title": study.title,
+        "envs": list(study.envs),
+        "env_options": study.envs,
+        "variants": [variant._asdict() for variant in study.variants],
+        "over": study.over,
+        "seeds": study.seeds,
+        "options": study.options,
+        "machine": _machine(),
+        "commit": _commit(),
+        "versions": {"python": platform.python_version(), "adaps": version("adaps")},
+        "runs": [
+            {"env": job.env, "variant": job.variant, "seed": job.seed, "folder": job.folder}
+            for job in jobs
+        ],
+    }
+
+
+def _together(out: Path, old: Any, new: dict[str, Any]) -> dict[str, Any]:
+    """The new plan with what only the old one has: other environments, variants and seeds."""
+    try:
+        variants = {v["name"]: v for v in (*old["variants"], *new["variants"])}
+        runs = {run["folder"]: run for run in (*old["runs"], *new["runs"])}
+        return {
+            **new,
+            "envs": list(dict.fromkeys([*old["envs"], *new["envs"]])),
+            "env_options": {**old["env_options"], **new["env_options"]},
+            "variants": list(variants.values()),
+            "over": new["over"] if old["over"] == new["over"] else None,
+            "seeds": sorted({*old["seeds"], *new["seeds"]}),
+            "runs": list(runs.values()),
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{out / PLAN} is damaged: {error!r}") from None
+
+
+def is_done(out: Path, job: Job) -> bool:
+    """Whether a run is whole.
+
+    Raises:
+        UserError: the folder holds another run than this one.
+    """
+    folder = out / job.folder
+    if not (folder / RESULT).exists():
+        return False
+    if differing := _difference(read_json(folder, CONFIG), job):
+        raise UserError(
+            f"{folder / CONFIG} is another run: {differing}; name another folder with --out, "
+            "or delete that run"
+        )
+    try:
+        return job.seed in read_json(folder, RESULT)["seeds"]
+    except (UserError, KeyError, TypeError):
+        return False
+
+
+def _difference(saved: Any, job: Job) -> str | None:
+    """The first option that a saved configuration has otherwise, in words."""
+    wanted = json.loads(json.dumps(to_json(job.config)))
+    found = saved.get("config") if isinstance(saved, dict) else None
+    if not isinstance(found, dict):
+        return "it holds no configuration"
+    for name in (*wanted, *found):
+        if wanted.get(name) != found.get(name):
+            return f"{name} is {found.get(name)!r} there and {wanted.get(name)!r} here"
+    return None
+
+
+def write_failures(out: Path, failures: dict[str, str]) -> None:
+    """What went wrong by run's folder; no file where nothing did."""
+    if failures:
+        write_json(out / FAILURES, {"schema": SCHEMA, "failures": failures})
+    else:
+        (out / FAILURES).unlink(missing_ok=True)
+
+
+def _machine() -> str:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} cores, {jax.devices()[0].device_kind}, {platform.system()}"
+
+
+def _commit() -> str | None:
+    """Of the working copy that this code comes from, if it is one."""
+    try:
+        words = ["git", "rev-parse", "--short", "HEAD"]
+        done = subprocess.run(
+            words, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
