@@ -131,8 +131,8 @@ class Waiting:
                 return None
             fresh = [setting for setting in left if setting not in self._begun]
             most = max(left, key=lambda setting: len(self._settings[setting]))
-            own = job is not None and _setting(job) in left
-            chosen = _setting(job) if own else (*fresh, most)[0]
+            own = None if job is None else _setting(job)
+            chosen = own if own in left else (*fresh, most)[0]
             self._begun.add(chosen)
             return self._settings[chosen].popleft()
 
