@@ -46,7 +46,7 @@ def measure(env: str, options: dict, seeds: int) -> dict:
             env,
             seeds=1,
             seed=seed,
-            steps=looks * (options["gather_steps"] + 3_000) + training,
+            steps=looks * round(1.01 * options["gather_steps"] + 3_000) + training,
             evaluations=looks,
             eval_episodes=1,
             **options,

@@ -2,8 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Hashable
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import jax
@@ -143,4 +143,12 @@ def rewards_are_rare(env: Environment) -> bool:
 
 def steps_needed(env: Environment) -> int:
     """Environment steps to gather in an environment, as its rewards are rare or not."""
+    find = _steps_needed_known if isinstance(env, Hashable) else _steps_needed
+    return find(env)
+
+
+def _steps_needed(env: Environment) -> int:
     return plan(env, RARE_STEPS if rewards_are_rare(env) else DENSE_STEPS).num_steps
+
+
+_steps_needed_known = lru_cache(_steps_needed)

@@ -1,7 +1,7 @@
 """A study from its plan to its page; what is done already is not done again. Stage: study."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from filelock import FileLock, Timeout
 from rich.console import Console
@@ -15,6 +15,7 @@ from adaps.study.plan import Job, Study, jobs
 from adaps.study.runs import REFERENCES, is_done, write_failures, write_plan
 
 
+@runtime_checkable
 class Backend(Protocol):
     """Where runs are carried out."""
 

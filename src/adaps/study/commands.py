@@ -103,11 +103,13 @@ def compared(command: CompareCommand) -> Study:
         if command.envs:
             raise UserError("name a study's file or --envs, not both")
         study = plan.from_file(Path(command.file))
-        seeds = _seeds(command.seed, command.seeds) if command.seeds else study.seeds
+        seeds = study.seeds
+        if command.seeds is not None:
+            seeds = _seeds(command.seed, command.seeds)
         return replace(study, seeds=seeds, options={**study.options, **common})
     if not command.envs:
         raise UserError("name environments, such as --envs bps-1 bps-2, or a study's file")
-    seeds = _seeds(command.seed, command.seeds or DEFAULT_SEEDS)
+    seeds = _seeds(command.seed, DEFAULT_SEEDS if command.seeds is None else command.seeds)
     return plan.of_methods(command.envs, command.methods, command.algos, seeds, common)
 
 

@@ -142,11 +142,10 @@ def _from_tables(data: dict[str, Any]) -> Study:
     if "over" in data:
         over = {name: [_text(v) for v in values] for name, values in data["over"].items()}
         study = of_values(list(envs), over, [], options)
+    elif isinstance(data["variants"], dict):
+        study = Study({}, _variants(data["variants"]), [], options)
     else:
-        variants = data["variants"]
-        study = of_methods(list(envs), list(variants), ["a2c"], [], options)
-        if isinstance(variants, dict):
-            study = dataclasses.replace(study, variants=_variants(variants))
+        study = of_methods(list(envs), list(map(_text, data["variants"])), ["a2c"], [], options)
     return dataclasses.replace(
         study,
         envs={name: _texts(envs[name]) if isinstance(envs, dict) else {} for name in envs},
@@ -261,7 +260,9 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:6]
 
 
-def _texts(table: Mapping[str, Any]) -> Options:
+def _texts(table: Any) -> Options:
+    if not isinstance(table, dict):
+        raise ValueError(f"{table!r} is no table of options")
     return {name: _text(value) for name, value in table.items()}
 
 

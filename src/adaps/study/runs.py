@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from adaps.config import to_json
+from adaps.config import TrainConfig, to_json
 from adaps.errors import UserError
 from adaps.run_folder import CONFIG, RESULT, SCHEMA, read_json, write_json
 from adaps.study.plan import Job, Study
@@ -95,10 +95,29 @@ def _difference(saved: Any, job: Job) -> str | None:
     found = saved.get("config") if isinstance(saved, dict) else None
     if not isinstance(found, dict):
         return "it holds no configuration"
+    plain = _flat(json.loads(json.dumps(to_json(_defaults(job.config)))))
+    wanted, found = _flat(wanted), _flat(found)
     for name in (*wanted, *found):
-        if wanted.get(name) != found.get(name):
-            return f"{name} is {found.get(name)!r} there and {wanted.get(name)!r} here"
+        # An option that came later is at its default in older runs.
+        there, here = found.get(name, plain.get(name)), wanted.get(name)
+        if there != here:
+            return f"{name} is {there!r} there and {here!r} here"
     return None
+
+
+def _defaults(config: TrainConfig) -> TrainConfig:
+    """The same method, algorithm and encoder, with every option at its default."""
+    parts = {part: type(getattr(config, part))() for part in ("sharing", "algo", "encoder")}
+    return TrainConfig(env=config.env, **parts)
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested options by dotted name."""
+    found = {}
+    for name, value in config.items():
+        inner = _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else None
+        found |= {f"{prefix}{name}": value} if inner is None else inner
+    return found
 
 
 def write_failures(out: Path, failures: dict[str, str]) -> None:

@@ -1,0 +1,32 @@
+"""A study that takes seconds."""
+
+from rich.console import Console
+
+from adaps.study import of_methods
+
+TINY = {
+    "steps": "8_000",
+    "evaluations": "2",
+    "eval-episodes": "8",
+    "gather-steps": "1_600",
+    "encoder.updates": "50",
+}
+WORDS = [f"{name}={value}" for name, value in TINY.items()]
+
+
+def quiet():
+    return Console(quiet=True)
+
+
+def tiny(methods=("fups",), seeds=(0, 1), envs=("bps:2-2",)):
+    return of_methods(list(envs), list(methods), ["a2c"], seeds, TINY)
+
+
+def contents(out):
+    """What the runs of a study came to: everything but the time it took."""
+    found = {}
+    for path in sorted(out.glob("runs/*/*/*/checkpoints/*")):
+        found[str(path.relative_to(out))] = path.read_bytes()
+    for path in sorted(out.glob("runs/*/*/*/identity.json")):
+        found[str(path.relative_to(out))] = path.read_text()
+    return found

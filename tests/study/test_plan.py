@@ -1,0 +1,268 @@
+"""A study's plan: from a file, from the command line, and what cannot be."""
+
+import dataclasses
+import json
+import re
+
+import pytest
+from teams import TINY, quiet, tiny
+
+from adaps.cli import main
+from adaps.errors import UserError
+from adaps.study import Study, Variant, carry_out, of_methods, of_values
+from adaps.study.plan import default_folder, from_file, jobs, slug
+from adaps.study.runs import PLAN
+
+
+def test_every_variant_meets_every_environment_with_every_seed():
+    study = of_methods(["bps-1", "bps-2"], ["fups", "adaps"], ["a2c"], [3, 4], {"steps": "1e6"})
+    found = jobs(study)
+    assert len({(job.env, job.variant, job.seed) for job in found}) == len(found) == 8
+    assert len({job.folder for job in found}) == 8
+    assert {job.config.steps for job in found} == {1_000_000}
+    assert [job.config.seeds for job in found] == [1] * 8
+
+
+def test_a_sweep_is_the_product_of_values():
+    study = of_values(["bps-1"], {"sharing.keep": ["0.5", "1"], "hidden": ["8", "16 16"]}, [0], {})
+    found = [(job.config.sharing.keep, job.config.hidden) for job in jobs(study)]
+    assert found == [(0.5, (8,)), (0.5, (16, 16)), (1.0, (8,)), (1.0, (16, 16))]
+
+
+def test_a_variant_goes_before_an_environment_before_what_is_common():
+    study = Study(
+        {"bps-1": {"steps": "2000", "num-envs": "4"}},
+        [Variant("one", {"sharing": "fups", "steps": "3000"})],
+        [0],
+        {"steps": "1000", "num-envs": "2", "rollout-length": "10"},
+    )
+    (job,) = jobs(study)
+    config = job.config
+    assert (config.steps, config.num_envs, config.rollout_length) == (3000, 4, 10)
+
+
+def test_switches_are_written_as_true_and_false():
+    study = Study({"bps-1": {}}, [Variant("a", {"sharing.rescale": "False"})], [0])
+    assert jobs(study)[0].config.sharing.rescale is False
+
+
+def test_a_file_says_the_same(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text(
+        """
+        title = "Mine"
+        seeds = [1, 5]
+        [envs]
+        bps-1 = {}
+        bps-2 = { steps = 2_000_000 }
+        [options]
+        hidden = [32, 32]
+        [variants]
+        fups = {}
+        "AdaPS, half" = { sharing = "adaps", "sharing.keep" = 0.5 }
+        """
+    )
+    study = from_file(path)
+    found = jobs(study)
+    assert (study.title, study.seeds) == ("Mine", [1, 5])
+    assert {(job.env, job.config.steps) for job in found} == {
+        ("bps-1", 1_000_000),
+        ("bps-2", 2_000_000),
+    }
+    assert {job.variant for job in found} == {"fups", "AdaPS, half"}
+    assert {job.config.hidden for job in found} == {(32, 32)}
+    assert {job.config.sharing.name for job in found} == {"fups", "adaps"}
+
+
+def test_lists_do_where_there_is_nothing_to_say(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text('envs = ["bps-1"]\nvariants = ["fups", "seps sharing.clusters=2"]\nseeds = 3')
+    study = from_file(path)
+    assert study.seeds == [0, 1, 2]
+    assert jobs(study)[-1].config.sharing.clusters == 2
+    path.write_text('envs = ["bps-1"]\nseeds = 1\n[over]\n"sharing.clusters" = [1, 2]')
+    assert [job.config.sharing.clusters for job in jobs(from_file(path))] == [1, 2]
+
+
+BAD_FILES = {
+    "": "lacks 'envs'",
+    "envs = [": "not a study",
+    'envs = ["bps-1"]': "either variants or over",
+    'envs = ["bps-1"]\nvariants = ["fups"]\n[over]\n"steps" = [1]': "either variants or over",
+    'envs = ["bps-1"]\nvarants = ["fups"]': "did you mean 'variants'",
+    'envs = ["bps-1"]\nvariants = ["fups x"]': "OPTION=VALUE",
+    'envs = 5\nvariants = ["fups"]': "not a study",
+    'envs = ["bps-1"]\nvariants = ["fups"]\nseeds = "many"': "not a study",
+    'envs = ["bps-1"]\nvariants = ["fups"]\noptions = 3': "not a study",
+}
+
+
+@pytest.mark.parametrize("text", BAD_FILES)
+def test_a_file_that_says_something_else(text, tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=re.escape(BAD_FILES[text])) as error:
+        from_file(path)
+    assert "\n" not in str(error.value)
+
+
+BAD = {
+    "nothing to do": (Study({}, [Variant("a", {})], [0]), "at least one of its envs"),
+    "no seeds": (Study({"bps-1": {}}, [Variant("a", {})], []), "at least one of its seeds"),
+    "twice": (Study({"bps-1": {}}, [Variant("a", {}), Variant("a", {})], [0]), "a twice"),
+    "same seed": (Study({"bps-1": {}}, [Variant("a", {})], [1, 1]), "1 twice"),
+    "negative": (Study({"bps-1": {}}, [Variant("a", {})], [-1]), "from 0 to"),
+    "environment": (Study({"bsp-1": {}}, [Variant("a", {})], [0]), "did you mean 'bps-1'"),
+    "method": (Study({"bps-1": {}}, [Variant("a", {"sharing": "fupz"})], [0]), "'fups'"),
+    "option": (Study({"bps-1": {}}, [Variant("a", {"stepz": "3"})], [0]), "did you mean '--steps'"),
+    "value": (Study({"bps-1": {}}, [Variant("a", {"steps": "0"})], [0]), "at least 1"),
+    "seeds": (Study({"bps-1": {}}, [Variant("a", {"seeds": "3"})], [0]), "leave out seeds"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_is_refused_before_anything_is_written(case, tmp_path):
+    study, reason = BAD[case]
+    with pytest.raises(UserError, match=re.escape(reason)):
+        carry_out(study, tmp_path / "out", Nowhere(), quiet())
+    assert not (tmp_path / "out").exists()
+
+
+def test_folders_are_plain_and_never_shared():
+    names = ["a/b", "a b", "a:b", "../../x", "-", "ä" * 300, "a", "A"]
+    slugs = [slug(name) for name in names]
+    assert len(set(slugs)) == len(names)
+    for name in slugs:
+        assert "/" not in name
+        assert not name.startswith(".")
+        assert len(name.encode()) < 255
+
+
+def test_the_same_study_has_the_same_folder():
+    assert default_folder(tiny()) == default_folder(tiny())
+    assert default_folder(tiny()) != default_folder(tiny(seeds=(0,)))
+
+
+class Nowhere:
+    """Carries out nothing."""
+
+    def run(self, jobs, out, board):
+        self.asked = [job.folder for job in jobs]
+
+
+def finish(out, job_folder, config):
+    (out / job_folder).mkdir(parents=True)
+    (out / job_folder / "config.json").write_text(json.dumps({"config": config}))
+    (out / job_folder / "result.json").write_text(json.dumps({"seeds": [config["seed"]]}))
+
+
+def saved(job):
+    from adaps.config import to_json  # noqa: PLC0415
+
+    return json.loads(json.dumps(to_json(job.config)))
+
+
+def test_what_is_done_is_not_asked_for_again(tmp_path):
+    study = tiny(("fups", "nops"))
+    done, *left = jobs(study)
+    finish(tmp_path, done.folder, saved(done))
+    backend = Nowhere()
+    carry_out(study, tmp_path, backend, quiet())
+    assert backend.asked == [job.folder for job in left]
+
+
+def test_a_result_that_is_cut_off_is_made_again(tmp_path):
+    study = tiny(seeds=(0,))
+    (job,) = jobs(study)
+    finish(tmp_path, job.folder, saved(job))
+    (tmp_path / job.folder / "result.json").write_text('{"seeds": [')
+    backend = Nowhere()
+    carry_out(study, tmp_path, backend, quiet())
+    assert backend.asked == [job.folder]
+
+
+def test_another_run_in_the_folder_is_refused_by_name(tmp_path):
+    study = tiny(seeds=(0,))
+    (job,) = jobs(study)
+    finish(tmp_path, job.folder, {**saved(job), "steps": 9_000})
+    with pytest.raises(UserError, match=r"config.json is another run: steps is 9000 there and"):
+        carry_out(study, tmp_path, Nowhere(), quiet())
+
+
+def test_an_option_that_came_later_is_at_its_default_in_older_runs(tmp_path):
+    study = tiny(seeds=(0,))
+    (job,) = jobs(study)
+    config = saved(job)
+    del config["looks"], config["sharing"]["groups" if "groups" in config["sharing"] else "name"]
+    finish(tmp_path, job.folder, config)
+    backend = Nowhere()
+    carry_out(study, tmp_path, backend, quiet())
+    assert not hasattr(backend, "asked")
+
+
+def test_a_folder_can_take_in_more_of_the_same(tmp_path):
+    carry_out(tiny(("fups",), seeds=(0,)), tmp_path, Nowhere(), quiet())
+    carry_out(tiny(("nops",), seeds=(1,)), tmp_path, Nowhere(), quiet())
+    plan = json.loads((tmp_path / PLAN).read_text())
+    assert [variant["name"] for variant in plan["variants"]] == ["fups", "nops"]
+    assert plan["seeds"] == [0, 1]
+    assert len(plan["runs"]) == 2
+
+
+def test_a_damaged_plan_is_named(tmp_path):
+    (tmp_path / PLAN).write_text("{")
+    with pytest.raises(UserError, match=r"study\.json is damaged"):
+        carry_out(tiny(), tmp_path, Nowhere(), quiet())
+    (tmp_path / PLAN).write_text("{}")
+    with pytest.raises(UserError, match=r"study\.json is damaged"):
+        carry_out(tiny(), tmp_path, Nowhere(), quiet())
+
+
+BAD_COMMANDS = {
+    "compare": "name environments",
+    "compare nowhere.toml": "nowhere.toml cannot be read",
+    "compare x.toml --envs bps-1": "not both",
+    "compare --envs bps-7": "bps-",
+    "compare --envs bps-1 --methods fupz": "did you mean 'fups'",
+    "compare --envs bps-1 --algos a3c": "did you mean 'a2c'",
+    "compare --envs bps-1 --seeds 0": "at least 1",
+    "compare --envs bps-1 --steps many": "--steps cannot be 'many'",
+    "compare --envs bps-1 --options steps": "OPTION=VALUE",
+    "compare --envs bps-1 --options stepz=3": "did you mean '--steps'",
+    "compare --envs bps-1 --backend slurm": "unknown backend",
+    "compare --envs bps-1 --workers 0": "--workers must be at least 1",
+    "compare --envs bps-1 --memory-gib 0": "--memory-gib must be above 0",
+    "sweep": "say what varies",
+    "sweep --over sharing.clusters=1,2": "at least one of its envs",
+    "sweep bps-1": "say what varies",
+    "sweep bps-1 --over sharing.clusters": "OPTION=VALUE",
+    "sweep bps-1 --over sharing.clusters=1,99": "number of agents, 15",
+    "sweep bps-1 --over sharing.clusterz=1,2": "did you mean '--sharing.clusters'",
+    "sweep bps-1 --over steps=1e6,1e6": "twice",
+}
+
+
+@pytest.mark.parametrize("words", BAD_COMMANDS)
+def test_bad_input_ends_in_one_line(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*words.split(), *(["--out", "out"] if " " in words else [])]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("adaps: ")
+    assert error.count("\n") == 1
+    assert BAD_COMMANDS[words] in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_options_from_the_command_line_go_before_the_files(tmp_path):
+    from adaps.study.commands import CompareCommand, Where, compared  # noqa: PLC0415
+
+    path = tmp_path / "study.toml"
+    path.write_text('envs = ["bps-1"]\nvariants = ["fups"]\n[options]\nsteps = 5_000')
+    command = CompareCommand(Where(), str(path), seeds=2, options=("num-envs=4",))
+    assert {job.config.steps for job in jobs(compared(command))} == {5_000}
+    shorter = dataclasses.replace(command, steps=4_000)
+    assert {(j.config.steps, j.config.num_envs) for j in jobs(compared(shorter))} == {(4_000, 4)}
+
+
+def test_tiny_is_tiny():
+    assert jobs(tiny())[0].config.steps == int(TINY["steps"])
