@@ -121,8 +121,8 @@ class TestAgreementWithRliable:
 class TestCoverage:
     """Of the 95 % interval, over simulated studies of 5 environments × 10 runs.
 
-    Scores are lognormal, from another place on in each environment. Of 400 studies with a coverage
-    of 0.93, fewer than 0.89 or more than 0.97 would be covered once in a thousand times.
+    Scores are lognormal, from another place on in each environment. Of 300 studies with a true
+    coverage of 0.93, fewer than 0.89 or more than 0.97 are covered once in a hundred times.
     """
 
     SIMULATIONS = 300
@@ -155,7 +155,7 @@ class TestCoverage:
 
     def test_of_improvement_from_89_to_97_percent(self):
         def of_improvement(rng):
-            return improvement_interval(self.better(rng), self.study(rng), resamples=400)
+            return improvement_interval(self.better(rng), self.study(rng), resamples=300)
 
         truth = np.mean(self.SHAPE.cdf(self.QUANTILES + self.SHIFT))
         assert 0.89 <= self.covered(truth, of_improvement) <= 0.97
@@ -168,7 +168,7 @@ class TestInterval:
         assert interval(scores, seed=3) != interval(scores, seed=4)
 
     @given(st.floats(-1e6, 1e6), st.lists(st.integers(2, 8), min_size=1, max_size=4))
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=50, deadline=None)
     def test_has_no_width_where_all_scores_are_equal(self, score, runs):
         scores = [np.full(n, score) for n in runs]
         ours = interval(scores, resamples=50)

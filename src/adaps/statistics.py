@@ -264,8 +264,9 @@ def first_reached(
     first = int(reached[0])
     if first == 0:
         return float(x[0])
-    segment = slice(first - 1, first + 1)
-    return float(np.interp(target, values[segment], x[segment]))
+    before, after = values[first - 1], values[first]
+    share = (target - before) / (after - before)
+    return float(x[first - 1] + share * (x[first] - x[first - 1]))
 
 
 def _bootstrap(
