@@ -88,10 +88,10 @@ class TestAgreementWithRliable:
     def test_intervals_of_iqm_within_a_tenth_of_their_width(self, rliable, seed):
         scores = np.random.default_rng(seed).lognormal(size=(5, 10))
         both = rliable.library.get_interval_estimates(
-            {"all": scores.T}, lambda s: np.array([rliable.metrics.aggregate_iqm(s)]), reps=4_000
+            {"all": scores.T}, lambda s: np.array([rliable.metrics.aggregate_iqm(s)]), reps=3_000
         )
         (value,), ((low,), (high,)) = both[0]["all"], both[1]["all"]
-        ours = interval(list(scores), resamples=4_000)
+        ours = interval(list(scores), resamples=3_000)
         assert ours.value == pytest.approx(value, abs=1e-9)
         assert [ours.low, ours.high] == pytest.approx([low, high], abs=0.1 * (high - low))
 
@@ -102,10 +102,10 @@ class TestAgreementWithRliable:
         both = rliable.library.get_interval_estimates(
             {"both": (x.T, y.T)},
             lambda x, y: np.array([(x[:, None] > y).mean()]),  # its own metric takes minutes
-            reps=4_000,
+            reps=3_000,
         )
         (value,), ((low,), (high,)) = both[0]["both"], both[1]["both"]
-        ours = improvement_interval(list(x), list(y), resamples=4_000)
+        ours = improvement_interval(list(x), list(y), resamples=3_000)
         assert ours.value == pytest.approx(value, abs=1e-9)
         assert [ours.low, ours.high] == pytest.approx([low, high], abs=0.1 * (high - low))
 
@@ -155,7 +155,7 @@ class TestCoverage:
 
     def test_of_improvement_from_89_to_97_percent(self):
         def of_improvement(rng):
-            return improvement_interval(self.better(rng), self.study(rng), resamples=300)
+            return improvement_interval(self.better(rng), self.study(rng), resamples=200)
 
         truth = np.mean(self.SHAPE.cdf(self.QUANTILES + self.SHIFT))
         assert 0.89 <= self.covered(truth, of_improvement) <= 0.97
