@@ -25,6 +25,7 @@ ALLOWED = {
     "sharing": {"types", "errors", "networks"},
     "algos": {"types", "networks"},
     "run_folder": {"types", "errors", "networks"},
+    "statistics": {"errors"},
     "policy": {"types", "errors", "networks", "rollout", "run_folder"},
     "evaluate": {"types", "policy", "rollout", "run_folder"},
     "config": {"types", "errors", "extensions", "identity", "sharing", "algos"},
