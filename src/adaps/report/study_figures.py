@@ -12,6 +12,7 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, FixedLocator, NullLocator, StrMethodFormatter
 
@@ -19,20 +20,20 @@ from adaps.report.figures import MARKERS, PALETTE, SMALL, inline, svg_file
 from adaps.report.study_curves import Band
 from adaps.report.study_data import Plan
 from adaps.report.study_statistics import Overall, Sweep
-from adaps.report.study_words import label
+from adaps.report.study_words import label, score
 from adaps.report.words import NONE, number, percent
 from adaps.statistics import Interval
 
 WIDTH = 5.0
 """Of every figure, in inches: so texts are equally large in all of them."""
-LONGEST = 34
+LONGEST = 30
 """Letters of a name in a figure; the tables have it in full."""
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 BEST = "#047857"
 FEW = 8
 """More variants than this get shapes besides colours, and fainter bands."""
-CROWDED = 10
-"""More columns of a heat map than this need small print."""
+PRINT = ((10, SMALL), (18, 6.5), (30, 4.8))
+"""Up to how many columns of a heat map have room for texts of which size."""
 
 
 class Look(NamedTuple):
@@ -244,7 +245,8 @@ def improvement_matrix(name: str, looks: dict[str, Look], overall: Overall) -> P
         _cells(axes, shares, (0.0, 1.0), texts, matplotlib.colormaps["PuOr"], sure)
         rows = [f"{looks[variant].label}  {i}" for i, variant in enumerate(names, start=1)]
         axes.set_yticks(range(count), rows, fontsize=SMALL)
-        axes.set_xticks(range(count), [str(i) for i in range(1, count + 1)], fontsize=SMALL)
+        numbers = [str(i) for i in range(1, count + 1)]
+        axes.set_xticks(range(count), numbers, fontsize=_print_size(count) or PRINT[-1][1])
         axes.xaxis.tick_top()
 
     return _plate(
@@ -304,7 +306,8 @@ def sweep_map(name: str, title: str, plan: Plan, sweep: Sweep, rest: dict[str, s
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        texts = [[NONE if np.isnan(v) else number(v) for v in row] for row in values]
+        write = score if sweep.scored else number
+        texts = [[NONE if np.isnan(v) else write(v) for v in row] for row in values]
         colours = matplotlib.colormaps["viridis"]
         _cells(axes, values, (min(every), max(every)), texts, colours)
         axes.set_title(_shortened(_drawable(title)), loc="left", fontsize=9.5)
@@ -327,7 +330,7 @@ def sweep_map(name: str, title: str, plan: Plan, sweep: Sweep, rest: dict[str, s
 def log_ticks(low: float, high: float) -> list[float]:
     """Round numbers on a logarithmic axis: at least three, also where it is short.
 
-    >>> log_ticks(900, 120_000), [round(tick) for tick in log_ticks(90, 160)]
+    >>> log_ticks(900.0, 120_000.0), [round(tick) for tick in log_ticks(90.0, 160.0)]
     ([1000.0, 10000.0, 100000.0], [100, 120, 150])
     """
     for steps in ((1,), (1, 2, 5), (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)):
@@ -398,10 +401,9 @@ def _legend(figure: Figure, looks: Iterable[Look], shapes: bool, lines: bool = T
 
 def _columns_of_legend(looks: Sequence[Look]) -> int:
     """As many as are not wider together than the figure; the labels fill column after column."""
-    lengths = [len(look.label) for look in looks]
+    widths = [_inches(look.label) for look in looks]
     for count in range(len(looks), 1, -1):
-        columns = np.array_split(lengths, count)
-        if sum(0.62 + 0.066 * column.max() for column in columns) <= WIDTH:
+        if sum(0.6 + max(column) for column in np.array_split(widths, count)) <= WIDTH:
             return count
     return 1
 
@@ -429,8 +431,8 @@ def _cells(
     axes.pcolormesh(
         *edges, np.ma.masked_invalid(values), cmap=colours, vmin=low, vmax=high, **style
     )
-    size = SMALL if columns <= CROWDED else 6.5
-    for row in range(rows):
+    size = _print_size(columns)
+    for row in range(rows if size else 0):
         for column in range(columns):
             share = (values[row, column] - low) / (high - low)
             red, green, blue, _ = colours(share) if np.isfinite(share) else (1.0, 1.0, 1.0, 1.0)
@@ -449,6 +451,11 @@ def _cells(
     axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
     axes.tick_params(left=False, bottom=False, top=False)
     axes.spines[:].set_visible(False)
+
+
+def _print_size(columns: int) -> float | None:
+    """None where there is no room at all."""
+    return next((size for most, size in PRINT if columns <= most), None)
 
 
 def _value_ticks(axes: Axes, values: list[str]) -> None:
@@ -470,10 +477,23 @@ def _columns(
     return low, value, high
 
 
+def _font() -> FT2Font:
+    """Matplotlib's own, whatever a user has set; one for each thread."""
+    return font_manager.get_font(font_manager.findfont("DejaVu Sans"))
+
+
+def _inches(text: str) -> float:
+    """How wide a label is."""
+    font = _font()
+    font.set_size(SMALL, 72)
+    font.set_text(text)
+    return font.get_width_height()[0] / 64 / 72
+
+
 @cache
 def _glyphs() -> frozenset[int]:
-    """Letters that matplotlib's own font has."""
-    return frozenset(font_manager.get_font(font_manager.findfont("DejaVu Sans")).get_charmap())
+    """Letters that the font has."""
+    return frozenset(_font().get_charmap())
 
 
 def _drawable(text: str) -> str:

@@ -119,7 +119,8 @@ def _tiles(study: Study) -> Iterator[Tile]:
     done, planned = len(study.runs), len(study.plan.runs)
     yield Tile("Finished runs", f"{done:,}", f"of {planned:,} planned")
     steps = sum(run.points[-1].env_steps for run in study.runs if run.points)
-    yield Tile("Environment steps", f"{steps:,}", "in all finished runs, at their last evaluation")
+    text = f"{steps:,}" if steps < 1e7 else f"{steps / 1e6:,.0f} million"
+    yield Tile("Environment steps", text, "of all finished runs, up to their last evaluation")
     times = [run.wall_seconds for run in study.runs if run.wall_seconds is not None]
     if times:
         yield Tile(

@@ -57,7 +57,7 @@ def reached(found: Reached | None, unit: str = "") -> str:
         return NONE
     median = NONE if found.median is None else f"{found.median:,.0f}{unit}"
     every = found.arrived in (0, len(found.each))
-    return median if every else f"{median} ({found.arrived} of {len(found.each)})"
+    return median if every else f"{median} [{found.arrived} of {len(found.each)}]"
 
 
 def answer(study: Study, numbers: Numbers) -> str:
