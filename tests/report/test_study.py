@@ -203,20 +203,21 @@ def test_the_page_loads_nothing(whole):
 
 
 def test_the_same_files_give_the_same_bytes(tmp_path):
-    folders = [tmp_path / name / "study" for name in ("a", "b")]
     found = []
-    for folder in folders:
-        write_study_folder(folder, plan_of(seeds=range(2)))
+    for name in ("a", "b"):
+        folder = write_study_folder(tmp_path / name / "study", plan_of(seeds=[0, 1]))
         shutil.rmtree(folder / FIRST)  # so that a message with a path is among the texts
         write_study(folder)
-        before = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-        write_study(folder)
-        found.append(
-            {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-        )
-        assert found[-1] == before
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        found.append({path.relative_to(folder): path.read_bytes() for path in files})
     assert found[0] == found[1]
-    assert not list(folders[0].glob("**/.*"))
+    assert not [path for path in found[0] if path.name.startswith(".")]
+
+
+def test_a_page_is_made_again_in_its_place(tmp_path):
+    folder = write_study_folder(tmp_path / "study", plan_of(seeds=[0]))
+    before = write_study(folder).read_bytes()
+    assert write_study(folder).read_bytes() == before
 
 
 def test_the_best_variant_stands_in_for_a_bound(tmp_path):
@@ -365,7 +366,7 @@ def test_a_value_that_is_not_the_one_swept_over(tmp_path):
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 def test_whatever_is_cut_off_or_changed_the_reader_says_so_or_copes(tmp_path_factory, data):
@@ -499,8 +500,8 @@ def test_ticks_lie_within(ends):
 
 def test_sixteen_variants_look_different_and_are_all_shown(tmp_path):
     variants = [{"name": f"variant {i}", "options": {"sharing": "adaps"}} for i in range(16)]
-    plan = plan_of(variants=variants, seeds=[0, 1])
-    folder = write_study_folder(tmp_path / "study", plan, lambda e, v, s: -200.0 - len(v) - s)
+    plan = plan_of(variants=variants, seeds=[0])
+    folder = write_study_folder(tmp_path / "study", plan)
     html = write_study(folder).read_text()
     assert len({look[1:] for look in looks_of(read_study(folder).plan).values()}) == 16
     assert len(Tables(html).tables[0]) == 17

@@ -403,7 +403,7 @@ def _columns_of_legend(looks: Sequence[Look]) -> int:
     """As many as are not wider together than the figure; the labels fill column after column."""
     widths = [_inches(look.label) for look in looks]
     for count in range(len(looks), 1, -1):
-        if sum(0.6 + max(column) for column in np.array_split(widths, count)) <= WIDTH:
+        if sum(0.54 + max(column) for column in np.array_split(widths, count)) <= WIDTH:
             return count
     return 1
 
