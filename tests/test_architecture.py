@@ -34,7 +34,7 @@ ALLOWED = {
     | {"run_folder"},
     "placement": set(),
     "progress": set(),
-    "report": {"errors", "run_folder"},
+    "report": {"errors", "run_folder", "statistics"},
     "render": {"types", "errors", "envs", "networks", "rollout", "run_folder", "policy"}
     | {"evaluate", "progress", "report"},
 }

@@ -1,16 +1,20 @@
-"""Pages made from result files alone: of a run, and of who is alike. Stage: report."""
+"""Pages from result files alone: of a run, of a study, of who is alike. Stage: report."""
 
 from pathlib import Path
 
 from adaps.errors import UserError
-from adaps.report import identity_page, page
+from adaps.report import identity_page, page, study_page
 from adaps.report.data import read_run
 from adaps.report.identity_data import read_found
+from adaps.report.study_data import read_study
+from adaps.report.study_files import curves_csv, marl_eval_json, scores_csv, statistics_json
+from adaps.report.study_statistics import numbers_of
 from adaps.run_folder import REPORT, replace
 
-__all__ = ["write_identity_page", "write_report"]
+__all__ = ["write_identity_page", "write_report", "write_study"]
 
 IDENTITY_PAGE = "identity.html"
+FIGURES = "figures"
 
 
 def write_report(folder: Path) -> Path:
@@ -29,6 +33,37 @@ def write_identity_page(folder: Path) -> Path:
         UserError: there is no such file or a damaged one, or the folder cannot be written to.
     """
     return _write(folder / IDENTITY_PAGE, identity_page.render(read_found(folder)))
+
+
+def write_study(folder: Path) -> Path:
+    """Make ``report.html`` in a study's folder, with its figures and numbers as files beside it.
+
+    These are ``statistics.json``, ``scores.csv``, ``curves.csv``, ``marl_eval.json`` and
+    ``figures/*.svg``. Runs that are missing, unfinished or damaged are left out and listed.
+
+    Raises:
+        UserError: there is no plan, no run is finished, or the folder cannot be written to.
+    """
+    study = read_study(folder)
+    numbers = numbers_of(study)
+    plates = study_page.draw(study, numbers)
+    html = study_page.render(study, numbers, plates)
+    try:
+        (folder / FIGURES).mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {folder / FIGURES}: {error.strerror}") from None
+    files = {f"{FIGURES}/{plate.name}.svg": plate.file for plate in plates.every}
+    texts = {
+        **files,
+        "scores.csv": scores_csv(study, numbers),
+        "curves.csv": curves_csv(study),
+        "marl_eval.json": marl_eval_json(study),
+        "statistics.json": statistics_json(study, numbers, list(files)),
+    }
+    for name, text in texts.items():
+        _write(folder / name, text)
+    # Last, so that what the page names is there.
+    return _write(folder / REPORT, html)
 
 
 def _write(path: Path, text: str) -> Path:

@@ -90,6 +90,10 @@ class Point(NamedTuple):
     greedy: float
     sampled: float
     per_type: list[float] | None
+    seconds: float | None = None
+    """Since the run began; None where it was not noted."""
+    snd: float | None = None
+    """System Neural Diversity; None where it was not measured."""
 
 
 class Totals(NamedTuple):
@@ -301,6 +305,8 @@ def _point(number: int, line: str) -> Point:
         greedy=float(data["return_greedy"]),
         sampled=float(data["return_sampled"]),
         per_type=None if per_type is None else [float(value) for value in per_type],
+        seconds=as_number(data.get("seconds")),
+        snd=as_number(data.get("snd")),
     )
 
 

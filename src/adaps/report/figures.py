@@ -33,6 +33,7 @@ STYLE: dict[Any, Any] = {
     "xtick.color": "#4b5563",
     "ytick.color": "#4b5563",
     "legend.frameon": False,
+    "text.parse_math": False,  # a ``$`` in a name is a dollar
     "svg.fonttype": "path",  # looks the same whatever fonts the reader has
 }
 SMALL = 8.5
@@ -313,6 +314,11 @@ def svg(name: str, size: tuple[float, float], draw: Callable[[Figure], None]) ->
         size: width and height in inches.
         draw: called with the empty figure.
     """
+    return inline(svg_file(name, size, draw), name)
+
+
+def svg_file(name: str, size: tuple[float, float], draw: Callable[[Figure], None]) -> str:
+    """The same as the text of a file of its own, where ``name`` makes ids repeatable."""
     text = StringIO()
     # Settings are global in matplotlib: a user's own must neither show here nor be changed.
     with _style_lock, matplotlib.rc_context():
@@ -322,15 +328,16 @@ def svg(name: str, size: tuple[float, float], draw: Callable[[Figure], None]) ->
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
-    return Markup(_inline(text.getvalue(), name))
+    return text.getvalue()
 
 
-def _inline(text: str, name: str) -> str:
+def inline(text: str, name: str) -> Markup:
     """Take away what belongs to a file, and make ids unique in the page."""
     text = text[text.index("<svg") :]
-    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    # Comments repeat every text of the figure: names, which here can do without.
+    text = re.sub(r"\s*<metadata>.*?</metadata>|<!--.*?-->\s*", "", text, flags=re.DOTALL)
     text = re.sub(r'\s+xmlns(:xlink)?="[^"]*"', "", text).replace("xlink:href", "href")
-    return re.sub(r'(\bid="|\bhref="#|url\(#)', rf"\g<1>{name}-", text).strip()
+    return Markup(re.sub(r'(\bid="|\bhref="#|url\(#)', rf"\g<1>{name}-", text).strip())
 
 
 def _curve_axes(figure: Figure, label: str) -> Axes:
