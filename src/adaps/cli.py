@@ -106,10 +106,10 @@ class PlayCommand:
 
 @dataclass(frozen=True)
 class ReportCommand:
-    """Make the page of each run again, from its result files."""
+    """Make the page of each run or study again, from its result files."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Runs' folders."""
+    """Folders of runs and studies."""
 
 
 @dataclass(frozen=True)
@@ -349,7 +349,7 @@ HELP = {
     "sweep": "one method with every combination of some options' values, likewise",
     "evaluate": "fresh episodes of a trained run",
     "play": "an episode as a GIF or MP4 film",
-    "report": "make a run's page again from its result files",
+    "report": "make the page of a run or study again from its result files",
     "list": "environments, sharing methods and algorithms",
     "bench": "speed on this machine",
 }

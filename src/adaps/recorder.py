@@ -206,7 +206,7 @@ class Recorder:
             "num_clusters": [_each(i, lambda i: len(i.centres)) for i in found],
             "adjusted_rand_index": [rand_index(self.env.agent_types, i) for i in found],
             "agent_types": self.env.agent_types,
-            "silhouette": [_each(i, lambda i: i.scores) for i in found],
+            "silhouette": [_each(i, _rounded_scores) for i in found],
             "groups": grouping(self.config).groups,
             "latent": [_each(i, _rounded_latent) for i in found],
             "looks": [self._looks[seed] for seed in self._seeds()],
@@ -231,6 +231,10 @@ def _each(value: Any, function: Any) -> Any:
 
 def _rounded_latent(identity: Identity) -> list[list[float]] | None:
     return None if identity.latent is None else np.round(identity.latent, 5).tolist()
+
+
+def _rounded_scores(identity: Identity) -> dict[int, float]:
+    return {number: round(float(score), 5) for number, score in identity.scores.items()}
 
 
 def _kept(sharing: Sharing) -> dict[str, list[list[str]]]:

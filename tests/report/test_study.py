@@ -131,7 +131,7 @@ def test_no_winner_where_intervals_overlap(tmp_path):
 def test_single_runs_have_no_intervals_and_name_no_winner(tmp_path):
     folder = write_study_folder(tmp_path / "study", plan_of(seeds=[7]))
     html = write_study(folder).read_text()
-    assert "no winner can be named from single runs" in text_of(html)
+    assert "no winner can be named from fewer than 3 runs" in text_of(html)
     assert Tables(html).tables[0][1][2] == "−220.0"
 
 

@@ -6,7 +6,7 @@ from adaps.errors import UserError
 from adaps.report import identity_page, page, study_page
 from adaps.report.data import read_run
 from adaps.report.identity_data import read_found
-from adaps.report.study_data import read_study
+from adaps.report.study_data import STUDY, read_study
 from adaps.report.study_files import curves_csv, marl_eval_json, scores_csv, statistics_json
 from adaps.report.study_statistics import numbers_of
 from adaps.run_folder import REPORT, replace
@@ -18,11 +18,13 @@ FIGURES = "figures"
 
 
 def write_report(folder: Path) -> Path:
-    """Make ``report.html`` in a run's folder, also of a run that is not finished.
+    """Make ``report.html`` in a run's folder or a study's, also where not all of it is finished.
 
     Raises:
-        UserError: the folder holds no run or a damaged one, or cannot be written to.
+        UserError: the folder holds neither or a damaged one, or cannot be written to.
     """
+    if (folder / STUDY).exists():
+        return write_study(folder)
     return _write(folder / REPORT, page.render(read_run(folder)))
 
 

@@ -92,6 +92,7 @@ def _context(study: Study, numbers: Numbers, plates: Plates) -> dict[str, Any]:
         "unfinished": len(study.left_out),
         "planned": len(plan.runs),
         "answer": words.answer(study, numbers),
+        "doubt": words.doubt(numbers),
         "by_environment": list(words.by_environment(study, numbers)),
         "tiles": list(_tiles(study)),
         "target": percent(TARGET, 0),

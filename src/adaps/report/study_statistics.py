@@ -13,6 +13,8 @@ from adaps.statistics import Interval
 
 TARGET = 0.9
 """How far of the way from random to the best a run has to come to count as having learnt."""
+LEAST_RUNS = 3
+"""With fewer runs in an environment, nobody is said to lead."""
 THRESHOLDS = 101
 """Points of a performance profile."""
 LOWEST, HIGHEST = -0.5, 1.5
@@ -85,7 +87,9 @@ class Verdict(NamedTuple):
     """Who leads: whose interval lies wholly above everyone else's."""
 
     leader: str | None
-    """None where nobody's does."""
+    """None where nobody's does, or where somebody has too few runs to tell."""
+    fewest: int
+    """Runs that the one with the fewest has, in one environment."""
     ranked: list[str]
     """Variants, the best first."""
     each: dict[str, Interval]
@@ -233,11 +237,13 @@ def verdict(named: dict[str, list[np.ndarray]]) -> Verdict:
     each = {name: statistics.interval(scores) for name, scores in named.items()}
     ranked = sorted(each, key=lambda name: -each[name].value)
     first, *others = ranked
+    fewest = min(len(runs) for scores in named.values() for runs in scores)
     if not others:
-        return Verdict(None, ranked, each, None, None)
+        return Verdict(None, fewest, ranked, each, None, None)
     rival = max(others, key=lambda name: _most(each[name]))
     ahead = statistics.difference_interval(named[first], named[rival])
-    return Verdict(statistics.leader(named), ranked, each, rival, ahead)
+    leader = statistics.leader(named) if fewest >= LEAST_RUNS else None
+    return Verdict(leader, fewest, ranked, each, rival, ahead)
 
 
 def _most(one: Interval) -> float:

@@ -3,9 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from adaps.report.study_data import Study
-from adaps.report.study_statistics import Numbers, Reached, Verdict
+from adaps.report.study_statistics import LEAST_RUNS, Numbers, Reached, Verdict
 from adaps.report.words import NONE, counted, method, number
 from adaps.statistics import Interval
+
+FEW_RUNS = 6
+"""Fewer runs than this have intervals that are clearly too narrow, see adaps.statistics."""
 
 
 def label(name: str, over: Mapping[str, object]) -> str:
@@ -88,6 +91,17 @@ def _no_scores(numbers: Numbers) -> str:
     return "none of those that all variants have in common has scores"
 
 
+def doubt(numbers: Numbers) -> str | None:
+    """What to keep in mind where there are few seeds; None where there are enough."""
+    fewest = min(len(cell.runs) for cell in numbers.cells.values())
+    if not 1 < fewest < FEW_RUNS:
+        return None
+    return (
+        f"With {fewest} seeds intervals are too narrow: in simulations, those of three runs in one "
+        "environment held the truth three times of four, and those of five nine times of ten."
+    )
+
+
 def by_environment(study: Study, numbers: Numbers) -> Iterator[tuple[str, str]]:
     """Each environment and who leads there."""
     for env in study.plan.envs:
@@ -117,9 +131,9 @@ def verdict_text(verdict: Verdict, study: Study, what: str) -> str:
         return f"{name} leads with a {what} of {value}; next is {following} with {second}"
     rival = label(verdict.rival, study.plan.over)
     theirs = ends(verdict.each[verdict.rival])
-    if any(one.low is None for one in verdict.each.values()):
+    if verdict.fewest < LEAST_RUNS:
         return (
-            "no winner can be named from single runs; the highest are "
+            f"no winner can be named from fewer than {LEAST_RUNS} runs each; the highest are "
             f"{name} with a {what} of {value} and {rival} with {theirs}"
         )
     return (

@@ -1,5 +1,6 @@
 """A study from its plan to its page; what is done already is not done again. Stage: study."""
 
+import contextlib
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -52,20 +53,20 @@ def _carry_out(
     done = len(every) - len(left)
     before = f", {done} of them done before" if done else ""
     console.print(f"{len(every)} runs{before}: {out}", highlight=False)
+    _write_references(out, {job.env: job.config.task_seed for job in every})
     board = Board(out, len(every), done, console)
     if left:
         with board.showing():
             backend.run(left, out, board)
     write_failures(out, board.failures)
-    _write_references(out, {job.env: job.config.task_seed for job in every})
     return board.failures
 
 
 def _write_references(out: Path, task_seeds: dict[str, int]) -> None:
     """What random play comes to, in environments of which it is not known yet."""
     known: dict[str, float] = {}
-    if (out / REFERENCES).exists():
-        known = read_json(out, REFERENCES)["random_return"]
+    with contextlib.suppress(UserError, KeyError, TypeError):  # not there, or to be made anew
+        known = dict(read_json(out, REFERENCES)["random_return"])
     for env, task_seed in task_seeds.items():
         if env not in known:
             known[env] = random_return(make(env, task_seed))

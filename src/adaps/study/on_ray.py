@@ -6,6 +6,7 @@ Imported only where it is asked for: Ray is an extra.
 import contextlib
 import logging
 import shutil
+import socket
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,9 @@ from adaps.study.board import Board
 from adaps.study.local import ATTEMPTS, GIB
 from adaps.study.plan import Job
 from adaps.study.worker import Outcome, work
+
+PATIENCE_SECONDS = 5.0
+"""For an answer of the cluster."""
 
 Files = dict[str, bytes]
 """A run's files by their path in its folder."""
@@ -35,7 +39,11 @@ class OnRay:
             cpus: cores.
             gpus: share of a GPU.
             memory_gib: memory, in 2³⁰ bytes.
+
+        Raises:
+            UserError: nothing answers at the address.
         """
+        _check_answers(address)
         self.address = address
         self.needs: dict[str, Any] = {
             "num_cpus": cpus,
@@ -61,16 +69,31 @@ class OnRay:
                     board.ended(job, _gathered(reference, job, out))
 
 
+def _check_answers(address: str) -> None:
+    """Ray itself would wait for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), PATIENCE_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, error) from None
+
+
+def _no_cluster(address: str, error: Exception) -> UserError:
+    reason = " ".join(str(error).split())
+    return UserError(
+        f"no Ray cluster at --ray-address {address}: {reason} (ray start --head starts one)"
+    )
+
+
 @contextlib.contextmanager
 def _connected(address: str):
     """A connection whose end cancels what it has begun."""
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"no Ray cluster at --ray-address {address}: {reason} (ray start --head starts one)"
-        ) from None
+        raise _no_cluster(address, error) from None
     try:
         yield
     finally:
