@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test lint format bench constraints clean
+.PHONY: train test lint format results bench constraints clean
 
 train: .venv/installed  ## AdaPS on bps-1: finds the kinds, trains them, ends with the report's path
 	$(BIN)/adaps train bps-1 --seeds 4 --steps 1_000_000
@@ -18,6 +18,9 @@ lint: .venv/installed
 format: .venv/installed
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+results: .venv/installed  ## every study of docs/results; hours, and may be interrupted
+	$(BIN)/python experiments/results.py
 
 bench: .venv/installed  ## speed on this machine, into docs/results/
 	$(BIN)/adaps bench bps-1 --out docs/results/bench.json

@@ -15,6 +15,7 @@ TINY = (
     "--steps 4_000 --gather-steps 1_600 --encoder.updates 600 --seeds 1 --evaluations 2 "
     "--eval-episodes 8"
 )
+STUDIED = ("gather-steps=1_600", "encoder.updates=50", "evaluations=2", "eval-episodes=8")
 
 
 def blocks(language):
@@ -50,6 +51,8 @@ def run(words):
         words = [*words, *TINY.split()]
     if words[0] == "identify" and "--help" not in words:
         words = [*words, "--gather-steps", "3_200", "--encoder.updates", "600"]
+    if words[0] in ("compare", "sweep"):
+        words = [*words, "--seeds", "1", "--steps", "8_000", "--options", *STUDIED]
     if words[0] == "bench":
         return 0
     try:
