@@ -26,13 +26,15 @@ ALLOWED = {
     "algos": {"types", "networks"},
     "run_folder": {"types", "errors", "networks"},
     "statistics": {"errors"},
+    "diversity": {"types", "networks"},
     "policy": {"types", "errors", "networks", "rollout", "run_folder"},
     "evaluate": {"types", "policy", "rollout", "run_folder"},
     "config": {"types", "errors", "extensions", "identity", "sharing", "algos"},
     "advice": {"types", "identity", "networks"},
     "identify": {"types", "errors", "envs", "identity", "advice", "config", "progress"}
-    | {"run_folder"},
-    "parsing": {"errors", "config", "identity", "sharing", "algos"},
+    | {"run_folder", "rollout"},
+    "sinks": {"errors"},
+    "parsing": {"errors", "config", "identity", "sharing", "sinks", "algos"},
     "study": {"types", "errors", "config", "envs", "parsing", "stages", "train", "evaluate"}
     | {"progress", "result", "run_folder", "sharing", "algos"},
     "placement": set(),
@@ -94,7 +96,11 @@ def test_every_import_is_declared():
     used = {m.split(".")[0] for name in MODULES for m in imports(name)}
     foreign = {names.get(m, m) for m in used - set(sys.stdlib_module_names) - {"adaps"}}
     assert foreign <= declared | extras
-    by_name = {"imageio_ffmpeg"}  # imported where it is needed, by importlib
+    by_name = {
+        "imageio_ffmpeg",
+        "tensorboardX",
+        "wandb",
+    }  # imported where it is needed, by importlib
     assert declared | extras <= foreign | by_name | {"scipy"}
     on_start = {m.split(".")[0] for name in MODULES if not is_lazy(name) for m in at_once(name)}
     assert not on_start & extras

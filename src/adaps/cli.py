@@ -177,7 +177,7 @@ def train_command(words: list[str]) -> int:
     watch = ConsoleWatch()
     try:
         with watch.showing():
-            result = run(env, command.config, out, watch)
+            result = run(env, command.config, out, watch, sinks=command.sinks)
     except KeyboardInterrupt:
         saved = run_folder.saved_seeds(out)
         what = (

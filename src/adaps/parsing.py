@@ -22,6 +22,7 @@ from adaps.config import (
 from adaps.errors import UserError, unknown
 from adaps.identity.encoders import ENCODERS
 from adaps.sharing import METHODS
+from adaps.sinks import SINKS
 
 S = TypeVar("S")
 A = TypeVar("A")
@@ -49,6 +50,8 @@ class TrainCommand(Generic[S, A, E]):
     """Options to start from; "paper" is AdaPS exactly as published."""
     settings: Annotated[Path | None, tyro.conf.arg(name="config", metavar="FILE")] = None
     """A run's config.json to start from: run again what it says, but for what is named here."""
+    sinks: Annotated[tuple[str, ...], tyro.conf.arg(metavar="|".join(SINKS))] = ()
+    """Where metrics go besides the run's folder."""
     out: Path | None = None
     """Folder for the run, which must not hold one; None: the next free one under runs/."""
 

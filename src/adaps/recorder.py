@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Array, Float
 
 from adaps import run_folder as files
 from adaps.config import (
@@ -21,6 +22,7 @@ from adaps.config import (
     num_updates,
     to_json,
 )
+from adaps.diversity import between_groups, snd
 from adaps.evaluate import Episodes, mean_return, regret, returns_per_type
 from adaps.identity.clusters import rand_index
 from adaps.identity.encoders import updates_of
@@ -31,7 +33,11 @@ from adaps.progress import Watch
 from adaps.result import Times
 from adaps.sharing.mask_warnings import mask_warnings
 from adaps.sharing.masks import summary
+from adaps.sinks import Sinks
 from adaps.types import Environment, Identity, Metrics, Sharing
+
+MOST_GROUPS = 16
+"""Behaviour distances between more groups than this are not written down."""
 
 
 class Recorder:
@@ -44,9 +50,10 @@ class Recorder:
         placement: Placement,
         folder: files.RunFolder | None,
         watch: Watch,
+        sinks: Sinks | None = None,
     ) -> None:
         self.env, self.config, self.placement = env, config, placement
-        self.folder, self.watch = folder, watch
+        self.folder, self.watch, self.sinks = folder, watch, sinks or Sinks()
         self._found: dict[int, tuple[Identity | None, Sharing]] = {}
         self._thresholds: dict[int, float | None] = {}
         self._warnings: dict[int, list[str]] = {}
@@ -148,10 +155,11 @@ class Recorder:
         env_steps: int,
         episodes: tuple[Episodes, Episodes],
         metrics: Metrics,
+        distances: Float[Array, "seed agent agent"],
     ) -> None:
         """A point of the learning curve: greedy and sampled episodes, and the update's means."""
-        per_seed = unstack(jax.device_get((*episodes, metrics)), len(seeds))
-        for seed, (greedy, sampled, means) in zip(seeds, per_seed, strict=True):
+        per_seed = unstack(jax.device_get((*episodes, metrics, distances)), len(seeds))
+        for seed, (greedy, sampled, means, distance) in zip(seeds, per_seed, strict=True):
             with self._lock:
                 self._latest[seed] = mean_return(greedy)
             if self.folder is None:
@@ -165,8 +173,23 @@ class Recorder:
                 "regret": regret(greedy),
                 "seconds": round(time.perf_counter() - self._started, 3),
                 **{name: float(value) for name, value in means.items()},
+                **self._diversity(seed, distance),
             }
             self.folder.append_metrics(line)
+            self.sinks.log(line)
+
+    def _diversity(self, seed: int, distance: np.ndarray) -> dict[str, Any]:
+        """System Neural Diversity, and the distance between kinds: those found, or the true ones.
+
+        Of many kinds only the former: a matrix at every evaluation would fill the file.
+        """
+        found = self._found[seed][0]
+        groups = self.env.agent_types if found is None else found.clusters
+        line: dict[str, Any] = {"snd": round(snd(distance), 5)}
+        if groups is not None and len(set(map(int, groups))) <= MOST_GROUPS:
+            between = between_groups(distance, groups)
+            line["behaviour_distance"] = np.round(between, 4).tolist()
+        return line
 
     def _announce(self) -> None:
         """Say what is to come, and write down the configuration."""

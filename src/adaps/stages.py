@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, UInt
 
 from adaps.config import TrainConfig, gathering_steps, network_shape
+from adaps.diversity import behaviour_distance
 from adaps.evaluate import Episodes, evaluate
 from adaps.identity import autoencoder, gathering
 from adaps.identity.autoencoder import CoderState
@@ -76,6 +77,8 @@ class Stages(NamedTuple):
     begin: Callable[[SeedKeys, Params, Sharing], TrainState]
     advance: Callable[[TrainState, Sharing, Int[Array, ""]], TrainState]
     evaluate: Callable[[Params, Sharing, Int[Array, " episode"]], tuple[Episodes, Episodes]]
+    distances: Callable[[TrainState, Sharing], Float[Array, "seed agent agent"]]
+    """How differently agents act on the observations that training has come to."""
 
 
 def make_stages(env: Environment, config: TrainConfig, num_seeds: int) -> Stages:
@@ -93,6 +96,7 @@ def make_stages(env: Environment, config: TrainConfig, num_seeds: int) -> Stages
         begin=each(partial(_begin, env, config)),
         advance=each(partial(_advance, env, config), shared=(2,)),
         evaluate=each(partial(_evaluate, env), shared=(2,)),
+        distances=each(_distances),
     )
 
 
@@ -217,3 +221,8 @@ def _evaluate(
 
     both = evaluate(env, policy, jnp.concatenate([numbers, numbers]))
     return jax.tree.map(lambda x: x[:half], both), jax.tree.map(lambda x: x[half:], both)
+
+
+def _distances(state: TrainState, sharing: Sharing) -> Float[Array, "agent agent"]:
+    now = state.rollout.timestep
+    return behaviour_distance(state.learner.params, sharing, now.obs, now.legal)

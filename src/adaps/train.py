@@ -5,6 +5,7 @@ its steps computes, ``recorder.py`` what becomes of the results.
 """
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -28,6 +29,7 @@ from adaps.config import (
     run_options,
     sharing_options,
     steps_taken,
+    to_json,
 )
 from adaps.errors import UserError
 from adaps.evaluate import first_batch, in_batches
@@ -45,6 +47,7 @@ from adaps.recorder import Recorder
 from adaps.result import Result, SeedResult, result_json, summarise
 from adaps.run_folder import RESULT, RunFolder
 from adaps.sharing import AdaPS, FuPS
+from adaps.sinks import check_sinks, opened
 from adaps.stages import (
     SeedKeys,
     Stages,
@@ -104,7 +107,8 @@ def train_seeds(
             return []
         batch = first_batch(config.eval_episodes)
         episodes = stages.evaluate(state.learner.params, sharing, batch)
-        recorder.evaluated(seeds, env_steps, episodes, state.mean_metrics())
+        distances = stages.distances(state, sharing)
+        recorder.evaluated(seeds, env_steps, episodes, state.mean_metrics(), distances)
         state = state.evaluated()
         if until in look_points(config):
             looks += 1
@@ -268,6 +272,7 @@ def train(
     encoder: Any = "vae",
     preset: str = "default",
     out: str | Path | None = None,
+    sinks: Sequence[str] = (),
     **options: Any,
 ) -> Result:
     """Find out which agents are alike, give each kind its part of one network, and train them.
@@ -279,6 +284,7 @@ def train(
         encoder: an identity encoder's name, or its options such as ``VAE(updates=8_000)``.
         preset: ``"default"``, or ``"paper"`` for named methods exactly as published.
         out: folder for the run's files, which must not hold a run; None writes nothing.
+        sinks: where metrics go besides the folder: ``"tensorboard"``, ``"wandb"``.
         options: any other field of :class:`adaps.config.TrainConfig`, such as ``steps``.
 
     Raises:
@@ -297,7 +303,7 @@ def train(
         task_seed=envs.task_seed_of(env),
         **{**run_options(preset), **options},
     )
-    return run(env, config, None if out is None else Path(out), Watch())
+    return run(env, config, None if out is None else Path(out), Watch(), sinks=sinks)
 
 
 def run(
@@ -306,6 +312,7 @@ def run(
     out: Path | None,
     watch: Watch,
     stages: Stages | None = None,
+    sinks: Sequence[str] = (),
 ) -> Result:
     """Train every seed of a configuration, side by side, and put the results together.
 
@@ -315,19 +322,23 @@ def run(
         out: folder for the run's files; None writes nothing.
         watch: shows how far it is, and may stop it.
         stages: those of an earlier run that differed in its seed alone, compiled already.
+        sinks: where numbers go besides the folder, see :data:`adaps.sinks.SINKS`.
 
     Raises:
         UserError: an option that cannot be, or a folder that cannot be used.
         KeyboardInterrupt: after what was learnt so far has been saved.
     """
     check(config, env)
+    check_sinks(sinks, out)
     config = resolved(config, env)
     folder = None if out is None else RunFolder(out)
     placement = place(range(config.seed, config.seed + config.seeds), config.workers)
-    recorder = Recorder(env, config, placement, folder, watch)
     stages = stages or make_stages(env, config, num_seeds=len(placement.programs[0]))
-    work = partial(train_seeds, config, stages, recorder)
-    seeds = [s for program in run_side_by_side(placement, work, watch.stop.set) for s in program]
+    with opened(sinks, out, to_json(config)) as others:
+        recorder = Recorder(env, config, placement, folder, watch, others)
+        work = partial(train_seeds, config, stages, recorder)
+        programs = run_side_by_side(placement, work, watch.stop.set)
+    seeds = [seed for program in programs for seed in program]
 
     result = summarise(env, seeds, recorder.times, out)
     if folder is not None:
