@@ -17,7 +17,7 @@ import tyro
 import adaps
 from adaps.identity import gathering, samples
 from adaps.identity.samples import Rows
-from adaps.rollout import rollout, start
+from adaps.rollout import rollout, start, uniform
 from adaps.types import Environment
 
 COPIES, STEPS = 10, 50
@@ -27,7 +27,7 @@ REWARD_SCALE = 0.5
 def fresh(env: Environment, seed: int) -> Rows:
     """Transitions ``[copy, agent, step, …]`` of one episode in each of ten new copies."""
     begin = start(env, jax.random.key(1_000 + seed), COPIES)
-    _, transitions = rollout(env, gathering.uniform, begin, STEPS)
+    _, transitions = rollout(env, uniform, begin, STEPS)
     rows = samples.regression(samples.as_steps(transitions))
     return Rows(*(np.moveaxis(np.asarray(x), 0, 2) for x in rows))
 

@@ -7,6 +7,7 @@ import pytest
 
 import adaps
 from adaps.identity import gathering, samples
+from adaps.rollout import uniform
 from probes import Probe, constant
 
 ENV = adaps.make("bps:2-2")

@@ -251,7 +251,7 @@ def test_environments_without_scores(tmp_path, random, reason):
 
 
 def test_an_environment_without_scores_beside_one_with(tmp_path):
-    plan = plan_of(["bps-1", "bps-2"], seeds=[0, 1])
+    plan = plan_of(["bps-1", "bps-2"])
     folder = write_study_folder(tmp_path / "study", plan, random={"bps-2": RANDOM})
     text = text_of(write_study(folder).read_text())
     assert "Over 1 environment of 2, AdaPS leads with a score of" in text
@@ -508,7 +508,7 @@ def test_sixteen_variants_look_different_and_are_all_shown(tmp_path):
 
 
 def test_a_sweep_of_one_option(tmp_path):
-    plan = plan_of(["bps-1", "bps-2"], seeds=[0, 1], **swept(threshold=["0.1", "0.5", "0.9"]))
+    plan = plan_of(["bps-1", "bps-2"], **swept(threshold=["0.1", "0.5", "0.9"]))
 
     def final(env, variant, seed):
         return -100.0 - 100 * float(variant.rpartition("=")[2])
