@@ -15,7 +15,7 @@ import numpy as np
 import tyro
 
 import adaps
-from adaps.identity import gathering, samples
+from adaps.identity import samples
 from adaps.identity.samples import Rows
 from adaps.rollout import rollout, start, uniform
 from adaps.types import Environment
