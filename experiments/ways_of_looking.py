@@ -18,7 +18,6 @@ ENVS = (
     "foraging-fixed-8x8-4p-3f",
     "foraging-fixed-10x10-6p-4f-coop",
     "rware-2color-tiny-4ag",
-    "bps-1",
 )
 WAYS = {
     "25,600 steps": {"gather_steps": 25_600},
