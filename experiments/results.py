@@ -116,10 +116,12 @@ def sweep_table(sweep: dict) -> list[str]:
     """One line per combination of values."""
     lines = []
     for cell in sweep["cells"]:
-        values = {name: value for name, value in cell.items() if name != "interval"}
+        values = {k: v for k, v in cell.items() if k not in ("interval", "recommended")}
+        head = (*values, sweep["of"], "recommended")
         if not lines:
-            lines = [f"| {' | '.join((*values, sweep['of']))} |", "|" + "---|" * (len(values) + 1)]
-        lines.append(f"| {' | '.join((*values.values(), with_ends(cell['interval'], 3)))} |")
+            lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+        good = "yes" if cell["recommended"] else ""
+        lines.append(f"| {' | '.join((*values.values(), with_ends(cell['interval'], 3), good))} |")
     return lines
 
 

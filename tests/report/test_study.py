@@ -524,6 +524,7 @@ def test_a_sweep_of_one_option(tmp_path):
     text = text_of(write_study(folder).read_text())
     assert "for each value of sharing.threshold" in text
     assert "threshold=0.1 leads" in text
+    assert sweep.recommended == {("0.1",)}
     assert {p.stem for p in folder.glob("figures/sweep*")} == {"sweep-bps-1", "sweep-bps-2"}
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from itertools import product
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -14,6 +15,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter, FixedLocator, NullLocator, StrMethodFormatter
 
 from adaps.report.figures import MARKERS, PALETTE, SMALL, inline, svg_file
@@ -29,7 +31,7 @@ WIDTH = 5.0
 LONGEST = 30
 """Letters of a name in a figure; the tables have it in full."""
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
-BEST = "#047857"
+BEST, RECOMMENDED = "#047857", "#D55E00"
 FEW = 8
 """More variants than this get shapes besides colours, and fainter bands."""
 PRINT = ((10, SMALL), (18, 6.5), (30, 4.8))
@@ -274,6 +276,9 @@ def sweep_line(name: str, title: str, plan: Plan, sweep: Sweep) -> Plate:
 
     def draw(figure: Figure) -> None:
         axes = _axes(figure, title, _drawable(option), up)
+        for i in known:
+            if (values[i],) in sweep.recommended:
+                axes.axvspan(i - 0.4, i + 0.4, color=RECOMMENDED, alpha=0.1, linewidth=0)
         band = Band(np.array(known), *_columns(ends))
         axes.plot(known, band.value, color=PALETTE[0], marker="o", markersize=5, linewidth=1.6)
         if band.low is not None and band.high is not None:
@@ -288,7 +293,8 @@ def sweep_line(name: str, title: str, plan: Plan, sweep: Sweep) -> Plate:
         3.0,
         draw,
         f"{title}: final {up} for each value of {option}, in the order of the plan and evenly "
-        "spaced; interquartile mean over seeds with 95\u00a0% interval.",
+        "spaced; interquartile mean over seeds with 95\u00a0% interval. Shaded: recommended, "
+        "the best and those whose interval reaches into its own.",
         f"Line chart of {up} against {option} in {title}: "
         + ", ".join(f"{values[i]} {number(e.value)}" for i, e in zip(known, ends, strict=True))
         + ".",
@@ -312,6 +318,10 @@ def sweep_map(name: str, title: str, plan: Plan, sweep: Sweep, rest: dict[str, s
         _cells(axes, values, (min(every), max(every)), texts, colours)
         axes.set_title(_shortened(_drawable(title)), loc="left", fontsize=9.5)
         axes.set(xlabel=_drawable(across), ylabel=_drawable(down))
+        for i, j in product(range(len(rows)), range(len(columns))):
+            if (columns[j], rows[i], *others) in sweep.recommended:
+                frame = {"fill": False, "edgecolor": RECOMMENDED, "linewidth": 2.5}
+                axes.add_patch(Rectangle((j - 0.47, i - 0.45), 0.94, 0.9, **frame))
         _value_ticks(axes, columns)
         labels = [_drawable(row)[:LONGEST] for row in rows]
         axes.set_yticks(range(len(rows)), labels, fontsize=SMALL)
@@ -322,7 +332,8 @@ def sweep_map(name: str, title: str, plan: Plan, sweep: Sweep, rest: dict[str, s
         1.15 + 0.32 * len(rows),
         draw,
         f"{title}{fixed}: final {up}, interquartile mean over seeds, for each pair of values; "
-        "lighter is better, a dash is no finished run.",
+        "lighter is better, a dash is no finished run. Framed: recommended, the best and those "
+        "whose interval reaches into its own.",
         f"Heat map of {up} over {across} and {down} in {title}{fixed}.",
     )
 

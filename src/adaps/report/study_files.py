@@ -222,7 +222,11 @@ def _sweep(study: Study, numbers: Numbers) -> dict[str, Any] | None:
         env: {
             "of": "score" if sweep.scored else "return",
             "cells": [
-                {**dict(zip(over, values, strict=True)), "interval": one}
+                {
+                    **dict(zip(over, values, strict=True)),
+                    "interval": one,
+                    "recommended": values in sweep.recommended,
+                }
                 for values, one in sweep.each.items()
             ],
         }

@@ -303,6 +303,15 @@ class Sweep(NamedTuple):
     each: dict[tuple[str, ...], Interval]
     """By the values of the options that vary."""
 
+    @property
+    def recommended(self) -> set[tuple[str, ...]]:
+        """The best, and what may be as good: whose interval reaches into that of the best."""
+        if not self.each:
+            return set()
+        best = max(self.each.values(), key=lambda one: one.value)
+        least = best.value if best.low is None else best.low
+        return {values for values, one in self.each.items() if _most(one) >= least}
+
 
 def sweep_of(study: Study, numbers: Numbers, envs: list[str]) -> Sweep:
     """What each combination of the options' values came to.
