@@ -116,7 +116,9 @@ BAD = {
     "method": (Study({"bps-1": {}}, [Variant("a", {"sharing": "fupz"})], [0]), "'fups'"),
     "option": (Study({"bps-1": {}}, [Variant("a", {"stepz": "3"})], [0]), "did you mean '--steps'"),
     "value": (Study({"bps-1": {}}, [Variant("a", {"steps": "0"})], [0]), "at least 1"),
-    "seeds": (Study({"bps-1": {}}, [Variant("a", {"seeds": "3"})], [0]), "leave out seeds"),
+    "seeds": (Study({"bps-1": {}}, [Variant("a", {"seeds": "3"})], [0]), "seeds is nothing that"),
+    "help": (Study({"bps-1": {}}, [Variant("a", {"help": "1"})], [0]), "help is nothing that"),
+    "quote": (Study({"bps-1": {}}, [Variant("a", {"steps": "'3"})], [0]), "no closing quotation"),
 }
 
 
@@ -224,6 +226,7 @@ BAD_COMMANDS = {
     "compare x.toml --envs bps-1": "not both",
     "compare --envs bps-7": "bps-",
     "compare --envs bps-1 --methods fupz": "did you mean 'fups'",
+    "compare --envs bps-1 --methods 'fups": "no closing quotation",
     "compare --envs bps-1 --algos a3c": "did you mean 'a2c'",
     "compare --envs bps-1 --seeds 0": "at least 1",
     "compare --envs bps-1 --steps many": "--steps cannot be 'many'",

@@ -52,6 +52,8 @@ class Local:
             raise UserError(f"--workers must be at least 1, not {workers}")
         if not memory_gib > 0:
             raise UserError(f"--memory-gib must be above 0, not {memory_gib}")
+        # On an accelerator, this process and its workers would each take all of its memory.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         self.memory = int(memory_gib * GIB)
         self.workers = workers or _fitting(self.memory)
         self._stopping = threading.Event()

@@ -19,6 +19,8 @@ from adaps.parsing import parse_train
 Options = dict[str, str]
 """Option of ``adaps train``, without its dashes → its value, both as on the command line."""
 
+NOT_OPTIONS = ("seed", "seeds", "out", "sinks", "help")
+"""What the study itself decides, or what a run of it does not have."""
 FIELDS = ("title", "envs", "variants", "over", "seeds", "options")
 """What a study's file may say."""
 
@@ -86,7 +88,7 @@ def of_methods(
     """
     variants = []
     for method, algo in product(methods, algos):
-        name, *own = shlex.split(method)
+        name, *own = _split(method) or [""]
         learner = {"algo": algo} if len(algos) > 1 or algo != "a2c" else {}
         label = f"{method}, {algo}" if len(algos) > 1 else method
         variants.append(Variant(label, {"sharing": name, **learner, **pairs(own)}))
@@ -200,9 +202,9 @@ def _config(env: str, options: Options) -> TrainConfig:
     Raises:
         UserError: an option that cannot be.
     """
-    for name in ("seeds", "seed", "out"):
+    for name in NOT_OPTIONS:
         if name in options:
-            raise UserError(f"the study itself says what {name} to use; leave out {name}")
+            raise UserError(f"{name} is nothing that a study's run can be told; leave it out")
     config = parse_train([env, *_words(options), "--seeds", "1"]).config
     made = make(env, config.task_seed)
     check(config, made)
@@ -222,8 +224,20 @@ def _words(options: Options) -> list[str]:
             prefix = f"{group}." if group else ""
             words.append(f"--{prefix}{'' if value.lower() == 'true' else 'no-'}{flag}")
         else:
-            words += [f"--{name}", *shlex.split(value)]
+            words += [f"--{name}", *_split(value)]
     return words
+
+
+def _split(text: str) -> list[str]:
+    """Words of a text, as a shell would part them.
+
+    Raises:
+        UserError: a quotation mark is left open.
+    """
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UserError(f"'{text}' cannot be read: {str(error).lower()}") from None
 
 
 def pairs(words: Iterable[str]) -> Options:
