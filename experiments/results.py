@@ -27,6 +27,14 @@ KEPT = HERE.parent / "docs" / "results" / "studies"
 LARGEST = 200_000
 """Bytes of a figure that is kept."""
 
+PUBLISHED = {
+    "NoPS": {"bps-1": -216.8, "bps-2": -415.4, "bps-3": -403.4, "bps-4": -410.8},
+    "FuPS+id": {"bps-1": -228.2, "bps-2": -429.7, "bps-3": -835.2, "bps-4": -780.5},
+    "SePS": {"bps-1": -201.8, "bps-2": -407.1, "bps-3": -422.1, "bps-4": -411.6},
+}
+"""Interquartile mean of the final return after 20 million steps, five seeds, on resets of their own
+(arXiv 2412.04233)."""
+
 
 def main(
     names: tyro.conf.Positional[tuple[str, ...]] = STUDIES,
@@ -73,6 +81,8 @@ def summary(plan: dict, numbers: dict, figures: list[str]) -> str:
         f"{plan['commit']}. Interquartile means with 95 % bootstrap intervals.",
         "",
     ]
+    if plan["title"] == "Blind-Particle Spread":
+        lines += ["## Beside the published figures", "", *beside_published(numbers), ""]
     for env, cells in numbers["envs"].items():
         lines += [f"## {env}", "", *table(cells), ""]
     if numbers["sweep"]:
@@ -81,6 +91,22 @@ def summary(plan: dict, numbers: dict, figures: list[str]) -> str:
     lines += ["## Figures", ""]
     lines += [f"![{Path(f).stem.replace('-', ' ')}]({f})" for f in figures]
     return "\n".join(lines) + "\n"
+
+
+def beside_published(numbers: dict) -> list[str]:
+    """Final greedy returns; the published ones took more steps, and are on other resets."""
+    envs = list(numbers["envs"])
+    names = list(dict.fromkeys(name for cells in numbers["envs"].values() for name in cells))
+    lines = [f"| | {' | '.join(envs)} |", "|" + "---|" * (len(envs) + 1)]
+    best = [f"{numbers['scales'][env]['best']:,.1f}" for env in envs]
+    lines.append(f"| best possible on these resets | {' | '.join(best)} |".replace("-", "−"))
+    for name in names:
+        cells = [numbers["envs"][env].get(name) for env in envs]
+        lines.append(f"| {name} | {' | '.join(with_ends(c and c['return']) for c in cells)} |")
+    for name, own in PUBLISHED.items():
+        values = " | ".join(f"{own[env]:,.1f}".replace("-", "−") for env in envs)
+        lines.append(f"| {name}, published, 20,000,000 steps | {values} |")
+    return lines
 
 
 def table(cells: dict) -> list[str]:
