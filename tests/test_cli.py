@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 
 import jax
@@ -26,6 +25,7 @@ from adaps.config import (
     to_json,
 )
 from adaps.sharing import METHODS
+from processes import INTERRUPTIBLE
 
 TINY = (
     "--steps 4_000 --gather-steps 1_600 --encoder.updates 600 --seeds 1 --evaluations 2 "
@@ -348,7 +348,7 @@ def test_an_interrupt_saves_and_says_where(number, code, tmp_path):
         "--evaluations 100000"
     )
     with subprocess.Popen(
-        [sys.executable, "-m", "adaps", *train.split(), "--out", str(tmp_path / "run")],
+        [*INTERRUPTIBLE, *train.split(), "--out", str(tmp_path / "run")],
         stderr=subprocess.PIPE,
         text=True,
     ) as process:

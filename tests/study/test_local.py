@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 
@@ -19,6 +18,7 @@ from adaps.study.board import Board
 from adaps.study.local import Local, Waiting
 from adaps.study.plan import jobs
 from adaps.study.worker import ERROR
+from processes import INTERRUPTIBLE
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_a_study_that_is_ended_goes_on(sent, whole, tmp_path):
     out = tmp_path / "study"
     words = ["compare", "--envs", "bps:2-2", "--methods", "fups", "adaps", "--seeds", "2"]
     words += ["--options", *WORDS, "--out", str(out)]
-    command = [sys.executable, "-m", "adaps", *words]
+    command = [*INTERRUPTIBLE, *words]
     first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         until = time.monotonic() + 120
