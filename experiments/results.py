@@ -21,7 +21,7 @@ from adaps.study.local import Local
 from adaps.study.plan import from_file
 
 HERE = Path(__file__).parent
-STUDIES = ("bps", "ablation", "sensitivity", "gridworlds")
+STUDIES = ("bps", "ablation", "sensitivity", "keep", "gridworlds")
 """In this order."""
 KEPT = HERE.parent / "docs" / "results" / "studies"
 LARGEST = 200_000
