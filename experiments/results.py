@@ -24,8 +24,8 @@ HERE = Path(__file__).parent
 STUDIES = ("bps", "ablation", "sensitivity", "keep", "gridworlds")
 """In this order."""
 KEPT = HERE.parent / "docs" / "results" / "studies"
-LARGEST = 200_000
-"""Bytes of a figure that is kept."""
+SHOWN = ("learning-steps", "scores", "sweep")
+"""Figures that are kept. Time on a machine that does other work besides says little."""
 
 PUBLISHED = {
     "NoPS": {"bps-1": -216.8, "bps-2": -415.4, "bps-3": -403.4, "bps-4": -410.8},
@@ -57,10 +57,7 @@ def keep(name: str, out: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     shutil.copy(out / "scores.csv", place)
-    # Time on a machine that does other work besides says little, so its figures are not kept.
-    every = sorted((out / "figures").glob("*.svg"))
-    kept = [figure for figure in every if not figure.name.startswith("learning-seconds")]
-    figures = [figure for figure in kept if figure.stat().st_size <= LARGEST]
+    figures = [f for f in sorted((out / "figures").glob("*.svg")) if f.name.startswith(SHOWN)]
     for figure in figures:
         shutil.copy(figure, place)
     plan = json.loads((out / "study.json").read_text())
@@ -135,7 +132,7 @@ def table(cells: dict) -> list[str]:
             with_ends(cell["area_under_curve"]),
             "–" if reached["median"] is None else f"{reached['median']:,.0f}",
             f"{cell['parameters']:,.0f}",
-            "–" if cell["adjusted_rand_index"] is None else f"{cell['adjusted_rand_index']:.2f}",
+            index(cell["adjusted_rand_index"]),
         )
         lines.append(f"| {' | '.join(row)} |")
     return lines
@@ -163,6 +160,11 @@ def with_ends(interval: list | None, digits: int = 1) -> str:
     if low is not None:
         text += f" [{low:,.{digits}f}, {high:,.{digits}f}]"
     return text.replace("-", "−")
+
+
+def index(value: float | None) -> str:
+    """A Rand index."""
+    return "–" if value is None else f"{value:.2f}".replace("-", "−")
 
 
 def percent(value: float | None) -> str:
