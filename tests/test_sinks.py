@@ -10,7 +10,7 @@ import pytest
 import adaps
 from adaps.cli import main
 from adaps.errors import UserError
-from adaps.sinks import Sinks, TensorBoard, opened
+from adaps.sinks import SINKS, Sinks, TensorBoard, opened
 
 OPTIONS = {"steps": 4_000, "evaluations": 2, "eval_episodes": 8}
 
@@ -79,10 +79,17 @@ def test_what_is_no_number_is_left_out():
 
 def test_sinks_are_closed_whatever_happens(tmp_path, monkeypatch):
     closed = []
-    monkeypatch.setattr(TensorBoard, "close", lambda self: closed.append(True))
-    with pytest.raises(RuntimeError), opened(["tensorboard"], tmp_path, {}):
+
+    def close(self):
+        closed.append(True)
+        raise OSError
+
+    monkeypatch.setattr(TensorBoard, "close", close)
+    monkeypatch.setitem(SINKS, "other", TensorBoard)
+    names = ["tensorboard", "other", "other"]
+    with pytest.raises(OSError), opened(names, tmp_path, {}):  # noqa: PT011
         raise RuntimeError
-    assert closed == [True]
+    assert closed == [True, True]
 
 
 def test_what_cannot_be_had_is_said_before_anything_is_written(tmp_path, monkeypatch, capsys):

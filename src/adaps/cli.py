@@ -256,7 +256,12 @@ def _carry_out(study: Study, where: study_commands.Where) -> int:
         raise
     for folder, reason in failures.items():
         print(f"adaps: {out / folder} failed: {reason}", file=sys.stderr)
-    print(f"report  {write_report(out)}")
+    try:
+        print(f"report  {write_report(out)}")
+    except UserError as error:
+        if not failures:
+            raise
+        print(f"adaps: {error}", file=sys.stderr)
     return FAILED if failures else 0
 
 

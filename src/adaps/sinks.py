@@ -7,9 +7,9 @@ import importlib
 import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from adaps.errors import UserError, unknown
 
@@ -111,12 +111,12 @@ def check_sinks(names: Sequence[str], folder: Path | None) -> None:
 @contextmanager
 def opened(names: Sequence[str], folder: Path | None, config: Mapping[str, Any]) -> Iterator[Sinks]:
     """The sinks of these names, closed in the end whatever happens."""
-    sinks = [] if folder is None else [SINKS[name](folder, config) for name in names]
-    try:
+    with ExitStack() as closing:
+        sinks: list[Sink] = []
+        for name in dict.fromkeys(names if folder is not None else ()):
+            sinks.append(SINKS[name](cast(Path, folder), config))
+            closing.callback(sinks[-1].close)
         yield Sinks(sinks)
-    finally:
-        for sink in sinks:
-            sink.close()
 
 
 def _package(name: str, extra: str) -> Any:

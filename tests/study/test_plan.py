@@ -211,6 +211,16 @@ def test_a_folder_can_take_in_more_of_the_same(tmp_path):
     assert len(plan["runs"]) == 2
 
 
+def test_a_sweep_can_take_in_more_values(tmp_path):
+    for values in (["1", "2"], ["2", "3"]):
+        study = of_values(["bps:2-2"], {"sharing.clusters": values}, [0], TINY)
+        carry_out(study, tmp_path, Nowhere(), quiet())
+    plan = json.loads((tmp_path / PLAN).read_text())
+    assert plan["over"] == {"sharing.clusters": ["1", "2", "3"]}
+    carry_out(tiny(), tmp_path, Nowhere(), quiet())
+    assert json.loads((tmp_path / PLAN).read_text())["over"] is None
+
+
 def test_a_damaged_plan_is_named(tmp_path):
     (tmp_path / PLAN).write_text("{")
     with pytest.raises(UserError, match=r"study\.json is damaged"):

@@ -23,7 +23,7 @@ def write_plan(out: Path, study: Study, jobs: Sequence[Job]) -> None:
     """Add a study's plan to what the folder's plan says already.
 
     Raises:
-        UserError: the folder holds another study: a variant of the same name with other options.
+        UserError: that plan is damaged.
     """
     plan = _plan(study, jobs)
     if (out / PLAN).exists():
@@ -61,12 +61,19 @@ def _together(out: Path, old: Any, new: dict[str, Any]) -> dict[str, Any]:
             "envs": list(dict.fromkeys([*old["envs"], *new["envs"]])),
             "env_options": {**old["env_options"], **new["env_options"]},
             "variants": list(variants.values()),
-            "over": new["over"] if old["over"] == new["over"] else None,
+            "over": _over(old["over"], new["over"]),
             "seeds": sorted({*old["seeds"], *new["seeds"]}),
             "runs": list(runs.values()),
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{out / PLAN} is damaged: {error!r}") from None
+
+
+def _over(old: Any, new: dict[str, list[str]] | None) -> dict[str, list[str]] | None:
+    """Values of both where the same options vary; else it is no sweep of one kind any more."""
+    if not (old and new) or list(old) != list(new):
+        return None
+    return {name: list(dict.fromkeys([*old[name], *new[name]])) for name in new}
 
 
 def is_done(out: Path, job: Job) -> bool:
