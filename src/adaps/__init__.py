@@ -23,6 +23,7 @@ from adaps.train import train
 from adaps.types import (
     Environment,
     Identity,
+    Presence,
     Sharing,
     SharingMethod,
     Timestep,
@@ -47,6 +48,7 @@ __all__ = [
     "Kaleidoscope",
     "NoPS",
     "Policy",
+    "Presence",
     "RandomCodes",
     "Result",
     "SePS",

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from adaps.types import Environment, EnvState, Timestep, Transition
+from adaps.types import Environment, EnvState, Presence, Timestep, Transition
 
 Policy = Callable[
     [
@@ -58,12 +58,26 @@ def rollout(
         action = policy(action_key, obs, legal)
         env_state, new = jax.vmap(env.step)(step_keys, state.env_state, action)
         transition = Transition(
-            obs, legal, action, new.reward, new.terminated, new.truncated, new.last_obs
+            obs,
+            legal,
+            action,
+            new.reward,
+            new.terminated,
+            new.truncated,
+            new.last_obs,
+            presence_of_step(state.timestep, new),
         )
         return state._replace(env_state=env_state, timestep=new), transition
 
     state, transitions = jax.lax.scan(act_and_step, state, keys)
     return state._replace(key=key), transitions
+
+
+def presence_of_step(before: Timestep, after: Timestep) -> Presence | None:
+    """Who acted on what was before, and whose part ended with that."""
+    if before.presence is None or after.presence is None:
+        return None
+    return after.presence._replace(here=before.presence.here)
 
 
 def _keys_of_steps(

@@ -14,6 +14,17 @@ EnvState = Any
 """Whatever an environment needs to go on: a pytree of arrays."""
 
 
+class Presence(NamedTuple):
+    """Which agents take part, where agents may leave or join within an episode."""
+
+    here: Bool[Array, "*batch agent"]
+    """Who is to act on ``obs``; in a :class:`Transition`, who acted."""
+    terminated: Bool[Array, "*batch agent"]
+    """Whose part ended with this step: nothing more could have been earned."""
+    truncated: Bool[Array, "*batch agent"]
+    """Whose part was cut off with this step: returns bootstrap through."""
+
+
 class Timestep(NamedTuple):
     """What all agents of one environment copy are given after a reset or a step."""
 
@@ -28,6 +39,18 @@ class Timestep(NamedTuple):
     """The episode was cut off by its time limit: returns bootstrap through."""
     last_obs: Float[Array, "*batch agent obs"]
     """Observation before the automatic reset; equal to ``obs`` within an episode."""
+    presence: Presence | None = None
+    """Who takes part; None where all agents do, from an episode's beginning to its end. An agent
+    that does not earns 0, and may see and do anything."""
+
+
+class AgentSpace(NamedTuple):
+    """What one agent sees and may do, before all agents' are filled up to one size."""
+
+    obs_size: int
+    num_actions: int
+    label: str
+    """In words; agents whose labels differ are of different kinds by construction."""
 
 
 @runtime_checkable
@@ -36,6 +59,10 @@ class Environment(Protocol):
 
     ``step`` resets by itself when an episode ends (:func:`adaps.envs.auto_reset`), and keeps
     the final observation in ``last_obs``. Implementations are hashable and compare by value.
+
+    An environment may also have ``agent_names``, ``obs_names`` (lists of text), ``spaces`` (an
+    :class:`AgentSpace` for each agent, where they are not all alike) and
+    ``best_return(state)``, the bound that regrets are measured against.
     """
 
     @property
@@ -73,6 +100,8 @@ class Transition(NamedTuple):
     truncated: Bool[Array, "time env"]
     last_obs: Float[Array, "time env agent obs"]
     """The observation that followed, before any automatic reset."""
+    presence: Presence | None = None
+    """Who acted, and whose part ended with it; None where all take part throughout."""
 
 
 class Masks(NamedTuple):

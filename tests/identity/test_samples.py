@@ -343,6 +343,6 @@ def test_every_agent_of_a_large_team_learns_from_other_blocks():
     assert len({tuple(sorted(own[:16])) for own in copies.T.tolist()}) > 90
     np.testing.assert_array_equal(dealt.common.given[..., 1], dealt.common.target[..., 1])
     few = as_samples(
-        take_in(nothing_yet(2, 3, 3, 4), Steps(*(x[:, :, :2] for x in steps)), Thinning(4))
+        take_in(nothing_yet(2, 3, 3, 4), Steps(*(x[:, :, :2] for x in steps[:4])), Thinning(4))
     )
     assert (np.diff(few.common.given[:, 0, 0, 0]) > 0).all()

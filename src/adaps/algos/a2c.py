@@ -87,20 +87,22 @@ def clip_by_norm_per_set(max_norm: float) -> optax.GradientTransformation:
 def n_step_returns(
     reward: Float[Array, "time env agent"],
     next_value: Float[Array, "time env agent"],
-    terminated: Bool[Array, "time env"],
-    truncated: Bool[Array, "time env"],
+    terminated: Bool[Array, "time env"] | Bool[Array, "time env agent"],
+    truncated: Bool[Array, "time env"] | Bool[Array, "time env agent"],
     discount: float,
 ) -> Float[Array, "time env agent"]:
     """Discounted rewards up to the rollout's end, then the critic's word for the rest.
 
     ``G_t = r_t + γ·(0 if terminated, V(o'_t) if truncated or last, else G_{t+1})``, where
-    ``next_value`` is ``V(o'_t)`` of the observation that followed, before any reset.
+    ``next_value`` is ``V(o'_t)`` of the observation that followed, before any reset. The ends are
+    those of episodes, or of each agent's own part in them.
     """
+    terminated, truncated = (x if x.ndim == 3 else x[..., None] for x in (terminated, truncated))
 
     def step_back(later, x):
         reward, next_value, terminated, truncated = x
-        rest = jnp.where(truncated[:, None], next_value, later)
-        rest = jnp.where(terminated[:, None], 0.0, rest)
+        rest = jnp.where(truncated, next_value, later)
+        rest = jnp.where(terminated, 0.0, rest)
         now = reward + discount * rest
         return now, now
 
@@ -121,9 +123,9 @@ def _loss(
     taken = jnp.take_along_axis(log_probs, transitions.action[..., None], axis=-1)[..., 0]
     entropy = -(jnp.exp(log_probs) * log_probs).sum(-1)
     terms = {
-        "policy_loss": _over_agents(-taken * advantage),
-        "value_loss": _over_agents(jnp.square(returns - values)),
-        "entropy": _over_agents(entropy),
+        "policy_loss": _over_agents(-taken * advantage, transitions),
+        "value_loss": _over_agents(jnp.square(returns - values), transitions),
+        "entropy": _over_agents(entropy, transitions),
     }
     loss = (
         terms["policy_loss"]
@@ -144,8 +146,10 @@ def _diversity_bonus(
     return learned.diversity * jax.lax.stop_gradient(size) * difference
 
 
-def _over_agents(x: Float[Array, "time env agent"]) -> Float[Array, ""]:
-    """Sum over agents, mean over time and copies: no share shrinks with the team."""
+def _over_agents(x: Float[Array, "time env agent"], transitions: Transition) -> Float[Array, ""]:
+    """Sum over agents that take part, mean over time and copies: no share shrinks with the team."""
+    if transitions.presence is not None:
+        x = jnp.where(transitions.presence.here, x, 0.0)
     return x.sum(axis=-1).mean()
 
 
@@ -153,12 +157,9 @@ def _returns(
     options: A2C, params: ActorCritic, sharing: Sharing, transitions: Transition
 ) -> Float[Array, "time env agent"]:
     next_value = _next_values(params, sharing, transitions)
+    ends = transitions if transitions.presence is None else transitions.presence
     return n_step_returns(
-        transitions.reward,
-        next_value,
-        transitions.terminated,
-        transitions.truncated,
-        options.discount,
+        transitions.reward, next_value, ends.terminated, ends.truncated, options.discount
     )
 
 
@@ -178,7 +179,8 @@ def _next_values(
     def only_last():
         return jnp.zeros_like(transitions.reward).at[-1].set(last)
 
-    return jax.lax.cond(transitions.truncated[:-1].any(), everywhere, only_last)
+    ends = transitions if transitions.presence is None else transitions.presence
+    return jax.lax.cond(ends.truncated[:-1].any(), everywhere, only_last)
 
 
 def _optimiser(options: A2C) -> optax.GradientTransformation:

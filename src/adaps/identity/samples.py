@@ -7,12 +7,12 @@ reward is not the usual one, which are then drawn more often than they came.
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
 from adaps.types import Transition
 
@@ -44,6 +44,8 @@ class Steps(NamedTuple):
     last_obs: Float[Array, "time env agent obs"]
     """The observation that followed, before any reset."""
     reward: Float[Array, "time env agent"]
+    here: Bool[Array, "time env agent"] | None = None
+    """Who acted; None where all did."""
 
 
 class Rows(NamedTuple):
@@ -66,11 +68,13 @@ class Gathered(NamedTuple):
     """How many of these there are."""
     num_rare: Int[Array, "block agent"]
     """How many came by, kept or not."""
-    num_seen: Int[Array, ""]
+    num_seen: Int[Array, ""] | Int[Array, "block agent"]
     """How many transitions of each block and agent came by."""
     num_rounds: Int[Array, ""]
     usual: Float[Array, ""]
     """The usual reward: the median of the first round."""
+    here: Bool[Array, "block agent row"] | None = None
+    """Which of the common rows are of agents that acted; None where all did."""
 
 
 class Samples(NamedTuple):
@@ -86,6 +90,8 @@ class Samples(NamedTuple):
     """What was subtracted from observations and reward."""
     scale: Float[Array, " output"]
     """What they were divided by then."""
+    known: Bool[Array, " agent"] | None = None
+    """Who ever acted, and can be told from others; None where all did."""
 
 
 class Thinning(NamedTuple):
@@ -122,10 +128,17 @@ def nothing_yet(num_agents: int, num_inputs: int, num_outputs: int, rows: int) -
     return Gathered(empty, empty, none, none, zero, zero, jnp.float32(0))
 
 
+def where_agents_come_and_go(nothing: Gathered) -> Gathered:
+    """The same, with a note of which rows are of agents that acted."""
+    absent = jnp.zeros(nothing.common.target.shape[:3], bool)
+    return nothing._replace(here=absent, num_seen=jnp.zeros_like(nothing.num_rare))
+
+
 def as_steps(transitions: Transition) -> Steps:
     """What a rollout recorded, actions one-hot."""
     action = jax.nn.one_hot(transitions.action, transitions.legal.shape[-1])
-    return Steps(transitions.obs, action, transitions.last_obs, transitions.reward)
+    here = None if transitions.presence is None else transitions.presence.here
+    return Steps(transitions.obs, action, transitions.last_obs, transitions.reward, here)
 
 
 def take_in(
@@ -137,20 +150,29 @@ def take_in(
     """
     reward = _in_blocks(steps.reward)
     num_rows = reward.shape[-1]
+    here = None if steps.here is None else _in_blocks(steps.here)
     usual = jax.lax.cond(
-        gathered.num_rounds == 0, lambda: jnp.median(reward), lambda: gathered.usual
+        gathered.num_rounds == 0, lambda: _usual(reward, here), lambda: gathered.usual
     )
-    is_rare = reward != usual
+    is_rare = reward != usual if here is None else (reward != usual) & here
     rare, num_kept = _appended(gathered, steps, is_rare, most_rare)
     return Gathered(
         common=_with_some(gathered, steps, num_rows, thinning),
         rare=rare,
         num_kept=num_kept,
         num_rare=gathered.num_rare + is_rare.sum(-1),
-        num_seen=gathered.num_seen + num_rows,
+        num_seen=gathered.num_seen + (num_rows if here is None else here.sum(-1)),
         num_rounds=gathered.num_rounds + 1,
         usual=usual,
+        here=None if here is None else _with_some_presence(gathered, here, thinning),
     )
+
+
+def _usual(
+    reward: Float[Array, "block agent row"], here: Bool[Array, "block agent row"] | None
+) -> Float[Array, ""]:
+    """The median reward of those who acted."""
+    return jnp.median(reward) if here is None else jnp.nanmedian(jnp.where(here, reward, jnp.nan))
 
 
 def _with_some(gathered: Gathered, steps: Steps, num_rows: int, thinning: Thinning) -> Rows:
@@ -159,12 +181,26 @@ def _with_some(gathered: Gathered, steps: Steps, num_rows: int, thinning: Thinni
     some = jnp.asarray(evenly_spaced(num_rows, thinning.rows))
     block, agent = jnp.arange(BLOCKS)[:, None, None], jnp.arange(num_agents)[:, None]
     new = _rows_at(steps, num_rows, *jnp.broadcast_arrays(block, agent, some))
-    place = gathered.num_rounds // thinning.every * thinning.rows % capacity
+    place = _place(gathered, thinning, capacity)
     return jax.tree.map(
         lambda kept, rows: jax.lax.dynamic_update_slice_in_dim(kept, rows, place, 2),
         gathered.common,
         new,
     )
+
+
+def _with_some_presence(
+    gathered: Gathered, here: Bool[Array, "block agent row"], thinning: Thinning
+) -> Bool[Array, "block agent row"]:
+    """Whether those rows are of agents that acted."""
+    kept = cast(Array, gathered.here)
+    new = here[..., evenly_spaced(here.shape[-1], thinning.rows)]
+    place = _place(gathered, thinning, kept.shape[-1])
+    return jax.lax.dynamic_update_slice_in_dim(kept, new, place, 2)
+
+
+def _place(gathered: Gathered, thinning: Thinning, capacity: int) -> Int[Array, ""]:
+    return gathered.num_rounds // thinning.every * thinning.rows % capacity
 
 
 def _appended(
@@ -197,7 +233,7 @@ def _rows_at(
     row: Int[Array, "*n"],
 ) -> Rows:
     env, time = jnp.divmod(block * num_rows + row, steps.reward.shape[0])
-    return regression(Steps(*(x[time, env, agent] for x in steps)))
+    return regression(Steps(*(x[time, env, agent] for x in steps[:4])))
 
 
 def regression(steps: Steps) -> Rows:
@@ -208,7 +244,7 @@ def regression(steps: Steps) -> Rows:
 
 def rare_share(gathered: Gathered) -> Float[Array, ""]:
     """Share of transitions whose reward is not the usual one."""
-    return (gathered.num_rare / gathered.num_seen).mean()
+    return (gathered.num_rare / jnp.maximum(gathered.num_seen, 1)).mean()
 
 
 def as_samples(gathered: Gathered) -> Samples:
@@ -218,6 +254,7 @@ def as_samples(gathered: Gathered) -> Samples:
     others. So every agent is given other blocks to learn from, and is asked about settings that
     were learnt from others' transitions.
     """
+    gathered, known = _without_absent(gathered)
     num_rare = gathered.num_kept
     share = _share_of_draws(gathered, num_rare.sum())
     mean, std = _mean_and_std(gathered, num_rare, share)
@@ -229,11 +266,38 @@ def as_samples(gathered: Gathered) -> Samples:
         rare_share=share,
         mean=mean,
         scale=scale,
+        known=known,
     )
     if num_rare.shape[1] < LARGE_TEAM:
         return samples
     order = _orders_of_blocks(num_rare.shape[1])
     return _with_blocks(samples, lambda x: jnp.take_along_axis(x, _like(order, x), axis=0))
+
+
+def _without_absent(gathered: Gathered) -> tuple[Gathered, Bool[Array, " agent"] | None]:
+    """Rows of agents that did not act replaced by rows of the same block where they did.
+
+    Where an agent did not act in a block at all, by those of another block, if possible in the same
+    half. One that never acted gets some other agent's, and is not known.
+    """
+    here = gathered.here
+    if here is None:
+        return gathered, None
+    count = here.sum(-1)
+    half = jnp.arange(BLOCKS) < BLOCKS // 2
+    same_half = jnp.where(half[:, None, None] == half[None, :, None], count[None], 0)
+    best_of_half, best = same_half.argmax(1), count.argmax(0)
+    block = jnp.where(same_half.max(1) > 0, best_of_half, best)
+    block = jnp.where(count > 0, jnp.arange(BLOCKS)[:, None], block)
+    known = count.sum(0) > 0
+    agent = jnp.where(known, jnp.arange(len(known)), count.sum(0).argmax())
+    block = block[:, agent]
+
+    those_who_acted_first = jnp.argsort(~here, axis=-1, stable=True)
+    turn = jnp.arange(here.shape[-1]) % jnp.maximum(count[block, agent], 1)[..., None]
+    row = jnp.take_along_axis(those_who_acted_first[block, agent], turn, axis=-1)
+    common = jax.tree.map(lambda x: x[block[..., None], agent[:, None], row], gathered.common)
+    return gathered._replace(common=common), known
 
 
 def _orders_of_blocks(num_agents: int) -> Int[np.ndarray, "block agent"]:
@@ -293,7 +357,7 @@ def draw(
     )
 
 
-def _in_blocks(x: Float[Array, "time env agent"]) -> Float[Array, "block agent row"]:
+def _in_blocks(x: Shaped[Array, "time env agent"]) -> Shaped[Array, "block agent row"]:
     num_agents = x.shape[2]
     rows = x.transpose(2, 1, 0).reshape(num_agents, -1)
     size = rows.shape[1] // BLOCKS
@@ -308,7 +372,8 @@ def _share_of_draws(gathered: Gathered, num_kept: Int[Array, ""]) -> Float[Array
     overall = rare_share(gathered)
     wanted = OFTEN * num_kept / (gathered.common.target[..., 0].size + OFTEN * num_kept)
     weight = jnp.minimum(wanted, MOST_RARE) / jnp.maximum(overall, jnp.finfo(jnp.float32).tiny)
-    own = jnp.where(gathered.num_kept > 0, gathered.num_rare / gathered.num_seen, 0.0)
+    seen = jnp.maximum(gathered.num_seen, 1)
+    own = jnp.where(gathered.num_kept > 0, gathered.num_rare / seen, 0.0)
     share = own * weight / (1 - own + own * weight)
     return jnp.where(overall < RARE, share, 0.0)
 
