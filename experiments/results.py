@@ -21,7 +21,7 @@ from adaps.study.local import Local
 from adaps.study.plan import from_file
 
 HERE = Path(__file__).parent
-STUDIES = ("bps", "ablation", "sensitivity", "keep", "gridworlds")
+STUDIES = ("bps", "ablation", "sensitivity", "keep", "foraging", "warehouses")
 """In this order."""
 KEPT = HERE.parent / "docs" / "results" / "studies"
 SHOWN = ("learning-steps", "scores", "sweep")

@@ -19,24 +19,29 @@ ALLOWED = {
     "types": set(),
     "envs": {"types", "errors", "extensions"},
     "rollout": {"types"},
+    "by_name": {"types", "errors", "envs"},
+    "normalise": {"types"},
     "identity": {"types", "errors", "rollout"},
     "learned_masks": set(),
     "networks": {"types", "learned_masks"},
     "sharing": {"types", "errors", "networks"},
     "algos": {"types", "networks"},
-    "run_folder": {"types", "errors", "networks"},
+    "run_folder": {"types", "errors", "by_name", "networks"},
     "statistics": {"errors"},
     "diversity": {"types", "networks"},
-    "policy": {"types", "errors", "networks", "rollout", "run_folder"},
-    "evaluate": {"types", "policy", "rollout", "run_folder"},
+    "policy": {"types", "errors", "by_name", "networks", "rollout", "run_folder"},
+    "evaluate": {"types", "placement", "policy", "rollout", "run_folder"},
+    "host": {"types", "config", "diversity", "evaluate", "identity", "networks", "placement"}
+    | {"policy", "rollout", "stages"},
     "config": {"types", "errors", "extensions", "identity", "sharing", "algos"},
     "advice": {"types", "identity", "networks"},
-    "identify": {"types", "errors", "envs", "identity", "advice", "config", "progress"}
-    | {"run_folder", "rollout"},
+    "findings": {"types", "identity", "advice", "run_folder"},
+    "identify": {"types", "errors", "envs", "identity", "findings", "config", "host"}
+    | {"progress", "rollout"},
     "sinks": {"errors"},
     "parsing": {"errors", "config", "identity", "sharing", "sinks", "algos"},
     "study": {"types", "errors", "config", "envs", "parsing", "stages", "train", "evaluate"}
-    | {"progress", "result", "run_folder", "sharing", "algos"},
+    | {"host", "progress", "result", "run_folder", "sharing", "algos"},
     "placement": set(),
     "progress": set(),
     "report": {"errors", "run_folder", "statistics"},
@@ -67,7 +72,7 @@ def at_once(name):
 
 def is_lazy(name):
     """Whether a module may import an extra's packages, since it is itself imported when needed."""
-    return name.startswith("envs/as_") or name == "study/on_ray.py"
+    return name.startswith(("envs/as_", "envs/host/")) or name == "study/on_ray.py"
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -194,11 +194,13 @@ def test_what_is_no_picture_is_told_so(drawn, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_drawn_is_refused(tmp_path):
+def test_what_nothing_draws_becomes_a_table(tmp_path):
     team = Team(OPPOSITE, random_policy, looks((0,) * OPPOSITE.num_agents, None))
-    with pytest.raises(adaps.UserError, match=r"cannot be drawn: its class needs a method render"):
-        film(team, tmp_path / "film.gif", 0, 3, 10, 100, Watch())
-    assert list(tmp_path.iterdir()) == []
+    episode = film(team, tmp_path / "film.gif", 0, 3, 10, 300, Watch())
+    with Image.open(tmp_path / "film.gif") as picture:
+        assert picture.n_frames == len(episode.moments) == len(episode.states)
+        assert picture.width == 300
+    assert episode.returns[-1] == pytest.approx(sum(m.reward.sum() for m in episode.moments))
 
 
 def test_every_family_can_be_drawn():

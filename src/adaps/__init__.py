@@ -1,7 +1,7 @@
 """adaps: which agents of a team are alike, and each kind trained on its part of one network."""
 
 from adaps.algos import A2C
-from adaps.envs import make
+from adaps.envs import from_jaxmarl, from_jumanji, from_pettingzoo, make
 from adaps.errors import UserError
 from adaps.identify import identify
 from adaps.identity.encoders import VAE, Behaviour, RandomCodes
@@ -22,6 +22,7 @@ from adaps.sharing import (
 from adaps.train import train
 from adaps.types import (
     Environment,
+    HostEnvironment,
     Identity,
     Presence,
     Sharing,
@@ -44,6 +45,7 @@ __all__ = [
     "FuPSId",
     "FuPSMask",
     "Grouped",
+    "HostEnvironment",
     "Identity",
     "Kaleidoscope",
     "NoPS",
@@ -57,6 +59,9 @@ __all__ = [
     "Timestep",
     "Transition",
     "UserError",
+    "from_jaxmarl",
+    "from_jumanji",
+    "from_pettingzoo",
     "identify",
     "load",
     "make",

@@ -51,6 +51,33 @@ def advise(
     }
 
 
+def advise_parts(
+    clusters: np.ndarray, confidence: Confidence, parts: list[list[str]], shape: NetworkShape
+) -> dict[str, Any]:
+    """The same for a team whose spaces differ.
+
+    Args:
+        clusters: each agent's kind.
+        confidence: how sure that is.
+        parts: names of the agents of each part whose spaces are alike.
+        shape: of the network that would be trained.
+    """
+    advice = advise(clusters, confidence, {}, shape)
+    groups = "; ".join(_names(part) for part in parts)
+    return {
+        **advice,
+        "reasons": [
+            f"Agents that see or do different things are of different kinds by construction: "
+            f"{groups}. Within these, kinds were looked for one by one.",
+            *advice["reasons"],
+        ],
+    }
+
+
+def _names(names: list[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+
+
 def _verdict(sizes: list[int], confidence: Confidence) -> tuple[str, str]:
     num_kinds, num_agents = len(sizes), sum(sizes)
     if num_agents == 1:

@@ -9,7 +9,7 @@ import numpy as np
 from adaps.identity.groups import as_identity
 from adaps.networks import count_params, init_params, num_sets_of
 from adaps.sharing import METHODS
-from adaps.types import Environment, NetworkShape
+from adaps.types import AnyEnvironment, NetworkShape
 
 
 class Row(NamedTuple):
@@ -26,12 +26,12 @@ class Row(NamedTuple):
     """Trainable numbers of actor and critic."""
 
 
-def num_kinds(env: Environment) -> int | None:
+def num_kinds(env: AnyEnvironment) -> int | None:
     """How many true types of agents there are; None where that is not known."""
     return None if env.agent_types is None else len(set(env.agent_types))
 
 
-def rows(env: Environment, hidden: Sequence[int], num_groups: int) -> list[Row]:
+def rows(env: AnyEnvironment, hidden: Sequence[int], num_groups: int) -> list[Row]:
     """Every method, for methods with groups as if ``num_groups`` had been found."""
     shape = NetworkShape(env.num_agents, env.obs_size, env.num_actions, tuple(hidden))
     identity = as_identity(np.arange(env.num_agents) % num_groups, latent_size=10, seed=0)

@@ -23,7 +23,7 @@ from adaps.config import (
     sharing_options,
 )
 from adaps.envs import FAMILIES, make
-from adaps.errors import UserError, unknown
+from adaps.errors import HostEnvironmentError, UserError, unknown
 from adaps.evaluate import evaluate_run
 from adaps.identify import IdentifyConfig, run_identify
 from adaps.identity.encoders import ENCODERS
@@ -35,7 +35,7 @@ from adaps.sharing import METHODS
 from adaps.study import Study
 from adaps.study import commands as study_commands
 from adaps.train import run
-from adaps.types import Environment
+from adaps.types import AnyEnvironment, Environment
 
 BAD_INPUT, FAILED, INTERRUPTED, TERMINATED = 2, 1, 130, 143
 
@@ -147,6 +147,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"adaps: {error}", file=sys.stderr)
         return BAD_INPUT
+    except HostEnvironmentError as error:
+        print(f"{error.trace}adaps: {error}", file=sys.stderr)
+        return FAILED
     except Terminated:
         return TERMINATED
     except KeyboardInterrupt:
@@ -178,12 +181,13 @@ def train_command(words: list[str]) -> int:
     try:
         with watch.showing():
             result = run(env, command.config, out, watch, sinks=command.sinks)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, HostEnvironmentError) as stopped:
         saved = run_folder.saved_seeds(out)
         what = (
             f"policies of seeds {saved} and the metrics" if saved else "no policy yet; the settings"
         )
-        print(f"adaps: interrupted; saved {what} in {out}", file=sys.stderr)
+        how = "interrupted" if isinstance(stopped, KeyboardInterrupt) else "the environment failed"
+        print(f"adaps: {how}; saved {what} in {out}", file=sys.stderr)
         raise
     page = write_report(out)
     _print_result(env, result)
@@ -281,7 +285,7 @@ def play_command(words: list[str]) -> int:
     watch = ConsoleWatch()
     with watch.showing():
         episode = render.film(team, out, command.episode, steps, command.fps, command.size, watch)
-    print(f"return {_number(float(episode.returns[-1]))} in {len(episode.states) - 1} steps")
+    print(f"return {_number(float(episode.returns[-1]))} in {len(episode.returns) - 1} steps")
     print(out)
     return 0
 
@@ -332,7 +336,10 @@ def bench_command(words: list[str]) -> int:
         raise UserError(f"--repeats must be at least 1, not {command.repeats}")
     for method in command.methods:
         sharing_options(method)
-    bench.run(make(command.env), command.methods, command.repeats, command.out, Console())
+    env = make(command.env)
+    if not isinstance(env, Environment):
+        raise UserError(f"adaps bench measures environments in JAX; {env.name} runs in Python")
+    bench.run(env, command.methods, command.repeats, command.out, Console())
     return 0
 
 
@@ -374,7 +381,7 @@ def _print_overview() -> None:
     print("\nadaps COMMAND --help shows a command's options; adaps --version the version.")
 
 
-def _print_result(env: Environment, result: Result) -> None:
+def _print_result(env: AnyEnvironment, result: Result) -> None:
     table = Table(title=f"{env.name}: {result.parameters:,} trainable parameters")
     for heading in ("seed", "kinds found", "Rand index", "greedy return", "regret to the best"):
         table.add_column(heading, justify="right")
@@ -412,7 +419,7 @@ def _print_findings(findings: dict[str, Any]) -> None:
         print(f"adjusted Rand index with the true types: {index:.3f}")
 
 
-def _print_parameters(env: Environment, hidden: tuple[int, ...], clusters: int | None) -> None:
+def _print_parameters(env: AnyEnvironment, hidden: tuple[int, ...], clusters: int | None) -> None:
     if not hidden or min(hidden) < 1:
         raise UserError(f"--hidden must be one or more widths of at least 1, not {hidden}")
     kinds = catalogue.num_kinds(env)

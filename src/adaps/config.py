@@ -18,9 +18,10 @@ from adaps.identity.clusters import CLUSTERER_NAMES, CRITERION_NAMES, Clustering
 from adaps.identity.encoders import ENCODERS, VAE
 from adaps.identity.gathering import GATHER_POLICIES
 from adaps.identity.groups import FOUND, as_identity, given_groups, regroup, saved_identity
+from adaps.identity.parts import parts_of
 from adaps.identity.samples import BLOCKS
 from adaps.sharing import METHODS, AdaPS, Grouped
-from adaps.types import Environment, Identity, NetworkShape
+from adaps.types import STEP_TIMEOUT, AnyEnvironment, HostEnvironment, Identity, NetworkShape
 
 S = TypeVar("S")
 A = TypeVar("A")
@@ -81,6 +82,10 @@ class TrainConfig(Generic[S, A, E]):
     """Steps in each copy between two updates."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of actor and critic."""
+    normalise_obs: bool = False
+    """Subtract each kind's running mean from observations, and divide by its deviation."""
+    scale_rewards: bool = False
+    """Divide rewards by the running deviation of their discounted sums, kind by kind."""
     gather_steps: Count | None = None
     """Environment steps of the initial policy that identities are learnt from; None: 25,600, or
     4,000,000 where rewards are rare, but no more than a tenth of all steps."""
@@ -96,10 +101,14 @@ class TrainConfig(Generic[S, A, E]):
     """What chooses the number of groups, unless --sharing.clusters does."""
     evaluations: Count = 20
     """Points of the learning curve."""
-    eval_episodes: Count = 1_000
-    """Episodes of the final evaluation; a curve's point takes at most 100 of them."""
+    eval_episodes: Count | None = None
+    """Episodes of the final evaluation; None: 1,000, or 100 where the environment runs in Python. A
+    curve's point takes at most 100 of them, or 8."""
     workers: Count | None = None
-    """Seeds trained at the same time; None: one per core, or all of them on a GPU."""
+    """Seeds trained at the same time; None: one per core, or all of them on a GPU. Where the
+    environment runs in Python: each seed's processes that step it, 0 for none."""
+    step_timeout: float = STEP_TIMEOUT
+    """Seconds that a step of an environment that runs in Python may take."""
 
     @property
     def steps_per_update(self) -> int:
@@ -108,6 +117,9 @@ class TrainConfig(Generic[S, A, E]):
 
 LEAST_GATHERING = 3_200
 """Environment steps that are gathered even in a short run, unless it is told how many."""
+
+EPISODES, HOST_EPISODES = 1_000, 100
+"""Episodes of the final evaluation; there are fewer where the environment runs in Python."""
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},
@@ -170,7 +182,7 @@ def _options(
     return registry[name.lower()](**PRESETS[preset].get(name.lower(), {}))
 
 
-def check(config: TrainConfig, env: Environment) -> None:
+def check(config: TrainConfig, env: AnyEnvironment) -> None:
     """Refuse what cannot be trained, before anything is written.
 
     Raises:
@@ -183,10 +195,13 @@ def check(config: TrainConfig, env: Environment) -> None:
     if config.gather_policy not in GATHER_POLICIES:
         raise unknown("gather policy", config.gather_policy, GATHER_POLICIES)
     check_clustering(config.clusterer, config.criterion)
-    _at_least("eval_episodes", config.eval_episodes, 1)
+    _at_least("eval_episodes", eval_episodes(config, env), 1)
     _within("seed", config.seed, 0, 2**32 - config.seeds)
     if config.workers is not None:
-        _at_least("workers", config.workers, 1)
+        _at_least("workers", config.workers, 0 if isinstance(env, HostEnvironment) else 1)
+    if not 0 < config.step_timeout < math.inf:
+        raise UserError(f"--step-timeout must be more than 0 seconds, not {config.step_timeout}")
+    _check_parts(config, env)
     if not config.hidden or min(config.hidden) < 1:
         raise UserError(f"--hidden must be one or more widths of at least 1, not {config.hidden}")
     for prefix in RANGES:
@@ -230,7 +245,7 @@ def check_encoder(encoder: Any) -> None:
     _check_ranges("encoder", encoder)
 
 
-def network_shape(env: Environment, config: TrainConfig) -> NetworkShape:
+def network_shape(env: AnyEnvironment, config: TrainConfig) -> NetworkShape:
     """Sizes of the network that ``config`` asks for in ``env``."""
     return NetworkShape(env.num_agents, env.obs_size, env.num_actions, tuple(config.hidden))
 
@@ -253,7 +268,7 @@ def looks_for_identity(config: TrainConfig) -> bool:
     return config.sharing.needs_identity and config.identity is None
 
 
-def known_identity(config: TrainConfig, env: Environment, seed: int) -> Identity | None:
+def known_identity(config: TrainConfig, env: AnyEnvironment, seed: int) -> Identity | None:
     """What a seed need not find out: groups that are given, or found before; None otherwise.
 
     Raises:
@@ -268,6 +283,17 @@ def known_identity(config: TrainConfig, env: Environment, seed: int) -> Identity
     return as_identity(groups, config.encoder.latent_size, seed)
 
 
+def _check_parts(config: TrainConfig, env: AnyEnvironment) -> None:
+    """A number of groups says nothing where parts of the team are grouped apart."""
+    clusters, num_parts = grouping(config).clusters, len(parts_of(env))
+    if clusters is not None and num_parts > 1 and looks_for_identity(config):
+        raise UserError(
+            f"--sharing.clusters {clusters} cannot be had in {env.name}: its agents' spaces differ "
+            f"in {num_parts} ways, and each is grouped by itself; leave it out, or give the groups "
+            "with --sharing.groups"
+        )
+
+
 def _check_looks(config: TrainConfig) -> None:
     if config.looks == 1:
         return
@@ -280,7 +306,7 @@ def _check_looks(config: TrainConfig) -> None:
         )
 
 
-def _check_identity(config: TrainConfig, env: Environment) -> None:
+def _check_identity(config: TrainConfig, env: AnyEnvironment) -> None:
     if config.identity is None:
         return
     if not isinstance(config.sharing, Grouped):
@@ -293,7 +319,7 @@ def _check_identity(config: TrainConfig, env: Environment) -> None:
     known_identity(config, env, config.seed)
 
 
-def _check_groups(how: Grouped, env: Environment) -> None:
+def _check_groups(how: Grouped, env: AnyEnvironment) -> None:
     if how.clusters is None:
         given_groups(how.groups, env)
     elif how.groups not in FOUND:
@@ -308,14 +334,15 @@ def _check_groups(how: Grouped, env: Environment) -> None:
         )
 
 
-def _least_gathering(config: TrainConfig, env: Environment) -> int:
+def _least_gathering(config: TrainConfig, env: AnyEnvironment) -> int:
     if not looks_for_identity(config):
         return 0
     return config.looks * gathering.plan(env, config.gather_steps or LEAST_GATHERING).num_steps
 
 
-def resolved(config: TrainConfig, env: Environment) -> TrainConfig:
+def resolved(config: TrainConfig, env: AnyEnvironment) -> TrainConfig:
     """The configuration with what is left to choose chosen: how long to gather, in whole rounds."""
+    config = dataclasses.replace(config, eval_episodes=eval_episodes(config, env))
     if not looks_for_identity(config):
         return config
     wanted = config.gather_steps
@@ -323,6 +350,13 @@ def resolved(config: TrainConfig, env: Environment) -> TrainConfig:
         most = max(LEAST_GATHERING, round(gathering.TRAIN_SHARE * config.steps / config.looks))
         wanted = min(gathering.steps_needed(env), most)
     return dataclasses.replace(config, gather_steps=gathering.plan(env, wanted).num_steps)
+
+
+def eval_episodes(config: TrainConfig, env: AnyEnvironment) -> int:
+    """Episodes of the final evaluation."""
+    if config.eval_episodes is not None:
+        return config.eval_episodes
+    return HOST_EPISODES if isinstance(env, HostEnvironment) else EPISODES
 
 
 def gathering_steps(config: TrainConfig) -> int:

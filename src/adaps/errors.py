@@ -8,6 +8,17 @@ class UserError(ValueError):
     """Bad input: the message is one line that says what is wrong and what would be right."""
 
 
+class HostEnvironmentError(RuntimeError):
+    """An environment that runs in Python failed or broke its rules; the message is one line.
+
+    ``trace`` is the environment's own traceback, empty where it raised nothing.
+    """
+
+    def __init__(self, message: str, trace: str = "") -> None:
+        super().__init__(message)
+        self.trace = trace
+
+
 def unknown(kind: str, name: str, known: Iterable[str], see: str | None = None) -> UserError:
     """The error for a name that does not exist, with the nearest that does.
 

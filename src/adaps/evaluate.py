@@ -1,26 +1,34 @@
 """Fresh episodes of a policy, and how far they are from the best possible. Stage: evaluation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Key
 
+from adaps.placement import cores
 from adaps.policy import greedy, load
 from adaps.rollout import Policy, uniform
 from adaps.run_folder import saved_seeds
-from adaps.types import Environment, Params, Sharing
+from adaps.types import AnyEnvironment, Copies, Environment, HostEnvironment, Timestep
 
 EVAL_SEED = 20231
 """Fixes the resets that every policy is evaluated on, whatever its own seed."""
 BATCH_EPISODES = 100
 """Episodes played side by side, at most."""
+HOST_BATCH_EPISODES = 8
+"""As many of an environment that runs in Python."""
 
 T = TypeVar("T")
+Act = Callable[[Key[Array, ""], Timestep], Int[np.ndarray, "copy agent"]]
+"""``act(key, timestep) → action`` in copies that run in Python."""
+Play = Callable[[Callable[..., Policy], tuple[Any, ...], Int[Array, " episode"]], "Episodes"]
+"""``play(policy, args, numbers) → episodes`` of ``policy(*args)``."""
 
 
 class Episodes(NamedTuple):
@@ -58,9 +66,30 @@ def evaluate(env: Environment, policy: Policy, numbers: Int[Array, " episode"]) 
     return Episodes(total, best)
 
 
+def evaluate_on_host(
+    act: Act, copies: Copies, numbers: Int[np.ndarray, " copy"], max_steps: int
+) -> Episodes:
+    """The same in copies that run in Python: an episode in each, cut off after ``max_steps``."""
+    timestep = copies.reset([episode_seed(int(number)) for number in numbers])
+    running = np.ones(len(numbers), bool)
+    total: Any = np.zeros(timestep.reward.shape, np.float32)
+    for key in jax.random.split(_keys()[1], max_steps):
+        timestep = copies.step(act(key, timestep))
+        total += np.where(running[:, None], timestep.reward, 0.0)
+        running &= ~(timestep.terminated | timestep.truncated)
+        if not running.any():
+            break
+    return Episodes(total, None)
+
+
 def reset_key(number: Int[ArrayLike, ""]) -> Key[Array, ""]:
     """What the reset of the episode of this number is drawn with."""
     return jax.random.fold_in(_keys()[0], number)
+
+
+def episode_seed(number: int) -> int:
+    """The same for environments that run in Python, whose resets take a number."""
+    return int(np.random.SeedSequence([EVAL_SEED, number]).generate_state(1)[0] >> 1)
 
 
 def step_keys(env: Environment) -> Key[Array, " time"]:
@@ -72,27 +101,31 @@ def _keys() -> Key[Array, "2"]:
     return jax.random.split(jax.random.key(EVAL_SEED))
 
 
-def evaluate_greedy(
-    env: Environment, params: Params, sharing: Sharing, numbers: Int[Array, " episode"]
-) -> Episodes:
-    """Episodes of each agent's most likely actions."""
-    return evaluate(env, greedy(params, sharing), numbers)
-
-
-def first_batch(num_episodes: int) -> Int[Array, " episode"]:
+def first_batch(num_episodes: int, most: int = BATCH_EPISODES) -> Int[Array, " episode"]:
     """Numbers of the first episodes: all of them, or a batch."""
-    return jnp.arange(min(BATCH_EPISODES, num_episodes))
+    return jnp.arange(min(most, num_episodes))
 
 
-def in_batches(play: Callable[[Int[Array, " episode"]], T], num_episodes: int, axis: int = 0) -> T:
+def batch_episodes(env: AnyEnvironment) -> int:
+    """Episodes of an environment that are played side by side, at most."""
+    return HOST_BATCH_EPISODES if isinstance(env, HostEnvironment) else BATCH_EPISODES
+
+
+def in_batches(
+    play: Callable[[Int[Array, " episode"]], T],
+    num_episodes: int,
+    axis: int = 0,
+    most: int = BATCH_EPISODES,
+) -> T:
     """Episodes 0, 1, …, played batch by batch so that one program serves any number of them.
 
     Args:
         play: numbers of episodes → episodes.
         num_episodes: how many to play in all.
         axis: that of the episodes in what ``play`` returns.
+        most: episodes to play side by side.
     """
-    batch = first_batch(num_episodes)
+    batch = first_batch(num_episodes, most)
     starts = range(0, num_episodes, len(batch))
     parts = [jax.device_get(play(batch + start)) for start in starts]
     joined = jax.tree.map(lambda *part: np.concatenate(part, axis), *parts)
@@ -124,10 +157,38 @@ def returns_per_type(episodes: Episodes, agent_types: tuple[int, ...] | None) ->
     return [float(per_agent[types == t].sum()) for t in sorted(set(agent_types))]
 
 
-def random_return(env: Environment) -> float:
+@contextmanager
+def player(env: AnyEnvironment) -> Iterator[Play]:
+    """What plays episodes of any policy, a batch at a time."""
+    if not isinstance(env, HostEnvironment):
+        yield jax.jit(
+            lambda policy, args, numbers: evaluate(env, policy(*args), numbers), static_argnums=0
+        )
+        return
+    choose = jax.jit(lambda policy, args, *seen: policy(*args)(*seen), static_argnums=0)
+    with ExitStack() as stack:
+        opened: dict[int, Copies] = {}
+
+        def play(policy, args, numbers) -> Episodes:
+            copies = opened.get(len(numbers))
+            if copies is None:
+                copies = opened[len(numbers)] = env.open(len(numbers), cores())
+                stack.enter_context(closing(copies))
+
+            def act(key, now):
+                return np.asarray(choose(policy, args, key, now.obs, now.legal))
+
+            return evaluate_on_host(act, copies, np.asarray(numbers), env.max_steps)
+
+        yield play
+
+
+def random_return(env: AnyEnvironment) -> float:
     """What drawing every legal action alike comes to on the first resets of the evaluation."""
-    play = jax.jit(partial(evaluate, env, uniform))
-    return mean_return(in_batches(play, BATCH_EPISODES))
+    most = batch_episodes(env)
+    with player(env) as play:
+        one = partial(play, lambda: uniform, ())
+        return mean_return(in_batches(one, BATCH_EPISODES, most=most))
 
 
 class SeedReturn(NamedTuple):
@@ -139,17 +200,18 @@ class SeedReturn(NamedTuple):
     regret: float | None
 
 
-def evaluate_run(env: Environment, folder: Path, num_episodes: int) -> list[SeedReturn]:
+def evaluate_run(env: AnyEnvironment, folder: Path, num_episodes: int) -> list[SeedReturn]:
     """Greedy episodes of every seed that a run's folder holds.
 
     Raises:
         UserError: nothing is saved there, or a file is damaged.
     """
-    play = jax.jit(partial(evaluate_greedy, env))
-    rows = []
-    for seed in saved_seeds(folder):
-        policy = load(folder, seed)
-        episodes = in_batches(partial(play, policy.params, policy.sharing), num_episodes)
-        row = SeedReturn(seed, mean_return(episodes), best_return(episodes), regret(episodes))
-        rows.append(row)
+    rows, most = [], batch_episodes(env)
+    with player(env) as play:
+        for seed in saved_seeds(folder):
+            policy = load(folder, seed)
+            one = partial(play, greedy, (policy.params, policy.sharing))
+            episodes = in_batches(one, num_episodes, most=most)
+            row = SeedReturn(seed, mean_return(episodes), best_return(episodes), regret(episodes))
+            rows.append(row)
     return rows

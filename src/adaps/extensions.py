@@ -19,8 +19,8 @@ def is_dotted(name: str) -> bool:
     return re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", name) is not None
 
 
-def dotted_name(thing: type) -> str:
-    """The name that :func:`load` finds a class by."""
+def dotted_name(thing: Any) -> str:
+    """The name that :func:`load` finds a class or function by, if it is one of a module."""
     return f"{thing.__module__}:{thing.__qualname__}"
 
 

@@ -4,57 +4,39 @@ The same stages as in training: gather, encode, cluster; then what speaks for th
 """
 
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Generic, NamedTuple, TypeVar, cast
+from typing import Annotated, Any, Generic, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import tyro
 from jaxtyping import Array, Key
-from sklearn.metrics import adjusted_rand_score
 
 from adaps import envs
-from adaps.advice import Confidence, advise
 from adaps.config import Count, check_clustering, check_encoder, encoder_options
 from adaps.errors import UserError
+from adaps.findings import Asked, Found, Team, findings, findings_of_one, joined
+from adaps.host import gather_on_host
 from adaps.identity import autoencoder, finding, gathering, logged, placing, samples
-from adaps.identity.autoencoder import CoderState
 from adaps.identity.clusters import (
     CLUSTERER_NAMES,
-    CRITERIA,
     CRITERION_NAMES,
     Clustering,
     cluster,
-    weigh,
 )
 from adaps.identity.encoders import VAE, updates_of
-from adaps.identity.prediction import (
-    CHANNELS,
-    Evidence,
-    by_channel,
-    nodes_of_kinds,
-    path,
-    resampled,
-)
-from adaps.identity.samples import LARGE_TEAM, Gathered, Samples
+from adaps.identity.parts import Part, alone, as_one, gathered_of, parts_of, whole
+from adaps.identity.samples import Gathered, Samples
 from adaps.progress import Watch
 from adaps.rollout import uniform
-from adaps.run_folder import SCHEMA
-from adaps.types import Environment, Identity, NetworkShape
+from adaps.types import AnyEnvironment, Environment, HostEnvironment, Identity, NetworkShape
 
 E = TypeVar("E")
 
-RESAMPLES = 200
-MOST_AGENTS = 200
-"""Teams larger than this get no agent × agent tables, fewer resamples and one criterion."""
-CLOSEST_OUTPUTS = 5
-"""Observation entries that are named for a pair of kinds."""
 PIECES = 20
 
 
@@ -82,29 +64,8 @@ class IdentifyConfig(Generic[E]):
     """Widths of the hidden layers that the advice counts parameters for."""
 
 
-class Team(NamedTuple):
-    """Who is looked at, and what was gathered about them."""
-
-    name: str
-    shape: NetworkShape
-    agent_types: tuple[int, ...] | None
-    agent_names: list[str]
-    obs_names: list[str]
-    gathered: Gathered
-    num_steps: int
-
-
-class Found(NamedTuple):
-    """What one fit of encoder and decoder comes to."""
-
-    coder: CoderState
-    samples: Samples
-    evidence: Evidence
-    identity: Identity
-
-
 def identify(
-    env: Environment | str | None = None,
+    env: AnyEnvironment | str | None = None,
     encoder: Any = "vae",
     *,
     transitions: str | Path | None = None,
@@ -135,30 +96,64 @@ def identify(
     return run_identify(made, config, Watch())
 
 
-def run_identify(env: Environment | None, config: IdentifyConfig, watch: Watch) -> Identity:
+def run_identify(env: AnyEnvironment | None, config: IdentifyConfig, watch: Watch) -> Identity:
     """Gather, encode and cluster twice, with the halves of the data exchanged; weigh the evidence.
 
     Raises:
         UserError: an option that cannot be, or transitions that cannot be used.
     """
     started = time.perf_counter()
-    gather_key, first_key, second_key = jax.random.split(jax.random.key(config.seed), 3)
+    gather_key, *keys = jax.random.split(jax.random.key(config.seed), 3)
     team = _team(env, config, gather_key, watch)
-    num_updates = updates_of(config.encoder, team.shape.num_agents)
+    parts = (whole(*team.shape[:3]),) if env is None else parts_of(env)
+    teams = [_team_of(team, part) for part in parts]
+    sizes = [len(part.agents) for part in parts if len(part.agents) > 1]
     for name in ("identify", "confirm"):
-        watch.plan(name, "updates", num_updates)
+        updates = sum(updates_of(config.encoder, size) for size in sizes)
+        watch.plan(name, "updates", updates)
+    asked = Asked(config.encoder.name, config.clusterer, config.criterion, config.seed)
+    answers = [_answer(config, asked, own, keys, watch) for own in teams]
+    identity = as_one(parts, answers, config.seed)
+    if len(parts) > 1:
+        own = [cast(dict[str, Any], answer.findings) for answer in answers]
+        identity = identity._replace(findings=joined(asked, team, identity, parts, own))
+    cast(dict[str, Any], identity.findings)["seconds"] = round(time.perf_counter() - started, 3)
+    return identity
+
+
+def _answer(
+    config: IdentifyConfig, asked: Asked, team: Team, keys: list[Key[Array, ""]], watch: Watch
+) -> Identity:
+    """Who is alike in a team whose spaces are."""
+    if team.shape.num_agents == 1:
+        identity = alone(config.encoder.latent_size)
+        return identity._replace(findings=findings_of_one(asked, team, identity))
     own = jax.jit(samples.as_samples)(team.gathered)
-    find = partial(_find, config, num_updates, watch)
-    fits = (("identify", first_key, own), ("confirm", second_key, samples.other_half(own)))
+    find = partial(_find, config, updates_of(config.encoder, team.shape.num_agents), watch)
+    fits = (("identify", keys[0], own), ("confirm", keys[1], samples.other_half(own)))
     found, again = _side_by_side([partial(find, *fit) for fit in fits], watch)
-    findings = _findings(config, team, found, again)
-    findings["seconds"] = round(time.perf_counter() - started, 3)
     known = placing.known(found.coder.params.decoder, found.samples, found.identity)
-    return found.identity._replace(findings=findings, known=known)
+    evidence = findings(asked, team, found, again)
+    return found.identity._replace(findings=evidence, known=known)
+
+
+def _team_of(team: Team, part: Part) -> Team:
+    """A part of the team whose spaces are alike."""
+    agents, space = part.agents, part.space
+    types = team.agent_types
+    return team._replace(
+        shape=team.shape._replace(
+            num_agents=len(agents), obs_size=space.obs_size, num_actions=space.num_actions
+        ),
+        agent_types=None if types is None else tuple(types[i] for i in agents),
+        agent_names=[team.agent_names[i] for i in agents],
+        obs_names=team.obs_names[: space.obs_size],
+        gathered=gathered_of(team.gathered, part),
+    )
 
 
 def _team(
-    env: Environment | None, config: IdentifyConfig, key: Key[Array, ""], watch: Watch
+    env: AnyEnvironment | None, config: IdentifyConfig, key: Key[Array, ""], watch: Watch
 ) -> Team:
     if (env is None) == (config.transitions is None):
         raise UserError("name an environment such as bps-1, or a file with --transitions")
@@ -170,10 +165,19 @@ def _team(
         raise UserError(f"--hidden must be one or more widths of at least 1, not {config.hidden}")
     if env is not None:
         _check_clusters(config.clusters, env.num_agents)
+        _check_parts(config.clusters, len(parts_of(env)))
         return _gathered_team(env, config, key, watch)
     data = logged.read(cast(Path, config.transitions))
     _check_clusters(config.clusters, data.num_agents)
     return _logged_team(data, config)
+
+
+def _check_parts(clusters: int | None, num_parts: int) -> None:
+    if clusters is not None and num_parts > 1:
+        raise UserError(
+            f"--clusters {clusters} cannot be had: the agents' spaces differ in {num_parts} ways, "
+            "and each is grouped by itself; leave it out"
+        )
 
 
 def _check_clusters(clusters: int | None, num_agents: int) -> None:
@@ -184,7 +188,7 @@ def _check_clusters(clusters: int | None, num_agents: int) -> None:
 
 
 def _gathered_team(
-    env: Environment, config: IdentifyConfig, key: Key[Array, ""], watch: Watch
+    env: AnyEnvironment, config: IdentifyConfig, key: Key[Array, ""], watch: Watch
 ) -> Team:
     """Everybody's transitions under random actions."""
     wanted = config.gather_steps
@@ -193,13 +197,13 @@ def _gathered_team(
     plan = gathering.plan(env, wanted or gathering.steps_needed(env))
     watch.plan("gather", "steps", plan.num_steps, timed=True)
     watch.begin("gather")
-    state = gathering.begin(env, plan, key)
-    more = jax.jit(partial(gathering.gather, env, plan, uniform))
-    for piece in gathering.in_pieces(plan.rounds, PIECES):
-        state = jax.block_until_ready(more(state, jnp.int32(piece)))
-        watch.advance("gather", piece * plan.steps_per_round)
+    host = isinstance(env, HostEnvironment)
+    pieces = gather_on_host(env, plan, key) if host else _gather(env, plan, key)
+    gathered = gathering.nothing_yet(env, plan)
+    for rounds, gathered in pieces:  # noqa: B007
+        watch.advance("gather", rounds * plan.steps_per_round)
         _stop_if_asked(watch)
-    gathering.check_finite(env, state.gathered)
+    gathering.check_finite(env, gathered)
     shape = NetworkShape(env.num_agents, env.obs_size, env.num_actions, tuple(config.hidden))
     names = [f"agent_{i}" for i in range(env.num_agents)]
     obs_names = [f"observation {i}" for i in range(env.obs_size)]
@@ -209,9 +213,20 @@ def _gathered_team(
         env.agent_types,
         list(getattr(env, "agent_names", names)),
         list(getattr(env, "obs_names", obs_names)),
-        state.gathered,
+        gathered,
         plan.num_steps,
     )
+
+
+def _gather(
+    env: Environment, plan: gathering.Plan, key: Key[Array, ""]
+) -> Iterator[tuple[int, Gathered]]:
+    """Piece by piece under random actions: how many rounds, and all that was gathered so far."""
+    state = gathering.begin(env, plan, key)
+    more = jax.jit(partial(gathering.gather, env, plan, uniform))
+    for piece in gathering.in_pieces(plan.rounds, PIECES):
+        state = jax.block_until_ready(more(state, jnp.int32(piece)))
+        yield piece, state.gathered
 
 
 def _logged_team(data: logged.Logged, config: IdentifyConfig) -> Team:
@@ -266,106 +281,3 @@ _train = jax.jit(autoencoder.train, static_argnums=0)
 def _stop_if_asked(watch: Watch) -> None:
     if watch.stop.is_set():
         raise KeyboardInterrupt
-
-
-def _findings(config: IdentifyConfig, team: Team, found: Found, again: Found) -> dict[str, Any]:
-    """What ``identity.json`` holds."""
-    identity, clusters = found.identity, found.identity.clusters
-    num_agents = team.shape.num_agents
-    small = num_agents <= MOST_AGENTS
-    labels = resampled(found.evidence, RESAMPLES if small else RESAMPLES // 10, config.seed)
-    counts = Counter(len(set(label.tolist())) for label in labels)
-    confidence = Confidence(
-        {k: counts[k] / len(labels) for k in sorted(counts)},
-        float(adjusted_rand_score(clusters, again.identity.clusters)),
-    )
-    growth = path(found.evidence)
-    by_prediction = len(nodes_of_kinds(found.evidence))
-    types = team.agent_types
-    return {
-        "schema": SCHEMA,
-        "env": team.name,
-        "num_agents": num_agents,
-        "agent_names": team.agent_names,
-        "clusters": clusters.tolist(),
-        "num_clusters": len(identity.centres),
-        "adjusted_rand_index": None if types is None else adjusted_rand_score(types, clusters),
-        "agent_types": None if types is None else list(types),
-        "encoder": config.encoder.name,
-        "clusterer": config.clusterer,
-        "criterion": config.criterion,
-        "seed": config.seed,
-        "gathered": _gathered_json(team),
-        "latent": np.round(cast(np.ndarray, identity.latent), 5).tolist(),
-        "centres": np.round(identity.centres, 5).tolist(),
-        "advice": advise(clusters, confidence, growth, team.shape),
-        "confidence": {
-            "num_clusters": {str(k): share for k, share in confidence.num_clusters.items()},
-            "agreement": confidence.agreement,
-            "coassignment": _together(labels) if small else None,
-        },
-        **_criteria_json(identity.latent, by_prediction, growth, config.seed),
-        "prediction": {c: {str(k): list(v) for k, v in growth[c].items()} for c in CHANNELS},
-        "tree": found.evidence.linkage.round(6).tolist() if num_agents < LARGE_TEAM else None,
-        **_pairs_json(found, team.obs_names),
-    }
-
-
-def _gathered_json(team: Team) -> dict[str, Any]:
-    share = float(samples.rare_share(team.gathered))
-    rare = share < samples.RARE
-    counts = np.asarray(team.gathered.num_rare.sum(axis=0)).tolist()
-    return {
-        "env_steps": team.num_steps,
-        "rows_per_agent": samples.BLOCKS * team.gathered.common.target.shape[2],
-        "rare_reward_share": share if rare else None,
-        "rare_rewards": counts if rare else None,
-    }
-
-
-def _together(labels: list[np.ndarray]) -> list[list[float]]:
-    """Share of the groupings in which two agents are together."""
-    return np.mean([label[:, None] == label for label in labels], axis=0).round(4).tolist()
-
-
-def _criteria_json(
-    codes: Any, by_prediction: int, growth: dict[str, dict[int, tuple[float, float]]], seed: int
-) -> dict[str, Any]:
-    total = {str(k): sum(growth[c][k][0] for c in CHANNELS) for k in growth[CHANNELS[0]]}
-    values, choices = {"prediction": total}, {"prediction": by_prediction}
-    if 2 < len(codes) <= MOST_AGENTS:
-        for name in CRITERIA:
-            scores, choices[name] = weigh(name, codes, seed)
-            values[name] = {str(k): score for k, score in scores.items()}
-    return {"criteria": values, "choices": choices}
-
-
-def _pairs_json(found: Found, obs_names: list[str]) -> dict[str, Any]:
-    """What grows in the error when agents of one kind are decoded with another's code."""
-    identity = found.identity
-    num_kinds, num_agents = len(identity.centres), len(identity.clusters)
-    agent = np.repeat(np.arange(num_agents), num_kinds)
-    code = np.tile(identity.centres, (num_agents, 1))
-    coder = found.coder
-    errors = finding.pair_errors(coder.params, found.samples, coder.key, agent, code).mean(axis=1)
-    errors = errors.reshape(num_agents, num_kinds, -1)
-    by_kind = np.stack([errors[identity.clusters == k].mean(axis=0) for k in range(num_kinds)])
-    own = by_kind[np.arange(num_kinds), np.arange(num_kinds)]
-    growth = by_kind - own[:, None]
-    pairs = [
-        _pair_json(one, other, (growth[one, other] + growth[other, one]) / 2, obs_names)
-        for one in range(num_kinds)
-        for other in range(one + 1, num_kinds)
-    ]
-    return {"pairs": pairs, "replace": growth.sum(axis=-1).round(6).tolist()}
-
-
-def _pair_json(one: int, other: int, growth: np.ndarray, obs_names: list[str]) -> dict[str, Any]:
-    reward, dynamics = by_channel(growth)
-    greatest = np.argsort(-growth[:-1])[:CLOSEST_OUTPUTS]
-    return {
-        "clusters": [one, other],
-        "reward": float(reward),
-        "dynamics": float(dynamics),
-        "observation": [[obs_names[i], float(growth[i])] for i in greatest if growth[i] > 0],
-    }

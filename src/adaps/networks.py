@@ -20,6 +20,8 @@ HIDDEN_GAIN = 2**0.5
 ACTOR_GAIN = 0.01
 """A small last layer: the first policy is nearly uniform, so gathering explores."""
 CRITIC_GAIN = 1.0
+SCALED_LIMIT = 10.0
+"""Scaled observations are clipped at so many deviations."""
 
 
 class Layer(NamedTuple):
@@ -119,7 +121,7 @@ def actor_logits(
     legal: Bool[Array, "*batch agent action"],
 ) -> Float[Array, "*batch agent action"]:
     """Log-probabilities up to a constant; an illegal action's is the least float32."""
-    logits = _mlp(params.actor, sharing.masks.actor, sharing.group, _tagged(sharing, obs))
+    logits = _mlp(params.actor, sharing.masks.actor, sharing.group, _inputs(sharing, obs))
     return jnp.where(legal, logits, jnp.finfo(logits.dtype).min)
 
 
@@ -127,7 +129,7 @@ def critic_value(
     params: ActorCritic, sharing: Sharing, obs: Float[Array, "*batch agent obs"]
 ) -> Float[Array, "*batch agent"]:
     """Expected discounted return of each agent's own rewards from its own observation."""
-    return _mlp(params.critic, sharing.masks.critic, sharing.group, _tagged(sharing, obs))[..., 0]
+    return _mlp(params.critic, sharing.masks.critic, sharing.group, _inputs(sharing, obs))[..., 0]
 
 
 def sample_action(
@@ -183,9 +185,12 @@ def renew_unused(key: Key[Array, ""], params: ActorCritic, learned: LearnedMasks
     return _map_layers(one, params)
 
 
-def _tagged(
+def _inputs(
     sharing: Sharing, obs: Float[Array, "*batch agent obs"]
 ) -> Float[Array, "*batch agent input"]:
+    if sharing.scaling is not None:
+        kind, mean, scale = sharing.scaling
+        obs = jnp.clip((obs - mean[kind]) * scale[kind], -SCALED_LIMIT, SCALED_LIMIT)
     if sharing.tags.shape[-1] == 0:
         return obs
     tags = jnp.broadcast_to(sharing.tags, (*obs.shape[:-1], sharing.tags.shape[-1]))

@@ -23,14 +23,18 @@ class Placement(NamedTuple):
     workers: int
 
 
+def cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def place(seeds: Sequence[int], workers: int | None) -> Placement:
     """One seed per program and one program per core, or a single program on an accelerator."""
     if jax.default_backend() != "cpu" and workers is None:
         return Placement([list(seeds)], 1)
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    return Placement([[seed] for seed in seeds], min(len(seeds), workers or cores))
+    return Placement([[seed] for seed in seeds], min(len(seeds), workers or cores()))
 
 
 def run_side_by_side(

@@ -1,13 +1,16 @@
 """A trained policy to act with. Stage: evaluation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from adaps.by_name import Agents, as_arrays
 from adaps.errors import UserError
 from adaps.networks import (
     ActorCritic,
@@ -38,6 +41,8 @@ class Policy:
     params: ActorCritic
     sharing: Sharing
     shape: NetworkShape
+    agents: Agents | None = None
+    """Names and spaces; None in policies that were saved without."""
 
     @property
     def num_params(self) -> int:
@@ -46,9 +51,11 @@ class Policy:
 
     def act(
         self,
-        obs: Float[Array, "*batch agent obs"],
+        obs: Float[Array, "*batch agent obs"] | Float[np.ndarray, "*batch agent obs"],
         key: Key[Array, ""] | None = None,
-        legal: Bool[Array, "*batch agent action"] | None = None,
+        legal: Bool[Array, "*batch agent action"]
+        | Bool[np.ndarray, "*batch agent action"]
+        | None = None,
     ) -> Int[Array, "*batch agent"]:
         """Actions of all agents: the most likely ones, or drawn where a ``key`` is given.
 
@@ -71,6 +78,29 @@ class Policy:
         if key is None:
             return _act_greedy(self.params, self.sharing, obs, legal)
         return _act_sampled(self.params, self.sharing, key, obs, legal)
+
+    def act_by_name(
+        self,
+        obs: Mapping[str, Any],
+        key: Key[Array, ""] | None = None,
+        legal: Mapping[str, Any] | None = None,
+    ) -> dict[str, int]:
+        """Actions of the agents that are there, in the environment's own names and numbers.
+
+        Args:
+            obs: what each agent sees, as its environment gives it, action mask included.
+            key: JAX key to draw with.
+            legal: further masks of actions by agent; all actions where it is not given.
+
+        Raises:
+            UserError: an agent that the policy is not for, or an observation of another space.
+        """
+        if self.agents is None:
+            raise UserError("this policy was saved without its agents' names: use act")
+        seen = as_arrays(self.agents, obs, legal)
+        actions = np.asarray(self.act(seen.obs, key, seen.legal))
+        each = zip(self.agents.names, self.agents.spaces, actions, strict=True)
+        return {name: int(a) + space.first_action for name, space, a in each if name in obs}
 
 
 @jax.jit

@@ -23,10 +23,12 @@ from adaps.config import (
     to_json,
 )
 from adaps.diversity import between_groups, snd
+from adaps.errors import HostEnvironmentError
 from adaps.evaluate import Episodes, mean_return, regret, returns_per_type
 from adaps.identity.clusters import rand_index
 from adaps.identity.encoders import updates_of
 from adaps.identity.matching import Match
+from adaps.identity.parts import parts_of
 from adaps.placement import Placement, unstack
 from adaps.policy import Policy
 from adaps.progress import Watch
@@ -34,7 +36,7 @@ from adaps.result import Times
 from adaps.sharing.mask_warnings import mask_warnings
 from adaps.sharing.masks import summary
 from adaps.sinks import Sinks
-from adaps.types import Environment, Identity, Metrics, Sharing
+from adaps.types import AnyEnvironment, Identity, Metrics, Sharing
 
 MOST_GROUPS = 16
 """Behaviour distances between more groups than this are not written down."""
@@ -45,7 +47,7 @@ class Recorder:
 
     def __init__(
         self,
-        env: Environment,
+        env: AnyEnvironment,
         config: TrainConfig,
         placement: Placement,
         folder: files.RunFolder | None,
@@ -64,6 +66,7 @@ class Recorder:
         self._steps = 0
         self._lock = threading.Lock()
         self._compile_lock = threading.Lock()
+        self.failure: HostEnvironmentError | None = None
         self._announce()
 
     @property
@@ -147,7 +150,13 @@ class Recorder:
         """Keep the policies as of ``env_steps``."""
         if self.folder is not None:
             for seed, policy in zip(seeds, policies, strict=True):
-                self.folder.save_policy(seed, policy.params, policy.sharing, env_steps)
+                parts = (policy.params, policy.sharing, env_steps, policy.agents)
+                self.folder.save_policy(seed, *parts)
+
+    def fail(self, failure: HostEnvironmentError) -> None:
+        """The environment failed one seed: all save what they have, and stop."""
+        self.failure = failure
+        self.watch.stop.set()
 
     def evaluated(
         self,
@@ -197,8 +206,9 @@ class Recorder:
         if looks_for_identity(self.config):
             times = num_seeds * self.config.looks
             self.watch.plan("gather", "steps", times * gathering_steps(self.config))
-            encoder_updates = updates_of(self.config.encoder, self.env.num_agents)
-            self.watch.plan("identify", "updates", times * encoder_updates)
+            sizes = [len(part.agents) for part in parts_of(self.env)]
+            updates = sum(updates_of(self.config.encoder, size) for size in sizes if size > 1)
+            self.watch.plan("identify", "updates", times * updates)
         self.watch.plan("compile", "programs", len(self.placement.programs))
         steps = num_updates(self.config) * self.config.steps_per_update
         self.watch.plan("train", "steps", num_seeds * steps, timed=True)

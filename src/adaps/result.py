@@ -16,7 +16,7 @@ from adaps.identity.clusters import rand_index
 from adaps.networks import num_params
 from adaps.policy import Policy
 from adaps.run_folder import SCHEMA
-from adaps.types import Environment, Identity
+from adaps.types import AnyEnvironment, Identity
 
 
 class SeedResult(NamedTuple):
@@ -70,7 +70,7 @@ class Result:
 
 
 def summarise(
-    env: Environment, seeds: Sequence[SeedResult], times: Times, folder: Path | None
+    env: AnyEnvironment, seeds: Sequence[SeedResult], times: Times, folder: Path | None
 ) -> Result:
     """Seeds' results side by side."""
     return Result(
@@ -87,7 +87,7 @@ def summarise(
 
 
 def result_json(
-    env: Environment, config: TrainConfig, result: Result, episodes: Episodes, times: Times
+    env: AnyEnvironment, config: TrainConfig, result: Result, episodes: Episodes, times: Times
 ) -> dict[str, Any]:
     """What ``result.json`` holds; ``episodes`` are any seed's, for the best possible return."""
     fups = num_params(result.policies[0].shape)

@@ -6,18 +6,21 @@ import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
+from adaps.by_name import Agents
 from adaps.errors import UserError
 from adaps.networks import ActorCritic, Layer
-from adaps.types import LearnedMasks, Masks, NetworkShape, Sharing
+from adaps.types import LearnedMasks, Masks, NetworkShape, Scaling, Sharing
+
+T = TypeVar("T")
 
 SCHEMA = 1
 """Version of the files' layout."""
@@ -58,8 +61,15 @@ class RunFolder:
         with self._lock, (self.path / METRICS).open("a") as file:
             file.write(json.dumps(line) + "\n")
 
-    def save_policy(self, seed: int, params: ActorCritic, sharing: Sharing, env_steps: int) -> None:
-        """Parameters and sharing of one seed, as of ``env_steps``."""
+    def save_policy(
+        self,
+        seed: int,
+        params: ActorCritic,
+        sharing: Sharing,
+        env_steps: int,
+        agents: Agents | None = None,
+    ) -> None:
+        """Parameters and sharing of one seed, as of ``env_steps``, and whom they are for."""
         tensors = {
             **_named("actor", params.actor),
             **_named("critic", params.critic),
@@ -67,7 +77,10 @@ class RunFolder:
         }
         arrays = {name: np.ascontiguousarray(jax.device_get(x)) for name, x in tensors.items()}
         # One entry, since the library writes several in any order.
-        metadata = {"adaps": json.dumps({"schema": SCHEMA, "env_steps": env_steps})}
+        facts: dict[str, Any] = {"schema": SCHEMA, "env_steps": env_steps}
+        if agents is not None:
+            facts["agents"] = agents.to_json()
+        metadata = {"adaps": json.dumps(facts)}
         replace(policy_file(self.path, seed), lambda path: save_file(arrays, path, metadata))
 
 
@@ -88,7 +101,7 @@ def saved_seeds(path: Path) -> list[int]:
     return sorted(int(f.stem.removeprefix("seed-")) for f in files)
 
 
-def load_policy(path: Path, seed: int) -> tuple[ActorCritic, Sharing, NetworkShape]:
+def load_policy(path: Path, seed: int) -> tuple[ActorCritic, Sharing, NetworkShape, Agents | None]:
     """What :meth:`RunFolder.save_policy` saved.
 
     Raises:
@@ -101,12 +114,19 @@ def load_policy(path: Path, seed: int) -> tuple[ActorCritic, Sharing, NetworkSha
         )
     try:
         arrays = {name: jnp.asarray(array) for name, array in load_file(file).items()}
+        agents = _agents(file)
         params = ActorCritic(_layers(arrays, "actor"), _layers(arrays, "critic"))
         masks = Masks(
             _listed(arrays, "sharing.masks.actor"), _listed(arrays, "sharing.masks.critic")
         )
-        sharing = Sharing(arrays["sharing.group"], masks, arrays["sharing.tags"], _learned(arrays))
-    except (SafetensorError, KeyError, OSError, TypeError) as error:
+        sharing = Sharing(
+            arrays["sharing.group"],
+            masks,
+            arrays["sharing.tags"],
+            _part(arrays, "sharing.learned.", LearnedMasks),
+            _part(arrays, "sharing.scaling.", Scaling),
+        )
+    except (SafetensorError, KeyError, OSError, TypeError, ValueError) as error:
         raise UserError(f"{file} is damaged: {error}") from None
     shape = NetworkShape(
         num_agents=sharing.group.shape[0],
@@ -114,7 +134,15 @@ def load_policy(path: Path, seed: int) -> tuple[ActorCritic, Sharing, NetworkSha
         num_actions=params.actor[-1].weight.shape[2],
         hidden=tuple(layer.weight.shape[2] for layer in params.actor[:-1]),
     )
-    return params, sharing, shape
+    return params, sharing, shape, agents
+
+
+def _agents(file: Path) -> Agents | None:
+    """Whom a saved policy is for; None where that was not saved."""
+    with safe_open(file, "numpy") as opened:
+        text = (opened.metadata() or {}).get("adaps")
+    facts = json.loads(text) if text else {}
+    return Agents.from_json(facts["agents"]) if "agents" in facts else None
 
 
 def check_free(path: Path) -> None:
@@ -205,7 +233,7 @@ def _layers(arrays: dict[str, Array], prefix: str) -> tuple[Layer, ...]:
     )
 
 
-def _learned(arrays: dict[str, Array]) -> LearnedMasks | None:
-    prefix = "sharing.learned."
+def _part(arrays: dict[str, Array], prefix: str, build: Callable[..., T]) -> T | None:
+    """A part of the sharing that not every policy has."""
     fields = {n.removeprefix(prefix): x for n, x in arrays.items() if n.startswith(prefix)}
-    return LearnedMasks(**fields) if fields else None
+    return build(**fields) if fields else None

@@ -1,20 +1,23 @@
 """The steps of training as compiled functions over a leading seed axis. Stage: train."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, UInt
 
+from adaps import normalise
 from adaps.config import TrainConfig, gathering_steps, network_shape
 from adaps.diversity import behaviour_distance
 from adaps.evaluate import Episodes, evaluate
 from adaps.identity import autoencoder, gathering
 from adaps.identity.autoencoder import CoderState
 from adaps.identity.gathering import GatherState
-from adaps.identity.samples import Samples, as_samples
+from adaps.identity.parts import Part, gathered_of, parts_of
+from adaps.identity.samples import Gathered, Samples, as_samples
 from adaps.networks import (
     actor_logits,
     greedy_action,
@@ -23,10 +26,20 @@ from adaps.networks import (
     renew_unused,
     sample_action,
 )
+from adaps.normalise import Normaliser, scaled
 from adaps.placement import over_seeds, stack, unstack
 from adaps.policy import sampled
-from adaps.rollout import RolloutState, rollout, start
-from adaps.types import Environment, Learner, Metrics, NetworkShape, Params, Sharing
+from adaps.rollout import rollout, start
+from adaps.types import (
+    AnyEnvironment,
+    Environment,
+    Learner,
+    Metrics,
+    NetworkShape,
+    Params,
+    Sharing,
+    Transition,
+)
 
 
 class SeedKeys(NamedTuple):
@@ -43,13 +56,16 @@ class TrainState(NamedTuple):
     """Everything that changes while a seed trains."""
 
     learner: Learner
-    rollout: RolloutState
+    rollout: Any
+    """A :class:`RolloutState`, or where copies that run in Python stand."""
     metrics: Metrics
     """Sums over the updates since the last evaluation."""
     num_updates: Int[Array, "*seed"]
     """How many those are."""
     total_updates: Int[Array, "*seed"]
     """Updates since the beginning."""
+    normaliser: Normaliser
+    """What observations and rewards are scaled by."""
 
     def mean_metrics(self) -> Metrics:
         """Means over the updates since the last evaluation."""
@@ -70,34 +86,50 @@ class Stages(NamedTuple):
     """Keys for another look at who is who."""
     begin_gathering: Callable[[SeedKeys], GatherState]
     gather: Callable[[GatherState, Params, Sharing, Int[Array, ""]], GatherState]
-    samples: Callable[[GatherState], Samples]
+    samples: Callable[[Gathered], list[Samples]]
+    """Of each part of the team whose spaces are alike."""
     train_encoder: Callable[
         [CoderState, Samples, Int[Array, ""]], tuple[CoderState, Float[Array, " seed"]]
     ]
     begin: Callable[[SeedKeys, Params, Sharing], TrainState]
     advance: Callable[[TrainState, Sharing, Int[Array, ""]], TrainState]
     evaluate: Callable[[Params, Sharing, Int[Array, " episode"]], tuple[Episodes, Episodes]]
+    scaled: Callable[[Sharing, Normaliser], Sharing]
+    """Sharing with observations scaled as they are now."""
     distances: Callable[[TrainState, Sharing], Float[Array, "seed agent agent"]]
     """How differently agents act on the observations that training has come to."""
+
+    @contextmanager
+    def opened(self) -> Iterator["Stages"]:
+        """These stages, ready for one program."""
+        yield self
 
 
 def make_stages(env: Environment, config: TrainConfig, num_seeds: int) -> Stages:
     """Everything compiled for ``num_seeds`` in one program, on first use."""
-    shape = network_shape(env, config)
     each = partial(over_seeds, num_seeds=num_seeds)
     return Stages(
-        shape=shape,
-        keys=each(_keys),
-        fresh_keys=each(_fresh_keys, shared=(1,)),
+        **without_steps(env, config, num_seeds),
         begin_gathering=each(partial(_begin_gathering, env, config)),
         gather=each(partial(_gather, env, config), shared=(3,)),
-        samples=each(lambda state: as_samples(state.gathered)),
-        train_encoder=each(partial(autoencoder.train, config.encoder), shared=(2,)),
         begin=each(partial(_begin, env, config)),
         advance=each(partial(_advance, env, config), shared=(2,)),
         evaluate=each(partial(_evaluate, env), shared=(2,)),
         distances=each(_distances),
     )
+
+
+def without_steps(env: AnyEnvironment, config: TrainConfig, num_seeds: int) -> dict[str, Any]:
+    """Those of the stages that do not step the environment, by name."""
+    each = partial(over_seeds, num_seeds=num_seeds)
+    return {
+        "shape": network_shape(env, config),
+        "keys": each(_keys),
+        "fresh_keys": each(_fresh_keys, shared=(1,)),
+        "samples": each(partial(samples_of, parts_of(env))),
+        "scaled": each(scaled),
+        "train_encoder": each(partial(autoencoder.train, config.encoder), shared=(2,)),
+    }
 
 
 def initial_params(shape: NetworkShape, keys: SeedKeys, sharings: Sequence[Sharing]) -> Params:
@@ -131,6 +163,11 @@ def _fresh_keys(keys: SeedKeys, number: Int[Array, ""]) -> SeedKeys:
     return keys._replace(gather=gather, encoder=encoder)
 
 
+def samples_of(parts: Sequence[Part], gathered: Gathered) -> list[Samples]:
+    """What the agents of each part are told apart by."""
+    return [as_samples(gathered_of(gathered, part)) for part in parts]
+
+
 def _begin_gathering(env: Environment, config: TrainConfig, keys: SeedKeys) -> GatherState:
     return gathering.begin(env, gathering.plan(env, gathering_steps(config)), keys.gather)
 
@@ -155,10 +192,21 @@ def _begin(
     """A learner and copies of the environment at their start."""
     learner = config.algo.build().init(params)
     rollout_state = start(env, keys.rollout, config.num_envs)
-    one = partial(_rollout_and_update, env, config, sharing)
-    *_, metrics = jax.eval_shape(one, learner, rollout_state)
+    one = partial(rollout, env, sampled(params, sharing), num_steps=config.rollout_length)
+    _, transitions = jax.eval_shape(one, rollout_state)
+    return before_training(config, learner, sharing, transitions)._replace(rollout=rollout_state)
+
+
+def before_training(
+    config: TrainConfig, learner: Learner, sharing: Sharing, transitions: Transition
+) -> TrainState:
+    """No update made, and no rollout begun; of transitions, only the shapes matter."""
+    _, metrics = jax.eval_shape(config.algo.build().update, learner, sharing, transitions)
     zeros = jax.tree.map(lambda metric: jnp.zeros(metric.shape, metric.dtype), metrics)
-    return TrainState(learner, rollout_state, zeros, jnp.int32(0), jnp.int32(0))
+    normaliser = normalise.begin(
+        sharing, config.num_envs, config.normalise_obs, config.scale_rewards
+    )
+    return TrainState(learner, None, zeros, jnp.int32(0), jnp.int32(0), normaliser)
 
 
 def _advance(
@@ -171,41 +219,43 @@ def _advance(
     """So many times: roll out, update. The number is not part of the program."""
 
     def one(_, state: TrainState) -> TrainState:
-        learner, rollout_state, metrics = _rollout_and_update(
-            env, config, sharing, _renewed(state, sharing), state.rollout
-        )
-        sums = jax.tree.map(jnp.add, state.metrics, metrics)
-        return TrainState(
-            learner, rollout_state, sums, state.num_updates + 1, state.total_updates + 1
-        )
+        state = renewed(state, sharing, state.rollout.key)
+        policy = sampled(state.learner.params, scaled(sharing, state.normaliser))
+        went_on, transitions = rollout(env, policy, state.rollout, config.rollout_length)
+        return updated(config, state, sharing, transitions)._replace(rollout=went_on)
 
     return jax.lax.fori_loop(0, num_updates, one, state)
 
 
-def _renewed(state: TrainState, sharing: Sharing) -> Learner:
+def updated(
+    config: TrainConfig, state: TrainState, sharing: Sharing, transitions: Transition
+) -> TrainState:
+    """One update by a rollout's transitions; what they are scaled by is known before them."""
+    normaliser, learnt_from = normalise.with_rewards(
+        state.normaliser, sharing, transitions, config.algo.discount
+    )
+    as_acted = scaled(sharing, state.normaliser)
+    learner, metrics = config.algo.build().update(state.learner, as_acted, learnt_from)
+    return state._replace(
+        normaliser=normalise.with_observations(normaliser, sharing, transitions),
+        learner=learner,
+        metrics=jax.tree.map(jnp.add, state.metrics, metrics),
+        num_updates=state.num_updates + 1,
+        total_updates=state.total_updates + 1,
+    )
+
+
+def renewed(state: TrainState, sharing: Sharing, key: Key[Array, ""]) -> TrainState:
     """Now and then, weights that learned masks have shut out for everyone are drawn anew."""
     learner, learned, total = state.learner, sharing.learned, state.total_updates
     if learned is None:
-        return learner
+        return state
     params = jax.lax.cond(
         (total % learned.renew_every == 0) & (total > 0),
-        lambda: renew_unused(jax.random.fold_in(state.rollout.key, 0), learner.params, learned),
+        lambda: renew_unused(jax.random.fold_in(key, 0), learner.params, learned),
         lambda: learner.params,
     )
-    return learner._replace(params=params)
-
-
-def _rollout_and_update(
-    env: Environment,
-    config: TrainConfig,
-    sharing: Sharing,
-    learner: Learner,
-    rollout_state: RolloutState,
-) -> tuple[Learner, RolloutState, Metrics]:
-    policy = sampled(learner.params, sharing)
-    rollout_state, transitions = rollout(env, policy, rollout_state, config.rollout_length)
-    learner, metrics = config.algo.build().update(learner, sharing, transitions)
-    return learner, rollout_state, metrics
+    return state._replace(learner=learner._replace(params=params))
 
 
 def _evaluate(

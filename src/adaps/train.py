@@ -12,14 +12,17 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Int
 
 from adaps import envs
+from adaps.by_name import agents_of
 from adaps.config import (
     TrainConfig,
     algo_options,
     check,
     clustering,
     encoder_options,
+    eval_episodes,
     gathering_steps,
     grouping,
     known_identity,
@@ -31,16 +34,19 @@ from adaps.config import (
     steps_taken,
     to_json,
 )
-from adaps.errors import UserError
-from adaps.evaluate import first_batch, in_batches
+from adaps.errors import HostEnvironmentError, UserError
+from adaps.evaluate import batch_episodes, first_batch, in_batches
+from adaps.host import HostStages, make_host_stages
 from adaps.identity import finding, gathering
 from adaps.identity.autoencoder import CoderState
 from adaps.identity.encoders import updates_of
 from adaps.identity.groups import regroup
 from adaps.identity.matching import Match, match
+from adaps.identity.parts import alone, as_one, parts_of
 from adaps.identity.samples import Samples
 from adaps.networks import used_sets
-from adaps.placement import place, run_side_by_side, stack, unstack
+from adaps.normalise import unscaled
+from adaps.placement import Placement, cores, place, run_side_by_side, stack, unstack
 from adaps.policy import Policy
 from adaps.progress import Watch
 from adaps.recorder import Recorder
@@ -57,7 +63,7 @@ from adaps.stages import (
     initial_params,
     make_stages,
 )
-from adaps.types import Environment, Identity, Params, Sharing
+from adaps.types import AnyEnvironment, HostEnvironment, Identity, Params, Sharing
 
 PIECES = 20
 """Looks at the wish to stop while gathering, and while the encoder learns."""
@@ -82,6 +88,7 @@ def train_seeds(
 
     Returns nothing when it was stopped before the end.
     """
+    num_episodes = eval_episodes(config, recorder.env)
     keys = stages.keys(jnp.asarray(seeds, jnp.uint32))
     program = Program(config, stages, recorder, seeds, keys)
 
@@ -102,12 +109,13 @@ def train_seeds(
     for until in evaluation_points(config):
         state, done = train_until(stages, recorder, state, sharing, done, until)
         env_steps = steps_taken(config, done, looks)
-        recorder.save(seeds, env_steps, policies_of(stages, state, sharings))
+        now = stages.scaled(sharing, state.normaliser)
+        recorder.save(seeds, env_steps, policies_of(program, state, now))
         if recorder.stopping:
             return []
-        batch = first_batch(config.eval_episodes)
-        episodes = stages.evaluate(state.learner.params, sharing, batch)
-        distances = stages.distances(state, sharing)
+        batch = first_batch(num_episodes, batch_episodes(recorder.env))
+        episodes = stages.evaluate(state.learner.params, now, batch)
+        distances = stages.distances(state, now)
         recorder.evaluated(seeds, env_steps, episodes, state.mean_metrics(), distances)
         state = state.evaluated()
         if until in look_points(config):
@@ -117,10 +125,11 @@ def train_seeds(
             sharing = stack(sharings)
 
     recorder.begin("evaluate")
-    play = partial(stages.evaluate, state.learner.params, sharing)
-    final, _ = in_batches(play, config.eval_episodes, axis=1)
+    now = stages.scaled(sharing, state.normaliser)
+    play = partial(stages.evaluate, state.learner.params, now)
+    final, _ = in_batches(play, num_episodes, axis=1, most=batch_episodes(recorder.env))
     recorder.advance("evaluate", len(seeds))
-    policies = policies_of(stages, state, sharings)
+    policies = policies_of(program, state, now)
     each = zip(seeds, identities, policies, unstack(final, len(seeds)), strict=True)
     return [SeedResult(*one) for one in each]
 
@@ -135,13 +144,19 @@ def identify(program: Program, params: Params, sharings: list[Sharing]) -> list[
         return [known_identity(config, recorder.env, seed) for seed in seeds]
     samples = gather(program, params, stack(sharings))
 
-    encoder = learn_codes(program, samples)
-    each = zip(*(unstack(x, len(seeds)) for x in (encoder, samples)), seeds, strict=True)
-    return [find_groups(config, *one) for one in each]
+    kinds = [find_kinds(program, of_part) for of_part in samples]
+    parts = parts_of(recorder.env)
+    each = zip(zip(*kinds, strict=True), seeds, strict=True)
+    found = [as_one(parts, own, seed) for own, seed in each]
+    groups = grouping(config).groups
+    return [regroup(groups, own, seed) for own, seed in zip(found, seeds, strict=True)]
 
 
-def gather(program: Program, params: Params, sharing: Sharing) -> Samples:
-    """Transitions of every agent, under the policy as it is unless another is wanted."""
+def gather(program: Program, params: Params, sharing: Sharing) -> list[Samples]:
+    """Transitions of every agent, under the policy as it is unless another is wanted.
+
+    Agents whose spaces differ are kept apart: each part of the team has samples of its own.
+    """
     config, stages, recorder, seeds, keys = program
     recorder.begin("gather")
     plan = gathering.plan(recorder.env, gathering_steps(config))
@@ -152,7 +167,17 @@ def gather(program: Program, params: Params, sharing: Sharing) -> Samples:
         recorder.advance("gather", piece * plan.steps_per_round * len(seeds))
         if recorder.stopping:
             break
-    return stages.samples(state)
+    return stages.samples(state.gathered)
+
+
+def find_kinds(program: Program, samples: Samples) -> list[Identity]:
+    """Who is alike in one part of the team, for every seed."""
+    config, _, _, seeds, _ = program
+    if samples.num_rare.shape[-1] == 1:
+        return [alone(config.encoder.latent_size) for _ in seeds]
+    encoder = learn_codes(program, samples)
+    each = zip(*(unstack(x, len(seeds)) for x in (encoder, samples)), seeds, strict=True)
+    return [find_groups(config, *one) for one in each]
 
 
 def learn_codes(program: Program, samples: Samples) -> CoderState:
@@ -160,7 +185,7 @@ def learn_codes(program: Program, samples: Samples) -> CoderState:
     config, stages, recorder, seeds, keys = program
     recorder.begin("identify")
     encoder = initial_encoder(config, keys, samples)
-    num_updates = updates_of(config.encoder, stages.shape.num_agents)
+    num_updates = updates_of(config.encoder, samples.num_rare.shape[-1])
     for piece in gathering.in_pieces(num_updates, PIECES):
         if recorder.stopping:
             break
@@ -170,17 +195,29 @@ def learn_codes(program: Program, samples: Samples) -> CoderState:
 
 
 def find_groups(config: TrainConfig, encoder: CoderState, samples: Samples, seed: int) -> Identity:
-    """Clusters of one seed's codes, or what the control makes of them."""
+    """Clusters of one seed's codes."""
     how = clustering(config)
-    found = finding.find(config.encoder, how, encoder.params, samples, encoder.key, seed)
-    return regroup(grouping(config).groups, found, seed)
+    return finding.find(config.encoder, how, encoder.params, samples, encoder.key, seed)
 
 
 def share_out(program: Program, identities: list[Identity | None]) -> list[Sharing]:
     """Who uses which part of the network, as the sharing method decides."""
     config, stages, _, seeds, keys = program
     each = zip(unstack(keys.masks, len(seeds)), identities, strict=True)
-    return alike_in_size([config.sharing.build(key, stages.shape, i) for key, i in each])
+    sharings = alike_in_size([config.sharing.build(key, stages.shape, i) for key, i in each])
+    if not (config.normalise_obs or config.scale_rewards):
+        return sharings
+    kinds = [kinds_of(program.recorder.env, identity) for identity in identities]
+    each = zip(sharings, kinds, strict=True)
+    return [s._replace(scaling=unscaled(kind, stages.shape.obs_size)) for s, kind in each]
+
+
+def kinds_of(env: AnyEnvironment, identity: Identity | None) -> Int[Array, " agent"]:
+    """Whose observations and rewards are scaled alike: those found alike, or with alike spaces."""
+    if identity is not None:
+        return jnp.asarray(identity.clusters)
+    kinds = {agent: k for k, part in enumerate(parts_of(env)) for agent in part.agents}
+    return jnp.array([kinds[agent] for agent in range(env.num_agents)])
 
 
 def thresholds(program: Program, identities: list[Identity | None]) -> list[float | None]:
@@ -236,7 +273,11 @@ def train_until(
     while done < until and not recorder.stopping:
         size = min(size, until - done)
         started = time.perf_counter()
-        state = jax.block_until_ready(stages.advance(state, sharing, jnp.int32(size)))
+        try:
+            state = jax.block_until_ready(stages.advance(state, sharing, jnp.int32(size)))
+        except HostEnvironmentError as failure:
+            recorder.fail(failure)
+            break
         seconds = time.perf_counter() - started
         recorder.advanced(size, seconds)
         done += size
@@ -244,11 +285,12 @@ def train_until(
     return state, done
 
 
-def policies_of(stages: Stages, state: TrainState, sharings: list[Sharing]) -> list[Policy]:
+def policies_of(program: Program, state: TrainState, sharing: Sharing) -> list[Policy]:
     """The seeds' policies as they are now."""
-    params = unstack(state.learner.params, len(sharings))
-    each = zip(params, sharings, strict=True)
-    return [Policy(used_sets(p, sharing), sharing, stages.shape) for p, sharing in each]
+    shape, agents = program.stages.shape, agents_of(program.recorder.env)
+    num_seeds = len(sharing.group)
+    each = zip(*(unstack(x, num_seeds) for x in (state.learner.params, sharing)), strict=True)
+    return [Policy(used_sets(p, sharing), sharing, shape, agents) for p, sharing in each]
 
 
 def evaluation_points(config: TrainConfig) -> list[int]:
@@ -265,7 +307,7 @@ def look_points(config: TrainConfig) -> list[int]:
 
 
 def train(
-    env: Environment | str,
+    env: AnyEnvironment | str,
     sharing: Any = "adaps",
     algo: Any = "a2c",
     *,
@@ -306,12 +348,26 @@ def train(
     return run(env, config, None if out is None else Path(out), Watch(), sinks=sinks)
 
 
+def placement_of(env: AnyEnvironment, config: TrainConfig) -> Placement:
+    """Where seeds run; those of an environment that runs in Python are never one program."""
+    seeds = range(config.seed, config.seed + config.seeds)
+    workers = cores() if isinstance(env, HostEnvironment) else config.workers
+    return place(seeds, workers)
+
+
+def stages_of(env: AnyEnvironment, config: TrainConfig, num_seeds: int) -> Stages | HostStages:
+    """The compiled steps, by whether the environment is part of them."""
+    if isinstance(env, HostEnvironment):
+        return make_host_stages(env, config)
+    return make_stages(env, config, num_seeds)
+
+
 def run(
-    env: Environment,
+    env: AnyEnvironment,
     config: TrainConfig,
     out: Path | None,
     watch: Watch,
-    stages: Stages | None = None,
+    stages: Stages | HostStages | None = None,
     sinks: Sequence[str] = (),
 ) -> Result:
     """Train every seed of a configuration, side by side, and put the results together.
@@ -326,18 +382,25 @@ def run(
 
     Raises:
         UserError: an option that cannot be, or a folder that cannot be used.
+        HostEnvironmentError: an environment that runs in Python failed; likewise.
         KeyboardInterrupt: after what was learnt so far has been saved.
     """
     check(config, env)
     check_sinks(sinks, out)
     config = resolved(config, env)
     folder = None if out is None else RunFolder(out)
-    placement = place(range(config.seed, config.seed + config.seeds), config.workers)
-    stages = stages or make_stages(env, config, num_seeds=len(placement.programs[0]))
+    placement = placement_of(env, config)
+    stages = stages or stages_of(env, config, len(placement.programs[0]))
     with opened(sinks, out, to_json(config)) as others:
         recorder = Recorder(env, config, placement, folder, watch, others)
-        work = partial(train_seeds, config, stages, recorder)
+
+        def work(seeds: list[int]) -> list[SeedResult]:
+            with stages.opened() as own:
+                return train_seeds(config, own, recorder, seeds)
+
         programs = run_side_by_side(placement, work, watch.stop.set)
+    if recorder.failure is not None:
+        raise recorder.failure
     seeds = [seed for program in programs for seed in program]
 
     result = summarise(env, seeds, recorder.times, out)

@@ -4,11 +4,14 @@ Axis letters, everywhere in this order: ``time``, ``env`` (parallel copies), ``a
 features. Seeds are never an axis here: they live outside, one per core or under an outer ``vmap``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
+
+STEP_TIMEOUT = 300.0
+"""Seconds that a step of an environment that runs in Python may take, unless it is told."""
 
 EnvState = Any
 """Whatever an environment needs to go on: a pytree of arrays."""
@@ -51,6 +54,10 @@ class AgentSpace(NamedTuple):
     num_actions: int
     label: str
     """In words; agents whose labels differ are of different kinds by construction."""
+    first_action: int = 0
+    """What the environment calls its first action."""
+    layout: str = ""
+    """Gymnasium's space as JSON, where the observation is more than a row of numbers."""
 
 
 @runtime_checkable
@@ -89,6 +96,65 @@ class Environment(Protocol):
     ) -> tuple[EnvState, Timestep]: ...
 
 
+@runtime_checkable
+class Copies(Protocol):
+    """Copies of an environment that runs in Python, all stepped at once; to be closed."""
+
+    num_copies: int
+    seconds: float
+    """Processor time spent in the environment's own code so far."""
+
+    def reset(self, seeds: Sequence[int]) -> Timestep:
+        """Begin an episode in each copy, ``[copy, agent, …]``; later ones follow from its seed."""
+        ...
+
+    def step(self, action: Int[np.ndarray, "copy agent"]) -> Timestep: ...
+    def picture(self) -> Any:
+        """The first copy as the environment draws it; None where it does not."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class HostEnvironment(Protocol):
+    """A team task that runs in Python, such as :func:`adaps.from_pettingzoo` makes.
+
+    Copies reset by themselves when an episode ends, as :class:`Environment` does.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def num_agents(self) -> int: ...
+    @property
+    def obs_size(self) -> int: ...
+    @property
+    def num_actions(self) -> int: ...
+    @property
+    def max_steps(self) -> int:
+        """Evaluation goes no further than this many steps in an episode."""
+        ...
+
+    @property
+    def agent_types(self) -> tuple[int, ...] | None: ...
+    @property
+    def spaces(self) -> tuple[AgentSpace, ...]: ...
+    def open(self, num_copies: int, workers: int, timeout: float = STEP_TIMEOUT) -> Copies:
+        """Copies in at most so many processes; 0 processes step them in this one.
+
+        Processes whose step takes longer than ``timeout`` seconds are ended.
+        """
+        ...
+
+    def drawing(self) -> "HostEnvironment":
+        """The same, whose copies draw pictures if they can."""
+        ...
+
+
+AnyEnvironment = Environment | HostEnvironment
+
+
 class Transition(NamedTuple):
     """What a rollout records, per time, environment copy and agent."""
 
@@ -124,6 +190,15 @@ class LearnedMasks(NamedTuple):
     """Which share of those is renewed."""
 
 
+class Scaling(NamedTuple):
+    """How observations are scaled before the network reads them: ``(obs − mean) · scale``."""
+
+    kind: Int[Array, " agent"]
+    """Which row an agent uses."""
+    mean: Float[Array, "kind obs"]
+    scale: Float[Array, "kind obs"]
+
+
 class Sharing(NamedTuple):
     """Who uses which parameters: all that tells one sharing method from another."""
 
@@ -134,6 +209,8 @@ class Sharing(NamedTuple):
     """Appended to the agent's observation; may be empty."""
     learned: LearnedMasks | None = None
     """Whether each agent also learns which weights it uses; None: it does not."""
+    scaling: Scaling | None = None
+    """How each kind's observations are scaled; None: they are not."""
 
 
 class Identity(NamedTuple):

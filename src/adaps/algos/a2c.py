@@ -171,6 +171,8 @@ def _next_values(
     Only the last row is computed when no copy was truncated, which is most of the time.
     """
     last = critic_value(params, sharing, transitions.last_obs[-1])
+    if len(transitions.reward) == 1:
+        return last[None]
 
     def everywhere():
         earlier = critic_value(params, sharing, transitions.last_obs[:-1])

@@ -45,6 +45,11 @@ class PettingZooEnv(ParallelEnv[str, np.ndarray, Any]):
         self._key: Key[Array, ""] | None = None
         self._state: EnvState = None
 
+    @property
+    def agent_types(self) -> tuple[int, ...] | None:
+        """True type of each possible agent, for evaluation only."""
+        return self.env.agent_types
+
     def observation_space(self, agent: str) -> Space:
         return self.observation_spaces[agent]
 

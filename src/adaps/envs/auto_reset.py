@@ -21,15 +21,25 @@ def auto_reset(
     away. Here the batch is reset only on steps where some copy has ended, which are few.
     """
     ended = timestep.terminated | timestep.truncated
-    given = (timestep.obs, timestep.legal)
-    new_state, (obs, legal) = _reset_where(reset)(jax.random.key_data(key), ended, state, given)
+    given = _first_of_episode(timestep)
+    new_state, (obs, legal, here) = _reset_where(reset)(
+        jax.random.key_data(key), ended, state, given
+    )
+    if timestep.presence is not None:
+        timestep = timestep._replace(presence=timestep.presence._replace(here=here))
     return new_state, timestep._replace(obs=obs, legal=legal)
+
+
+def _first_of_episode(timestep: Timestep) -> tuple[Array, Array, Array | None]:
+    """What is to be replaced where an episode begins."""
+    presence = timestep.presence
+    return timestep.obs, timestep.legal, None if presence is None else presence.here
 
 
 def _reset_where(reset: Reset) -> Callable:
     def fresh(key_data):
         state, timestep = reset(jax.random.wrap_key_data(key_data))
-        return state, (timestep.obs, timestep.legal)
+        return state, _first_of_episode(timestep)
 
     @custom_vmap
     def reset_where(key_data, ended, state, given):

@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Hashable
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +14,8 @@ from jaxtyping import Array, Int, Key
 from adaps.errors import UserError
 from adaps.identity import samples
 from adaps.identity.samples import Gathered
-from adaps.rollout import Policy, RolloutState, rollout, start, uniform
-from adaps.types import Environment
+from adaps.rollout import Policy, rollout, start, uniform
+from adaps.types import AnyEnvironment, Environment, HostEnvironment
 
 DENSE_STEPS = 25_600
 """Environment steps that do where rewards are common."""
@@ -25,6 +25,8 @@ TRAIN_SHARE = 0.1
 """Share of a training run's steps that gathering takes, at most, unless it is told how many."""
 MAX_COPIES, ROUND_LENGTH = 256, 50
 """Copies side by side, and steps in each between two choices of what to keep."""
+HOST_COPIES = 8
+"""Copies of an environment that runs in Python."""
 ROUND_NUMBERS = 100_000_000
 """Numbers that one round's transitions may hold."""
 
@@ -50,28 +52,37 @@ class Plan(NamedTuple):
 class GatherState(NamedTuple):
     """Where gathering goes on."""
 
-    rollout: RolloutState
+    rollout: Any
+    """A :class:`RolloutState`, or where copies that run in Python stand."""
     gathered: Gathered
 
 
-def plan(env: Environment, num_steps: int) -> Plan:
+def plan(env: AnyEnvironment, num_steps: int) -> Plan:
     """Rounds that come to ``num_steps``, or a little more."""
     numbers = env.num_agents * 2 * (2 * env.obs_size + env.num_actions + 1)
     most = max(samples.BLOCKS, ROUND_NUMBERS // numbers)
     length = max(1, min(ROUND_LENGTH, most // samples.BLOCKS, num_steps))
-    rounds = math.ceil(num_steps / (length * min(MAX_COPIES, max(1, most // length))))
+    copies = HOST_COPIES if isinstance(env, HostEnvironment) else MAX_COPIES
+    rounds = math.ceil(num_steps / (length * min(copies, max(1, most // length))))
     return Plan(math.ceil(num_steps / (length * rounds)), length, rounds)
 
 
 def begin(env: Environment, plan: Plan, key: Key[Array, ""]) -> GatherState:
     """Fresh copies, and nothing gathered."""
+    begun, nothing = start(env, key, plan.copies), nothing_yet(env, plan)
+    if begun.timestep.presence is not None:
+        nothing = samples.where_agents_come_and_go(nothing)
+    return GatherState(begun, nothing)
+
+
+def nothing_yet(env: AnyEnvironment, plan: Plan) -> Gathered:
+    """Room for what is to be kept."""
     rows = thinning(env, plan).in_all(plan.rounds)
     sizes = (env.obs_size + env.num_actions, env.obs_size + 1)
-    nothing = samples.nothing_yet(env.num_agents, *sizes, rows)
-    return GatherState(start(env, key, plan.copies), nothing)
+    return samples.nothing_yet(env.num_agents, *sizes, rows)
 
 
-def thinning(env: Environment, plan: Plan) -> samples.Thinning:
+def thinning(env: AnyEnvironment, plan: Plan) -> samples.Thinning:
     """Which transitions of each block and agent are kept."""
     rows = plan.steps_per_round // samples.BLOCKS
     return samples.thinning(env.num_agents, plan.rounds, rows)
@@ -97,7 +108,7 @@ def in_pieces(total: int, pieces: int) -> list[int]:
     return [end - begin for begin, end in itertools.pairwise(ends) if end > begin]
 
 
-def check_finite(env: Environment, gathered: Gathered) -> None:
+def check_finite(env: AnyEnvironment, gathered: Gathered) -> None:
     """Refuse what nothing can be learnt from.
 
     Raises:
@@ -141,8 +152,13 @@ def rewards_are_rare(env: Environment) -> bool:
     return bool(samples.rare_share(state.gathered) < samples.RARE)
 
 
-def steps_needed(env: Environment) -> int:
-    """Environment steps to gather in an environment, as its rewards are rare or not."""
+def steps_needed(env: AnyEnvironment) -> int:
+    """Environment steps to gather in an environment, as its rewards are rare or not.
+
+    One that runs in Python is too slow for the many steps that rare rewards ask for.
+    """
+    if isinstance(env, HostEnvironment):
+        return plan(env, DENSE_STEPS).num_steps
     find = _steps_needed_known if isinstance(env, Hashable) else _steps_needed
     return find(env)
 

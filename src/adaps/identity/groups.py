@@ -9,7 +9,7 @@ from jaxtyping import Int
 from sklearn.metrics import adjusted_rand_score
 
 from adaps.errors import UserError
-from adaps.types import Environment, Identity
+from adaps.types import AnyEnvironment, Identity
 
 Grouping = Any
 """``discovered``, ``oracle``, ``shuffled``, a file's name, or the groups themselves."""
@@ -20,7 +20,7 @@ SHUFFLES = 100
 """Ways of dealing out that are tried, to find one that is no better than chance."""
 
 
-def given_groups(groups: Grouping, env: Environment) -> Int[np.ndarray, " agent"] | None:
+def given_groups(groups: Grouping, env: AnyEnvironment) -> Int[np.ndarray, " agent"] | None:
     """Each agent's group where it is given, numbered from 0; None where it has to be found out.
 
     Args:

@@ -90,8 +90,6 @@ class Samples(NamedTuple):
     """What was subtracted from observations and reward."""
     scale: Float[Array, " output"]
     """What they were divided by then."""
-    known: Bool[Array, " agent"] | None = None
-    """Who ever acted, and can be told from others; None where all did."""
 
 
 class Thinning(NamedTuple):
@@ -191,7 +189,7 @@ def _with_some(gathered: Gathered, steps: Steps, num_rows: int, thinning: Thinni
 
 def _with_some_presence(
     gathered: Gathered, here: Bool[Array, "block agent row"], thinning: Thinning
-) -> Bool[Array, "block agent row"]:
+) -> Bool[Array, "block agent kept"]:
     """Whether those rows are of agents that acted."""
     kept = cast(Array, gathered.here)
     new = here[..., evenly_spaced(here.shape[-1], thinning.rows)]
@@ -254,7 +252,7 @@ def as_samples(gathered: Gathered) -> Samples:
     others. So every agent is given other blocks to learn from, and is asked about settings that
     were learnt from others' transitions.
     """
-    gathered, known = _without_absent(gathered)
+    gathered = _without_absent(gathered)
     num_rare = gathered.num_kept
     share = _share_of_draws(gathered, num_rare.sum())
     mean, std = _mean_and_std(gathered, num_rare, share)
@@ -266,7 +264,6 @@ def as_samples(gathered: Gathered) -> Samples:
         rare_share=share,
         mean=mean,
         scale=scale,
-        known=known,
     )
     if num_rare.shape[1] < LARGE_TEAM:
         return samples
@@ -274,30 +271,30 @@ def as_samples(gathered: Gathered) -> Samples:
     return _with_blocks(samples, lambda x: jnp.take_along_axis(x, _like(order, x), axis=0))
 
 
-def _without_absent(gathered: Gathered) -> tuple[Gathered, Bool[Array, " agent"] | None]:
+def _without_absent(gathered: Gathered) -> Gathered:
     """Rows of agents that did not act replaced by rows of the same block where they did.
 
     Where an agent did not act in a block at all, by those of another block, if possible in the same
-    half. One that never acted gets some other agent's, and is not known.
+    half. One that never acted gets those of the agent that acted most, and so goes with it.
     """
     here = gathered.here
     if here is None:
-        return gathered, None
+        return gathered
     count = here.sum(-1)
     half = jnp.arange(BLOCKS) < BLOCKS // 2
     same_half = jnp.where(half[:, None, None] == half[None, :, None], count[None], 0)
     best_of_half, best = same_half.argmax(1), count.argmax(0)
     block = jnp.where(same_half.max(1) > 0, best_of_half, best)
     block = jnp.where(count > 0, jnp.arange(BLOCKS)[:, None], block)
-    known = count.sum(0) > 0
-    agent = jnp.where(known, jnp.arange(len(known)), count.sum(0).argmax())
+    total = count.sum(0)
+    agent = jnp.where(total > 0, jnp.arange(len(total)), total.argmax())
     block = block[:, agent]
 
     those_who_acted_first = jnp.argsort(~here, axis=-1, stable=True)
     turn = jnp.arange(here.shape[-1]) % jnp.maximum(count[block, agent], 1)[..., None]
     row = jnp.take_along_axis(those_who_acted_first[block, agent], turn, axis=-1)
     common = jax.tree.map(lambda x: x[block[..., None], agent[:, None], row], gathered.common)
-    return gathered._replace(common=common), known
+    return gathered._replace(common=common)
 
 
 def _orders_of_blocks(num_agents: int) -> Int[np.ndarray, "block agent"]:

@@ -11,11 +11,11 @@ from adaps.progress import Watch
 from adaps.render.episode import Episode, play, random_policy
 from adaps.render.film import writer_of
 from adaps.render.looks import Looks, looks
-from adaps.render.pictures import painter_of, pictures
+from adaps.render.pictures import pictures
 from adaps.report.data import read_run
 from adaps.rollout import Policy
 from adaps.run_folder import saved_seeds
-from adaps.types import Environment
+from adaps.types import AnyEnvironment
 
 __all__ = ["Team", "film", "random_team", "trained_team"]
 
@@ -24,12 +24,12 @@ __all__ = ["Team", "film", "random_team", "trained_team"]
 class Team:
     """Who plays, and how they look."""
 
-    env: Environment
+    env: AnyEnvironment
     policy: Policy
     looks: Looks
 
 
-def trained_team(env: Environment, folder: Path, seed: int | None) -> Team:
+def trained_team(env: AnyEnvironment, folder: Path, seed: int | None) -> Team:
     """A run's greedy policy, of its first seed unless named, coloured by what the seed found.
 
     Without clusters, agents who use one parameter set have one colour.
@@ -52,7 +52,7 @@ def trained_team(env: Environment, folder: Path, seed: int | None) -> Team:
     return Team(env, greedy(policy.params, policy.sharing), looks(clusters, env.agent_types))
 
 
-def random_team(env: Environment) -> Team:
+def random_team(env: AnyEnvironment) -> Team:
     """Any legal actions; agents are coloured by true type, or alike where it is not known."""
     types = env.agent_types or (0,) * env.num_agents
     clusters = np.unique(types, return_inverse=True)[1].tolist()
@@ -74,9 +74,8 @@ def film(
         watch: is told how far it is.
 
     Raises:
-        UserError: the environment cannot be drawn, or the file cannot be written.
+        UserError: what the environment draws is no picture, or the file cannot be written.
     """
-    painter_of(team.env)
     write = writer_of(out)
     if not out.parent.is_dir():
         raise UserError(f"cannot write {out}: there is no folder {out.parent}")
@@ -84,7 +83,7 @@ def film(
     watch.begin("play")
     episode = play(team.env, team.policy, number, min(max_steps, team.env.max_steps))
     watch.advance("play", 1)
-    count = len(episode.states)
+    count = len(episode.returns)
     watch.plan("draw", "pictures", count, timed=True)
     watch.begin("draw")
     picture = pictures(team.env, episode, team.looks, size)

@@ -1,28 +1,75 @@
 """One episode, with every state it went through. Stage: report."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from adaps.evaluate import reset_key, step_keys
+from adaps.evaluate import episode_seed, reset_key, step_keys
 from adaps.networks import sample_action
 from adaps.rollout import Policy
-from adaps.types import Environment, EnvState
+from adaps.types import AnyEnvironment, Environment, EnvState, HostEnvironment, Timestep
+
+
+class Moment(NamedTuple):
+    """What all agents see at a moment, and did and earned just before."""
+
+    obs: Float[np.ndarray, "agent obs"]
+    reward: Float[np.ndarray, " agent"]
+    here: Bool[np.ndarray, " agent"]
+    """Who takes part."""
+    action: Int[np.ndarray, " agent"] | None = None
+    picture: Any = None
+    """The environment's own, ``uint8[y, x, 3]``, if it draws any."""
 
 
 class Episode(NamedTuple):
     """What happened, moment by moment: moment 0 is the reset, moment t comes after t steps."""
 
     states: list[EnvState]
+    """Empty where the environment runs in Python."""
     returns: Float[np.ndarray, " moment"]
     """Return so far, summed over agents."""
+    moments: Sequence[Moment] = ()
+    """What agents saw and did; only what nothing else draws needs it."""
 
 
-def play(env: Environment, policy: Policy, number: int, max_steps: int) -> Episode:
-    """Play the evaluation's episode of a number, to its end or for ``max_steps``.
+def play(env: AnyEnvironment, policy: Policy, number: int, max_steps: int) -> Episode:
+    """Play the evaluation's episode of a number, to its end or for ``max_steps``."""
+    if isinstance(env, HostEnvironment):
+        return _play_on_host(env, policy, number, max_steps)
+    return _play(env, policy, number, max_steps)
+
+
+def _play_on_host(env: HostEnvironment, policy: Policy, number: int, max_steps: int) -> Episode:
+    choose = jax.jit(policy)
+    with closing(env.drawing().open(1, workers=0)) as copies:
+        now = copies.reset([episode_seed(number)])
+        moments, returns = [_moment(now, None, copies.picture())], [0.0]
+        for key in jax.random.split(jax.random.key(number), max_steps):
+            action = np.asarray(choose(key, now.obs, now.legal))
+            now = copies.step(action)
+            moments.append(_moment(now, action, copies.picture()))
+            returns.append(returns[-1] + float(now.reward.sum()))
+            if now.terminated[0] or now.truncated[0]:
+                break
+    return Episode([], np.array(returns), moments)
+
+
+def _moment(now: Timestep, action: np.ndarray | None, picture: Any) -> Moment:
+    """Of the only copy."""
+    last: Any = now.last_obs
+    here: Any = now.presence.here[0] if now.presence else np.ones(last.shape[1], bool)
+    reward: Any = now.reward[0]
+    return Moment(last[0], reward, here, None if action is None else action[0], picture)
+
+
+def _play(env: Environment, policy: Policy, number: int, max_steps: int) -> Episode:
+    """In an environment that is compiled.
 
     A step resets by itself at the end of an episode. Where the environment has the method
     ``advance``, which is ``step`` without the reset, the last state is the true one; elsewhere
@@ -36,21 +83,32 @@ def play(env: Environment, policy: Policy, number: int, max_steps: int) -> Episo
         action = policy(action_key, timestep.obs, timestep.legal)
         env_state, timestep = advance(step_key, env_state, action)
         ended = timestep.terminated | timestep.truncated
-        return (env_state, timestep), (env_state, timestep.reward.sum(), ended)
+        here = None if timestep.presence is None else timestep.presence.here
+        seen = (timestep.last_obs, timestep.reward, here, action)
+        return (env_state, timestep), (env_state, seen, ended)
 
     @jax.jit
     def episode(number):
         start = env.reset(reset_key(number))
         keys = step_keys(env)[:max_steps]
-        return start[0], *jax.lax.scan(act_and_step, start, keys)[1]
+        return start, *jax.lax.scan(act_and_step, start, keys)[1]
 
-    first, later, rewards, ended = jax.tree.map(_on_host, episode(number))
+    (first, start), later, seen, ended = jax.tree.map(_on_host, episode(number))
     length = int(ended.argmax()) + 1 if ended.any() else len(ended)
     states = [first, *(jax.tree.map(lambda x, t=t: x[t], later) for t in range(length))]
     if ended.any() and advance == env.step:
         states[-1] = states[-2]
-    returns = np.cumsum(np.concatenate([[0.0], rewards[:length]]))
-    return Episode(states, returns)
+    obs, rewards, here, action = seen
+    everyone = np.ones(env.num_agents, bool)
+    moments = [
+        Moment(start.obs, 0 * start.reward, everyone),
+        *(
+            Moment(obs[t], rewards[t], everyone if here is None else here[t], action[t])
+            for t in range(length)
+        ),
+    ]
+    returns = np.cumsum(np.concatenate([[0.0], rewards[:length].sum(axis=-1)]))
+    return Episode(states, returns, moments)
 
 
 def random_policy(

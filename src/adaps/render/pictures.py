@@ -10,11 +10,11 @@ from adaps.envs.bps import BlindParticleSpread
 from adaps.envs.foraging import Foraging
 from adaps.envs.rware import ColouredWarehouse
 from adaps.errors import UserError
-from adaps.render import bps, foraging, rware
+from adaps.render import bps, charts, foraging, rware
 from adaps.render.episode import Episode
 from adaps.render.looks import Looks
 from adaps.render.sprites import INK, LINE, PAPER, font
-from adaps.types import Environment, EnvState
+from adaps.types import AnyEnvironment, EnvState
 
 FORMS = ((), (3,), (4,))
 """What may follow rows and columns in an array of bytes: grey, RGB or RGBA."""
@@ -31,31 +31,24 @@ PAINTERS: dict[type, MakePainter] = {
 }
 
 
-def painter_of(env: Environment) -> MakePainter:
-    """What draws an environment: its own method ``render(state)``, or ours.
-
-    Raises:
-        UserError: there is neither.
-    """
+def painter_of(env: AnyEnvironment) -> MakePainter | None:
+    """What draws an environment's states: its own method ``render(state)``, or ours; or None."""
     if hasattr(env, "render"):
-        return _TheirPainter
-    for kind, painter in PAINTERS.items():
-        if isinstance(env, kind):
-            return painter
-    raise UserError(
-        f"{env.name} cannot be drawn: its class needs a method render(state) that returns a PIL "
-        "image or an array of bytes"
-    )
+        return _their_painter
+    return next((painter for kind, painter in PAINTERS.items() if isinstance(env, kind)), None)
 
 
-def pictures(env: Environment, episode: Episode, looks: Looks, width: int) -> Painter:
+def pictures(env: AnyEnvironment, episode: Episode, looks: Looks, width: int) -> Painter:
     """What draws an episode's moments: a line with name, step and return, then the board.
 
+    The board is what the environment draws itself, what we draw of it, or a table of what each
+    agent saw, did and earned.
+
     Raises:
-        UserError: the environment cannot be drawn, or its ``render`` returns no picture.
+        UserError: what the environment's ``render`` returns is no picture.
     """
-    painter = painter_of(env)(env, episode.states, looks, width)
-    length = len(episode.states) - 1
+    painter = _painter(env, episode, looks, width)
+    length = len(episode.returns) - 1
 
     def picture(moment: int) -> Image.Image:
         value = f"{episode.returns[moment]:,.2f}".replace("-", "−")
@@ -63,6 +56,15 @@ def pictures(env: Environment, episode: Episode, looks: Looks, width: int) -> Pa
         return _titled(painter(moment), env.name, right)
 
     return picture
+
+
+def _painter(env: AnyEnvironment, episode: Episode, looks: Looks, width: int) -> Painter:
+    if episode.moments and episode.moments[0].picture is not None:
+        return _Own(env.name, [moment.picture for moment in episode.moments], width)
+    make = painter_of(env)
+    if make is None:
+        return charts.Painter(env, episode.moments, looks, width)
+    return make(env, episode.states, looks, width)
 
 
 def _titled(board: Image.Image, left: str, right: str) -> Image.Image:
@@ -85,11 +87,11 @@ def _length(words: str, size: int, weight: str = "") -> float:
     return font(size, weight).getlength(words)
 
 
-class _TheirPainter:
-    """Calls an environment's own ``render``; every picture gets the size of the first."""
+class _Own:
+    """Pictures that the environment drew; each gets the size of the first."""
 
-    def __init__(self, env: Any, states: Sequence[EnvState], looks: Looks, width: int) -> None:
-        self.env, self.states = env, states
+    def __init__(self, name: str, drawn: Sequence[Any], width: int) -> None:
+        self.name, self.drawn = name, drawn
         first = self._image(0)
         self.size = (width, max(1, round(width * first.height / first.width)))
 
@@ -97,14 +99,32 @@ class _TheirPainter:
         return self._image(moment).resize(self.size)
 
     def _image(self, moment: int) -> Image.Image:
-        drawn = self.env.render(self.states[moment])
+        drawn = self.drawn[moment]
         if not isinstance(drawn, Image.Image):
             pixels = np.asarray(drawn)
             if pixels.dtype != np.uint8 or pixels.ndim < 2 or pixels.shape[2:] not in FORMS:
                 raise UserError(
-                    f"{self.env.name}: render(state) must return a PIL image or an array "
+                    f"{self.name}: render(state) must return a PIL image or an array "
                     f"uint8[y, x, 3], not {type(drawn).__name__} {pixels.dtype}{pixels.shape}"
                 )
             drawn = Image.fromarray(pixels)
         over = drawn.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", over.size, PAPER), over).convert("RGB")
+
+
+def _their_painter(env: Any, states: Sequence[EnvState], looks: Looks, width: int) -> Painter:
+    del looks
+    return _Own(env.name, _Rendered(env, states), width)
+
+
+class _Rendered(Sequence[Any]):
+    """States, drawn by their environment when they are looked at."""
+
+    def __init__(self, env: Any, states: Sequence[EnvState]) -> None:
+        self.env, self.states = env, states
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    def __getitem__(self, moment: Any) -> Any:
+        return self.env.render(self.states[moment])

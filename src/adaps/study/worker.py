@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 from adaps.config import TrainConfig, to_json
 from adaps.envs import make
+from adaps.host import HostStages
 from adaps.progress import Watch
 from adaps.result import memory_mb
 from adaps.run_folder import RESULT, read_json
-from adaps.stages import Stages, make_stages
+from adaps.stages import Stages
 from adaps.study.plan import Job
-from adaps.train import run
-from adaps.types import Environment
+from adaps.train import run, stages_of
+from adaps.types import AnyEnvironment
 
 ERROR = "error.txt"
 """In the folder of a run that failed: the whole story."""
@@ -39,8 +40,8 @@ class Programs(NamedTuple):
     """Compiled for one setting, whatever the seed."""
 
     setting: str
-    env: Environment
-    stages: Stages
+    env: AnyEnvironment
+    stages: Stages | HostStages
 
 
 _last: list[Programs] = []
@@ -69,5 +70,5 @@ def _programs(config: TrainConfig) -> Programs:
     setting = json.dumps(to_json(replace(config, seed=0)))
     if not _last or _last[0].setting != setting:
         env = make(config.env, config.task_seed)
-        _last[:] = [Programs(setting, env, make_stages(env, config, num_seeds=1))]
+        _last[:] = [Programs(setting, env, stages_of(env, config, num_seeds=1))]
     return _last[0]

@@ -1,0 +1,218 @@
+"""One copy of somebody's PettingZoo environment: stepped, checked, reset. Stage: environment.
+
+Runs in the processes that step environments. Whatever an environment does wrong is said in one line
+that names environment, agent and step.
+"""
+
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Discrete
+from jaxtyping import Float, Int
+from pettingzoo import ParallelEnv
+
+from adaps.envs.host.spaces import MASK, View, legal_actions, split
+from adaps.errors import HostEnvironmentError
+
+MakeEnv = Callable[[], ParallelEnv]
+PARTS = {"reset": 2, "step": 5}
+"""How many values these return."""
+
+
+class Roster(NamedTuple):
+    """Who may take part, and what each sees and may do."""
+
+    env: str
+    names: tuple[str, ...]
+    views: tuple[View, ...]
+
+    @property
+    def obs_size(self) -> int:
+        """Numbers of the largest observation."""
+        return max(view.size for view in self.views)
+
+    @property
+    def num_actions(self) -> int:
+        """Actions of the agent that has most."""
+        return max(view.num_actions for view in self.views)
+
+
+class Record(NamedTuple):
+    """What becomes of a step, for all agents of one copy; written in place."""
+
+    obs: Float[np.ndarray, "agent obs"]
+    last_obs: Float[np.ndarray, "agent obs"]
+    legal: Float[np.ndarray, "agent action"]
+    reward: Float[np.ndarray, " agent"]
+    here: Float[np.ndarray, " agent"]
+    agent_terminated: Float[np.ndarray, " agent"]
+    agent_truncated: Float[np.ndarray, " agent"]
+    terminated: Float[np.ndarray, "1"]
+    truncated: Float[np.ndarray, "1"]
+
+
+class Team:
+    """One copy of an environment; each reset has a seed of its own, drawn from the copy's.
+
+    Raises:
+        HostEnvironmentError: from every method.
+    """
+
+    def __init__(self, make_env: MakeEnv, roster: Roster) -> None:
+        self.roster = roster
+        self._index = {name: i for i, name in enumerate(roster.names)}
+        self._steps = 0
+        self.seconds = 0.0
+        """Processor time spent in the environment's own ``reset`` and ``step``."""
+        self._env = self._call("making it", make_env)
+        self._agents: list[str] = []
+        self._seeds = np.random.default_rng()
+
+    def reset(self, seed: int, record: Record) -> None:
+        """Begin the first episode of a seed."""
+        self._seeds = np.random.default_rng(seed)
+        self._begin(record)
+        record.reward[:] = record.terminated[:] = record.truncated[:] = 0
+        record.agent_terminated[:] = record.agent_truncated[:] = 0
+        record.last_obs[:] = record.obs
+
+    def step(self, action: Int[np.ndarray, " agent"], record: Record) -> None:
+        """Act; where the episode ends with that, begin the next one."""
+        index, views = self._index, self.roster.views
+        acted, self._steps = self._agents, self._steps + 1
+        actions = {a: int(action[index[a]]) + views[index[a]].first_action for a in acted}
+        seen, rewards, terminated, truncated, infos = self._call("step", self._env.step, actions)
+        for part in (record.last_obs, record.legal, record.reward, record.here):
+            part[:] = 0
+        record.agent_terminated[:] = record.agent_truncated[:] = 0
+        for name in acted:
+            self._reward(name, rewards, record)
+        self._agents = self._those_who_act()
+        for name in self._agents:
+            self._see(name, seen, infos, record)
+        for name in acted:
+            if name not in self._agents:
+                self._leave(name, seen, terminated, truncated, record)
+        self._check_finite(record)
+        cut_off = record.agent_truncated.any()
+        record.terminated[0] = not self._agents and not cut_off
+        record.truncated[0] = not self._agents and cut_off
+        if self._agents:
+            record.obs[:] = record.last_obs
+        else:
+            self._begin(record)
+
+    def render(self) -> Any:
+        """The environment's own picture of how it stands; None where it draws none."""
+        return (
+            None
+            if getattr(self._env, "render_mode", None) is None
+            else self._call("render", self._env.render)
+        )
+
+    def close(self) -> None:
+        """Let the environment clean up after itself."""
+        self._call("close", self._env.close)
+
+    def _begin(self, record: Record) -> None:
+        """A new episode's first observations; ``last_obs`` stays what it was."""
+        self._steps = 0
+        seed = int(self._seeds.integers(2**31))
+        seen, infos = self._call("reset", self._env.reset, seed=seed)
+        self._agents = self._those_who_act()
+        if not self._agents:
+            raise self._wrong(None, "no agent takes part")
+        self._check_actions()
+        first = record._replace(last_obs=record.obs)
+        for part in (first.last_obs, first.legal, first.here):
+            part[:] = 0
+        for name in self._agents:
+            self._see(name, seen, infos, first)
+        self._check_finite(first)
+
+    def _see(self, name: str, seen: Any, infos: Any, record: Record) -> None:
+        """What an agent that goes on is given, and what it may do."""
+        mask = self._observe(name, seen, record)
+        i = self._index[name]
+        num_actions = self.roster.views[i].num_actions
+        record.here[i] = 1
+        if mask is None and name in infos:
+            mask = infos[name].get(MASK)
+        legal = 1 if mask is None else legal_actions(mask, num_actions)
+        if legal is None:
+            raise self._wrong(name, f"its action mask must allow some of {num_actions} actions")
+        record.legal[i, :num_actions] = legal
+
+    def _leave(self, name: str, seen: Any, terminated: Any, truncated: Any, record: Record) -> None:
+        """What an agent whose part is over saw last, and whether it was cut off."""
+        if name in seen:
+            self._observe(name, seen, record)
+        is_cut_off = bool(truncated.get(name, False)) and not terminated.get(name, False)
+        record.agent_truncated[self._index[name]] = is_cut_off
+        record.agent_terminated[self._index[name]] = not is_cut_off
+
+    def _observe(self, name: str, seen: Any, record: Record) -> Any:
+        """Write down an observation; returns the action mask that comes with it, if one does."""
+        i = self._index[name]
+        view = self.roster.views[i]
+        if name not in seen:
+            raise self._wrong(name, "there is no observation of it")
+        try:
+            own, mask = split(view, seen[name])
+            record.last_obs[i, : view.size] = view.flatten(own)
+        except Exception as error:
+            raise self._wrong(name, f"its observation is not in its space: {error}") from None
+        return mask
+
+    def _reward(self, name: str, rewards: Any, record: Record) -> None:
+        if name not in rewards:
+            raise self._wrong(name, "there is no reward of it")
+        try:
+            record.reward[self._index[name]] = rewards[name]
+        except (TypeError, ValueError):
+            raise self._wrong(name, f"its reward is no number: {rewards[name]!r}") from None
+
+    def _those_who_act(self) -> list[str]:
+        agents = list(self._env.agents)
+        for name in agents:
+            if name not in self._index:
+                raise self._wrong(name, "it is not among the possible agents")
+        return agents
+
+    def _check_finite(self, record: Record) -> None:
+        if np.isfinite(record.last_obs).all() and np.isfinite(record.reward).all():
+            return
+        for i, name in enumerate(self.roster.names):
+            for what, values in (("observation", record.last_obs[i]), ("reward", record.reward[i])):
+                numbers = np.ravel(values)
+                if not np.isfinite(numbers).all():
+                    wrong = numbers[~np.isfinite(numbers)][0]
+                    raise self._wrong(name, f"its {what} is not finite: {wrong}")
+
+    def _check_actions(self) -> None:
+        for name in self._agents:
+            expected = self.roster.views[self._index[name]].num_actions
+            now = self._env.action_space(name)
+            if not isinstance(now, Discrete) or now.n != expected:
+                raise self._wrong(name, f"its actions are {now}, and were {expected} before")
+
+    def _call(self, what: str, function: Callable, *args: Any, **kwargs: Any) -> Any:
+        began = time.thread_time()
+        try:
+            answer = function(*args, **kwargs)
+        except Exception as error:
+            text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise self._wrong(None, f"{what} raised {text}", traceback.format_exc()) from None
+        self.seconds += time.thread_time() - began
+        parts = PARTS.get(what)
+        if parts and not (isinstance(answer, tuple) and len(answer) == parts):
+            raise self._wrong(None, f"{what} must return {parts} values, as ParallelEnv's does")
+        return answer
+
+    def _wrong(self, agent: str | None, what: str, trace: str = "") -> HostEnvironmentError:
+        who = "" if agent is None else f", agent {agent}"
+        text = f"{self.roster.env}{who}, step {self._steps}: {what}"
+        return HostEnvironmentError(text, trace)

@@ -1,0 +1,242 @@
+"""Environments that run in Python: spaces, comings and goings, processes, and what goes wrong."""
+
+import numpy as np
+import pytest
+
+import adaps
+from adaps.envs import from_pettingzoo, make, to_pettingzoo
+from adaps.errors import HostEnvironmentError, UserError
+from envs.teams_in_python import Counting, Mixed, counting, mixed
+
+SPREAD = "bps:2-2"
+
+
+def spread():
+    return to_pettingzoo(SPREAD)
+
+
+def team(**options):
+    return from_pettingzoo(lambda: Counting(**options), name="counting")
+
+
+def played(env, actions, workers=0, seeds=(0,)):
+    """Every timestep of some copies: the reset's, then one per action."""
+    copies = env.open(len(seeds), workers)
+    try:
+        steps = [copies.reset(seeds)]
+        steps += [copies.step(np.full((len(seeds), env.num_agents), a)) for a in actions]
+    finally:
+        copies.close()
+    return steps
+
+
+def test_spaces_are_flattened_filled_up_and_told_apart():
+    env = from_pettingzoo(mixed)
+    assert (env.num_agents, env.obs_size, env.num_actions) == (4, 8, 4)
+    assert [s.obs_size for s in env.spaces] == [7, 2, 8, 5]
+    assert [s.num_actions for s in env.spaces] == [2, 4, 3, 2]
+    assert len(set(env.spaces)) == 4
+    first = played(env, [])[0]
+    np.testing.assert_array_equal(first.obs[0, 0], [0, 0, 1, 0, 1, 2, 3, 0])
+    np.testing.assert_array_equal(first.obs[0, 1], [0.5, 1, 0, 0, 0, 0, 0, 0])
+    np.testing.assert_array_equal(first.obs[0, 2], [1, 0, 1, 0, 1, 0, 0, 1])
+    np.testing.assert_array_equal(first.obs[0, 3], [0, 0, 0, 0, 1, 0, 0, 0])
+    legal = [[1, 1, 0, 0], [0, 1, 0, 1], [1, 1, 1, 0], [1, 0, 0, 0]]
+    np.testing.assert_array_equal(first.legal[0], np.array(legal, bool))
+
+
+def test_actions_count_from_the_first_one():
+    made = []
+
+    def make_one():
+        made.append(Mixed())
+        return made[-1]
+
+    env = from_pettingzoo(make_one)
+    copies = env.open(1, 0)
+    copies.reset([0])
+    copies.step(np.array([[1, 3, 2, 0]]))
+    assert made[-1].last == {"dict": 1, "masked": 3, "tuple": 3, "number": 0}
+
+
+def test_an_episode_that_is_cut_off_keeps_its_last_observation():
+    first, *steps = played(team(length=2), [1, 0, 1])
+    np.testing.assert_array_equal(first.obs[0, :, 1], 0)
+    np.testing.assert_array_equal([s.truncated[0] for s in steps], [False, True, False])
+    assert not any(s.terminated[0] for s in steps)
+    np.testing.assert_array_equal([s.last_obs[0, 0, 1] for s in steps], [1, 2, 1])
+    np.testing.assert_array_equal([s.obs[0, 0, 1] for s in steps], [1, 0, 1])
+    np.testing.assert_array_equal([s.reward[0] for s in steps], [[1, 1], [0, 0], [1, 1]])
+    assert steps[1].presence.truncated.all()
+    assert steps[1].presence.here.all()
+
+
+def test_an_agent_that_dies_is_gone_until_the_next_episode():
+    _, *steps = played(team(length=3, leave={"a": 1}), [1, 1, 1, 1])
+    here = [s.presence.here[0].tolist() for s in steps]
+    assert here == [[False, True], [False, True], [True, True], [False, True]]
+    assert [s.presence.terminated[0, 0] for s in steps] == [True, False, False, True]
+    np.testing.assert_array_equal([s.reward[0, 0] for s in steps], [1, 0, 0, 1])
+    assert steps[0].last_obs[0, 0, 1] == 1
+    assert [s.truncated[0] for s in steps] == [False, False, True, False]
+
+
+def test_the_episode_ends_when_all_have_left():
+    _, *steps = played(team(leave={"a": 1, "b": 2}), [0, 0, 0])
+    assert [s.terminated[0] for s in steps] == [False, True, False]
+    assert not any(s.truncated[0] for s in steps)
+
+
+def test_an_agent_may_join_later():
+    first, *steps = played(team(join={"b": 2}), [1, 1, 1])
+    assert first.presence.here[0].tolist() == [True, False]
+    assert [s.presence.here[0, 1] for s in steps] == [False, True, True]
+    assert [s.reward[0, 1] for s in steps] == [0, 0, 1]
+
+
+def test_processes_change_nothing():
+    env = from_pettingzoo(spread)
+    rng = np.random.default_rng(0)
+    actions = rng.integers(0, env.num_actions, 60)
+    alone, split = (played(env, actions, workers, range(4)) for workers in (0, 2))
+    for one, other in zip(alone, split, strict=True):
+        for a, b in zip(one[:-1], other[:-1], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_what_was_given_is_not_changed_by_later_steps():
+    first, second = played(team(), [1])[:2]
+    assert (first.obs[0, 0, 1], second.obs[0, 0, 1]) == (0, 1)
+
+
+def test_bps_by_way_of_pettingzoo_takes_the_same_steps():
+    theirs, ours = from_pettingzoo(spread), to_pettingzoo(SPREAD)
+    assert (theirs.agent_types, theirs.name) == ((0, 0, 1, 1), "test_host:spread")
+    rng = np.random.default_rng(7)
+    copies = theirs.open(1, 0)
+    now = copies.reset([3])
+    seeds = np.random.default_rng(3)
+    seen, _ = ours.reset(seed=int(seeds.integers(2**31)))
+    for _ in range(110):
+        np.testing.assert_array_equal(now.obs[0], list(seen.values()))
+        action = rng.integers(0, 5, 4)
+        now = copies.step(action[None])
+        seen, rewards, _, truncated, _ = ours.step(dict(zip(ours.agents, action, strict=True)))
+        np.testing.assert_array_equal(now.last_obs[0], list(seen.values()))
+        np.testing.assert_array_equal(now.reward[0], np.float32(list(rewards.values())))
+        assert now.truncated[0] == any(truncated.values())
+        if now.truncated[0]:
+            seen, _ = ours.reset(seed=int(seeds.integers(2**31)))
+
+
+FLAWS = {
+    "nan": "agent b, step 2: its observation is not finite: nan",
+    "infinite": "agent b, step 2: its observation is not finite: inf",
+    "shape": r"agent b, step 2: its observation is not in its space: its shape is \(2,\)",
+    "dtype": "agent b, step 2: its observation is not in its space",
+    "no observation": "agent b, step 2: there is no observation of it",
+    "no reward": "agent b, step 2: there is no reward of it",
+    "reward nan": "agent b, step 2: its reward is not finite: nan",
+    "reward text": "agent b, step 2: its reward is no number: 'much'",
+    "four values": "step 2: step must return 5 values",
+    "stranger": "agent stranger, step 2: it is not among the possible agents",
+    "raises": "step 2: step raised RuntimeError: the simulator crashed",
+}
+
+
+@pytest.mark.parametrize("flaw", FLAWS)
+def test_what_goes_wrong_is_said_in_a_line(flaw):
+    with pytest.raises(HostEnvironmentError, match=f"^counting, {FLAWS[flaw]}") as caught:
+        played(team(flaw=flaw, at=(0, 2)), [1, 1, 1])
+    assert "\n" not in str(caught.value)
+    assert ("the simulator crashed" in caught.value.trace) == (flaw == "raises")
+
+
+@pytest.mark.parametrize(
+    ("flaw", "at", "message"),
+    [
+        ("raises in reset", (1, 0), "step 0: reset raised ValueError: no level to load"),
+        ("other actions", (0, 0), r"agent a, step 0: its actions are Discrete\(3\), and were 2"),
+        ("nobody", (0, 0), "step 0: no agent takes part"),
+    ],
+)
+def test_a_reset_may_go_wrong_too(flaw, at, message):
+    with pytest.raises(HostEnvironmentError, match=f"^counting, {message}"):
+        played(team(flaw=flaw, at=at, length=2), [1, 1, 1])
+
+
+def test_a_failure_in_a_process_arrives_with_its_traceback():
+    env = from_pettingzoo(lambda: Counting(flaw="raises", at=(0, 2)), name="counting")
+    with pytest.raises(HostEnvironmentError, match="step 2: step raised RuntimeError") as caught:
+        played(env, [1, 1, 1], workers=2, seeds=(0, 1))
+    assert "in step" in caught.value.trace
+
+
+def test_a_step_that_never_returns_is_ended():
+    env = from_pettingzoo(lambda: Counting(flaw="hangs", at=(0, 1)), name="counting")
+    copies = env.open(1, 1, 60.0)
+    copies.reset([0])
+    copies._timeout = 0.5
+    with pytest.raises(HostEnvironmentError, match=r"a step did not return within 0\.5 seconds"):
+        copies.step(np.zeros((1, 2), int))
+    assert not any(process.is_alive() for process in copies._vector.processes)
+    copies.close()
+
+
+def test_a_process_that_dies_is_missed():
+    env = from_pettingzoo(counting)
+    copies = env.open(2, 2)
+    copies.reset([0, 1])
+    copies._vector.processes[1].kill()
+    copies._vector.processes[1].join()
+    with pytest.raises(HostEnvironmentError, match="a process that steps copies of it has died"):
+        copies.step(np.zeros((2, 2), int))
+    copies.close()
+
+
+@pytest.mark.parametrize(
+    ("make_env", "message"),
+    [
+        (lambda: Counting(flaw="continuous"), "the actions of a are Box.*only Discrete actions"),
+        (lambda: Counting(names=()), "has no agents: its possible_agents are empty"),
+        (object, "is a object, and not a PettingZoo ParallelEnv or AECEnv"),
+        (lambda: 1 / 0, "cannot be made: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(make_env, message):
+    with pytest.raises(UserError, match=message):
+        from_pettingzoo(make_env)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("pettingzoo:mpe2.simple_tak_v3", "did you mean 'mpe2.simple_tag_v3'"),
+        ("pettingzoo:", "names no environment"),
+        ("pettingzoo:mpe2.simple_tag_v3?max_cycles", "write options as"),
+        ("pettingzoo:mpe2.simple_tag_v3?cycles=1", "cannot be made: TypeError"),
+        ("pettingzoo:mpe2.simple_tag_v3?continuous_actions=True", "only Discrete actions"),
+        ("pettingzoo:json", "has no parallel_env and no env"),
+    ],
+)
+def test_names_that_mean_nothing_are_refused(name, message):
+    with pytest.raises(UserError, match=message):
+        make(name)
+
+
+def test_environments_are_made_by_name():
+    env = make("PettingZoo:mpe2.simple_tag_v3?max_cycles=7&num_good=2")
+    assert env.name == "pettingzoo:mpe2.simple_tag_v3?max_cycles=7&num_good=2"
+    assert env.agent_names[3:] == ("agent_0", "agent_1")
+    mine = make("envs.teams_in_python:counting")
+    assert (mine.name, mine.num_agents) == ("envs.teams_in_python:counting", 2)
+    steps = played(env, [0] * 7)
+    assert [bool(s.truncated[0]) for s in steps] == [False] * 7 + [True]
+
+
+def test_one_after_the_other_becomes_side_by_side():
+    from mpe2 import simple_v3  # noqa: PLC0415
+
+    env = from_pettingzoo(simple_v3.env, max_cycles=5)
+    assert isinstance(env, adaps.HostEnvironment)
+    assert [bool(s.truncated[0]) for s in played(env, [1] * 5)] == [False] * 5 + [True]
