@@ -114,7 +114,11 @@ def _error_reasons(
                     f"With {_kinds(num_kinds - 1)} the held-out error of {channel} would be "
                     f"{growth_of_fewer:.2g} variances greater."
                 )
-    if num_kinds < num_agents and all(num_kinds in by_number for by_number in growth.values()):
+    if (
+        growth
+        and num_kinds < num_agents
+        and all(num_kinds in by_number for by_number in growth.values())
+    ):
         most = max(by_number[num_kinds][0] for by_number in growth.values())
         found.append(
             f"A code for each agent would better no held-out error by more than "

@@ -23,6 +23,7 @@ from adaps.config import (
     sharing_options,
 )
 from adaps.envs import FAMILIES, make
+from adaps.envs.foreign import PREFIXES
 from adaps.errors import HostEnvironmentError, UserError, unknown
 from adaps.evaluate import evaluate_run
 from adaps.identify import IdentifyConfig, run_identify
@@ -322,6 +323,8 @@ def list_command(words: list[str]) -> int:
     table = Table("what", "names", show_header=False)
     for family in FAMILIES:
         table.add_row("environments", ", ".join((*family.NAMES, *family.PATTERNS)))
+    others = [f"{prefix}:{of}" for prefix, of in PREFIXES.items()]
+    table.add_row("others' environments", ", ".join((*others, "package.module:thing")))
     table.add_row("sharing methods", ", ".join(METHODS))
     table.add_row("algorithms", ", ".join(ALGORITHMS))
     table.add_row("presets", ", ".join(PRESETS))

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from adaps.errors import UserError
 
-PREFIXES = ("pettingzoo", "jaxmarl", "jumanji")
+PREFIXES = {"pettingzoo": "MODULE", "jaxmarl": "NAME", "jumanji": "NAME"}
+"""Other projects, and what follows the colon."""
 
 
 class Foreign(NamedTuple):

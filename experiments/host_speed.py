@@ -1,0 +1,154 @@
+"""How fast environments that run in Python train, and how much of that is their own step.
+
+    python experiments/host_speed.py --out docs/results/host_speed.json
+
+For each environment: steps per second of one process that takes random actions; then training with
+two seeds at a time, each with its processes, on all cores. ``share`` is processor time inside the
+environment's own ``reset`` and ``step``, divided by cores times seconds.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+from threading import Thread
+from typing import Any
+
+import gymnasium
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from pettingzoo import ParallelEnv
+
+import adaps
+from adaps.config import TrainConfig, resolved
+from adaps.host import make_host_stages
+from adaps.placement import cores
+from adaps.stages import initial_params
+from adaps.types import HostEnvironment
+
+SEPS = {"rware-tiny-4ag-v2": 795, "Foraging-8x8-4p-3f-v3": 1468}
+"""Steps per second of the SePS authors' code on the same kind of environment, on another machine of
+two cores (float32 products at 88 GFLOP/s per core)."""
+
+
+class Tuples(ParallelEnv):
+    """A Gymnasium environment of several agents, whose spaces are tuples."""
+
+    metadata = {"name": "tuples"}  # noqa: RUF012
+    render_mode = None
+
+    def __init__(self, name: str, package: str) -> None:
+        __import__(package)
+        self.env = gymnasium.make(name, disable_env_checker=True)
+        self.metadata = {"name": name}
+        self.possible_agents = [f"agent_{i}" for i in range(len(self.env.action_space))]
+        self.agents: list[str] = []
+
+    def observation_space(self, agent: str) -> Any:
+        return self.env.observation_space[self.possible_agents.index(agent)]
+
+    def action_space(self, agent: str) -> Any:
+        return self.env.action_space[self.possible_agents.index(agent)]
+
+    def reset(self, seed: int | None = None, options: Any = None) -> Any:
+        self.agents = list(self.possible_agents)
+        seen, _ = self.env.reset(seed=seed)
+        return dict(zip(self.agents, seen, strict=True)), {}
+
+    def step(self, actions: dict[str, int]) -> Any:
+        agents = self.agents
+        seen, rewards, ended, cut_off, _ = self.env.step([actions[a] for a in agents])
+        if ended or cut_off:
+            self.agents = []
+        each = (
+            dict(zip(agents, np.asarray(seen, np.float32), strict=True)),
+            dict(zip(agents, map(float, rewards), strict=True)),
+            dict.fromkeys(agents, bool(ended)),
+            dict.fromkeys(agents, bool(cut_off)),
+        )
+        return (*each, {})
+
+
+ENVIRONMENTS: dict[str, Callable[[], HostEnvironment]] = {
+    name: partial(adaps.from_pettingzoo, partial(Tuples, name, package), name=name)
+    for name, package in (("rware-tiny-4ag-v2", "rware"), ("Foraging-8x8-4p-3f-v3", "lbforaging"))
+} | {"simple_tag_v3": partial(adaps.from_pettingzoo, "mpe2.simple_tag_v3")}
+
+
+def alone(env: HostEnvironment, seconds: float) -> float:
+    """Steps per second of one copy in this process."""
+    copies = env.open(1, 0)
+    now, steps, rng = copies.reset([0]), 0, np.random.default_rng(0)
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        drawn = rng.random(now.legal.shape)
+        now = copies.step(np.where(now.legal, drawn, -1).argmax(-1))
+        steps += 1
+    return steps / copies.seconds
+
+
+def training(env: HostEnvironment, num_envs: int, seeds: int, workers: int, seconds: float) -> Any:
+    """Steps per second of so many seeds that train side by side, and the environment's share."""
+    config = resolved(
+        TrainConfig(env.name, adaps.FuPS(), adaps.A2C(), num_envs=num_envs, workers=workers), env
+    )
+    stages = make_host_stages(env, config)
+    results = []
+
+    def one(seed: int) -> None:
+        with stages.opened() as own:
+            keys = own.keys(jnp.array([seed], jnp.uint32))
+            sharing = adaps.FuPS().build(keys.masks[0], own.shape, None)
+            state = own.begin(keys, initial_params(own.shape, keys, [sharing]), _stacked(sharing))
+            state = own.advance(state, _stacked(sharing), jnp.int32(3))
+            copies = state.rollout.copies
+            began, inside, updates = time.perf_counter(), copies.seconds, 0
+            while time.perf_counter() - began < seconds:
+                state = own.advance(state, _stacked(sharing), jnp.int32(5))
+                updates += 5
+            took = time.perf_counter() - began
+            steps = updates * config.steps_per_update
+            results.append((steps / took, (copies.seconds - inside) / took))
+
+    threads = [Thread(target=one, args=(seed,)) for seed in range(seeds)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(r[0] for r in results), sum(r[1] for r in results) / cores()
+
+
+def _stacked(sharing: Any) -> Any:
+    import jax  # noqa: PLC0415
+
+    return jax.tree.map(lambda x: x[None], sharing)
+
+
+def main(
+    out: Path | None = None, seconds: float = 8.0, repeats: int = 3, num_envs: int = 16
+) -> None:
+    """Measure every environment in turn, and show medians."""
+    rows = {}
+    for name, make in ENVIRONMENTS.items():
+        env = make()
+        one = median(alone(env, seconds / 2) for _ in range(repeats))
+        settings = {"one seed": (1, 2), "two seeds": (2, 2)}
+        row: dict[str, Any] = {"alone": round(one)}
+        for label, (seeds, workers) in settings.items():
+            runs = [training(env, num_envs, seeds, workers, seconds) for _ in range(repeats)]
+            rate, share = (median(values) for values in zip(*runs, strict=True))
+            row[label] = {"steps_per_second": round(rate), "share": round(share, 3)}
+        row["seps"] = SEPS.get(name)
+        rows[name] = row
+        print(name, json.dumps(row), flush=True)
+    if out is not None:
+        facts = {"cores": cores(), "machine": os.uname().machine, "num_envs": num_envs}
+        out.write_text(json.dumps({**facts, "environments": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
