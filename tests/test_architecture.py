@@ -25,6 +25,7 @@ ALLOWED = {
     "sharing": {"types", "errors", "networks"},
     "algos": {"types", "networks"},
     "run_folder": {"types", "errors", "networks"},
+    "checkpoints": {"types", "errors", "run_folder"},
     "statistics": {"errors"},
     "diversity": {"types", "networks"},
     "policy": {"types", "errors", "networks", "rollout", "run_folder"},
