@@ -27,6 +27,7 @@ ALLOWED = {
     "sharing": {"types", "errors", "networks"},
     "algos": {"types", "networks"},
     "run_folder": {"types", "errors", "by_name", "networks"},
+    "checkpoints": {"types", "errors", "run_folder"},
     "statistics": {"errors"},
     "diversity": {"types", "networks"},
     "policy": {"types", "errors", "by_name", "networks", "rollout", "run_folder"},

@@ -1,0 +1,26 @@
+"""Everything that a run needs to go on, kept in files that are checked before use. Stage: train.
+
+A :class:`Series` is a folder of numbered checkpoints, ``checkpoints/state/seed-N`` of a run. Each
+holds tensors in files of :mod:`safetensors`, and a manifest that says what they must be.
+"""
+
+from adaps.checkpoints.configurations import differences
+from adaps.checkpoints.failures import CheckpointError
+from adaps.checkpoints.files import Series, numbers
+from adaps.checkpoints.lock import locked
+from adaps.checkpoints.reading import Checkpoint, load
+from adaps.checkpoints.trees import from_arrays, to_arrays
+from adaps.checkpoints.writing import save
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "Series",
+    "differences",
+    "from_arrays",
+    "load",
+    "locked",
+    "numbers",
+    "save",
+    "to_arrays",
+]
