@@ -2,13 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test lint format results bench constraints clean
+.PHONY: train test torture lint format results bench constraints clean
 
 train: .venv/installed  ## AdaPS on bps-1: finds the kinds, trains them, ends with the report's path
 	$(BIN)/adaps train bps-1 --seeds 4 --steps 1_000_000
 
 test: .venv/installed lint  ## everything that CI runs
 	$(BIN)/pytest -n 2 --dist worksteal
+
+torture: .venv/installed  ## kills a run 100 times and damages checkpoints 1,000 times; half an hour
+	ADAPS_KILLS=100 ADAPS_DAMAGES=1000 $(BIN)/pytest -n 2 --dist load tests/test_torture.py \
+		tests/checkpoints/test_damages.py
 
 lint: .venv/installed
 	$(BIN)/ruff check

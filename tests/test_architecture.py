@@ -40,9 +40,11 @@ ALLOWED = {
     "identify": {"types", "errors", "envs", "identity", "findings", "config", "host"}
     | {"progress", "rollout"},
     "sinks": {"errors"},
-    "parsing": {"errors", "config", "identity", "sharing", "sinks", "algos"},
-    "study": {"types", "errors", "config", "envs", "parsing", "stages", "train", "evaluate"}
-    | {"host", "progress", "result", "run_folder", "sharing", "algos"},
+    "parsing": {"errors", "config", "identity", "run_folder", "sharing", "sinks", "algos"},
+    "study": {"types", "errors", "config", "envs", "parsing", "stages", "running", "evaluate"}
+    | {"host", "progress", "result", "resume", "run_folder", "sharing", "algos"},
+    "journal": {"types", "errors", "checkpoints", "host", "run_folder"},
+    "resume": {"types", "errors", "checkpoints", "config", "placement", "run_folder"},
     "placement": set(),
     "progress": set(),
     "report": {"errors", "run_folder", "statistics"},

@@ -23,8 +23,9 @@ from adaps.identity.matching import Match
 from adaps.placement import Placement
 from adaps.progress import Watch
 from adaps.recorder import Recorder
+from adaps.running import run
 from adaps.stages import make_stages
-from adaps.train import evaluation_points, keep_parts, run, train_seeds
+from adaps.train import evaluation_points, keep_parts, train_seeds
 from adaps.types import Masks, Sharing
 
 SHORT = {"steps": 4_000, "gather_steps": 1_600, "evaluations": 2, "eval_episodes": 8}

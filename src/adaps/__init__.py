@@ -2,11 +2,12 @@
 
 from adaps.algos import A2C
 from adaps.envs import from_jaxmarl, from_jumanji, from_pettingzoo, make
-from adaps.errors import UserError
+from adaps.errors import RunError, UserError
 from adaps.identify import identify
 from adaps.identity.encoders import VAE, Behaviour, RandomCodes
 from adaps.policy import Policy, load
 from adaps.result import Result
+from adaps.running import train
 from adaps.sharing import (
     SNPPS,
     AdaPS,
@@ -19,7 +20,6 @@ from adaps.sharing import (
     NoPS,
     SePS,
 )
-from adaps.train import train
 from adaps.types import (
     Environment,
     HostEnvironment,
@@ -53,6 +53,7 @@ __all__ = [
     "Presence",
     "RandomCodes",
     "Result",
+    "RunError",
     "SePS",
     "Sharing",
     "SharingMethod",

@@ -1,9 +1,12 @@
 """The ``adaps`` command: ``adaps COMMAND …``. Nothing is computed here."""
 
+import os
 import re
+import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
@@ -24,7 +27,14 @@ from adaps.config import (
 )
 from adaps.envs import FAMILIES, make
 from adaps.envs.foreign import PREFIXES
-from adaps.errors import HostEnvironmentError, UserError, unknown
+from adaps.errors import (
+    HostEnvironmentError,
+    NotFiniteError,
+    RunError,
+    StorageError,
+    UserError,
+    unknown,
+)
 from adaps.evaluate import evaluate_run
 from adaps.identify import IdentifyConfig, run_identify
 from adaps.identity.encoders import ENCODERS
@@ -32,13 +42,22 @@ from adaps.parsing import chosen, parse, parse_train
 from adaps.progress import ConsoleWatch
 from adaps.report import write_identity_page, write_report
 from adaps.result import Result
+from adaps.resume import Resume
+from adaps.running import run
 from adaps.sharing import METHODS
 from adaps.study import Study
 from adaps.study import commands as study_commands
-from adaps.train import run
 from adaps.types import AnyEnvironment, Environment
 
 BAD_INPUT, FAILED, INTERRUPTED, TERMINATED = 2, 1, 130, 143
+
+STOPPED = {
+    KeyboardInterrupt: "interrupted",
+    HostEnvironmentError: "the environment failed",
+    NotFiniteError: "stopped",
+    StorageError: "stopped, since files could not be written",
+}
+"""What to say of a run that did not come to its end, by what ended it."""
 
 PLAY_RANGES = {
     "episode": (0, 2**31 - 1),
@@ -142,13 +161,13 @@ class BenchCommand:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0, 1, 2, 130 or 143."""
     words = list(sys.argv[1:] if argv is None else argv)
-    signal.signal(signal.SIGTERM, _terminate)
     try:
-        return _dispatch(words)
+        with _signals_handled():
+            return _dispatch(words)
     except UserError as error:
         print(f"adaps: {error}", file=sys.stderr)
         return BAD_INPUT
-    except HostEnvironmentError as error:
+    except RunError as error:
         print(f"{error.trace}adaps: {error}", file=sys.stderr)
         return FAILED
     except Terminated:
@@ -177,18 +196,24 @@ def train_command(words: list[str]) -> int:
         raise UserError("name an environment to train in, such as bps-1 (see: adaps list)")
     env = make(command.config.env, command.config.task_seed)
     name = f"{env.name}-{command.config.sharing.name}".replace(":", "-")
-    out = command.out or run_folder.free_folder(Path("runs"), name)
+    out = command.resume or command.out or run_folder.free_folder(Path("runs"), name)
+    goes_on = command.resume is not None or command.auto_resume
+    resume = Resume(command.allow_changes) if goes_on else None
     watch = ConsoleWatch()
     try:
         with watch.showing():
-            result = run(env, command.config, out, watch, sinks=command.sinks)
-    except (KeyboardInterrupt, HostEnvironmentError) as stopped:
+            result = run(env, command.config, out, watch, sinks=command.sinks, resume=resume)
+    except (KeyboardInterrupt, RunError) as stopped:
         saved = run_folder.saved_seeds(out)
         what = (
             f"policies of seeds {saved} and the metrics" if saved else "no policy yet; the settings"
         )
-        how = "interrupted" if isinstance(stopped, KeyboardInterrupt) else "the environment failed"
-        print(f"adaps: {how}; saved {what} in {out}", file=sys.stderr)
+        how = next(how for kind, how in STOPPED.items() if isinstance(stopped, kind))
+        print(
+            f"adaps: {how}; saved {what} in {out}; go on with: adaps train --resume "
+            f"{shlex.quote(str(out))}",
+            file=sys.stderr,
+        )
         raise
     page = write_report(out)
     _print_result(env, result)
@@ -370,8 +395,27 @@ HELP = {
 }
 
 
-def _terminate(*_: Any) -> None:
-    raise Terminated
+@contextmanager
+def _signals_handled() -> Iterator[None]:
+    """Stop in an orderly way at the first Ctrl-C or SIGTERM, and at once at the second."""
+    codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+    wishes: list[int] = []
+
+    def stop(number: int, _: Any) -> None:
+        wishes.append(codes[signal.Signals(number)])
+        if len(wishes) > 1:
+            os._exit(wishes[0])
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+    # What a shell has a command in the background ignore, it goes on to ignore.
+    before = {n: h for n in codes if (h := signal.getsignal(n)) is not signal.SIG_IGN}
+    try:
+        for number in before:
+            signal.signal(number, stop)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _print_overview() -> None:

@@ -28,6 +28,9 @@ A = TypeVar("A")
 E = TypeVar("E")
 
 
+NOT_FINITE = ("stop", "skip")
+
+
 def parse_count(text: str) -> int:
     """A whole number, written ``1000000``, ``1_000_000`` or ``1e6``.
 
@@ -109,6 +112,12 @@ class TrainConfig(Generic[S, A, E]):
     environment runs in Python: each seed's processes that step it, 0 for none."""
     step_timeout: float = STEP_TIMEOUT
     """Seconds that a step of an environment that runs in Python may take."""
+    checkpoint_every: Count | None = None
+    """Environment steps of a seed between two checkpoints; None: once a minute, or less often
+    where that would take more than a two-hundredth of the time."""
+    not_finite: Annotated[str, tyro.conf.arg(metavar="|".join(NOT_FINITE))] = "stop"
+    """What to do when a loss or gradient is not finite: stop with the batch that led to it saved,
+    or skip that update and count it."""
 
     @property
     def steps_per_update(self) -> int:
@@ -195,6 +204,10 @@ def check(config: TrainConfig, env: AnyEnvironment) -> None:
     if config.gather_policy not in GATHER_POLICIES:
         raise unknown("gather policy", config.gather_policy, GATHER_POLICIES)
     check_clustering(config.clusterer, config.criterion)
+    if config.not_finite not in NOT_FINITE:
+        raise unknown("answer to --not-finite", config.not_finite, NOT_FINITE)
+    if config.checkpoint_every is not None:
+        _at_least("checkpoint_every", config.checkpoint_every, 1)
     _at_least("eval_episodes", eval_episodes(config, env), 1)
     _within("seed", config.seed, 0, 2**32 - config.seeds)
     if config.workers is not None:

@@ -1,6 +1,8 @@
 """Errors that tell a user what to do. Used by every stage."""
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
 
 
@@ -8,15 +10,61 @@ class UserError(ValueError):
     """Bad input: the message is one line that says what is wrong and what would be right."""
 
 
-class HostEnvironmentError(RuntimeError):
-    """An environment that runs in Python failed or broke its rules; the message is one line.
+class RunError(RuntimeError):
+    """Something that a run could not go on after; the message is one line that says what to do.
 
-    ``trace`` is the environment's own traceback, empty where it raised nothing.
+    ``trace`` is somebody else's traceback, where there is one.
     """
 
     def __init__(self, message: str, trace: str = "") -> None:
         super().__init__(message)
         self.trace = trace
+
+
+class HostEnvironmentError(RunError):
+    """An environment that runs in Python failed or broke its rules."""
+
+
+class NotFiniteError(RunError):
+    """A loss or a gradient was not a finite number."""
+
+
+class StorageError(RunError):
+    """The operating system would not take what a run had to write."""
+
+
+STORAGE_ADVICE = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space, or ask for a larger quota",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EACCES: "allow writing there",
+    errno.EPERM: "allow writing there",
+    errno.EROFS: "make the disk writable, or name another folder with --out",
+    errno.ENOENT: "put the folder back; it was there when the run began",
+    errno.ENOTDIR: "put the folder back; it was there when the run began",
+    errno.ENOTEMPTY: "end the other run that writes there",
+    errno.EEXIST: "end the other run that writes there",
+}
+"""What to do, by the number of an operating system's error."""
+
+
+def refusal(error: OSError) -> str:
+    """The operating system's words, and what to do.
+
+    >>> refusal(OSError(errno.ENOSPC, "as some library says it"))
+    'No space left on device; free some space'
+    """
+    todo = STORAGE_ADVICE.get(error.errno or 0, "check the disk")
+    return f"{reason(error)}; {todo}"
+
+
+def reason(error: OSError) -> str:
+    """The operating system's words.
+
+    >>> reason(OSError(errno.ENOSPC, "as some library says it"))
+    'No space left on device'
+    """
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def unknown(kind: str, name: str, known: Iterable[str], see: str | None = None) -> UserError:

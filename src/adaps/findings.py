@@ -94,7 +94,13 @@ def findings_of_one(asked: Asked, team: Team, identity: Identity) -> dict[str, A
     return {
         **_answer(asked, team, identity),
         "advice": advise(identity.clusters, certain, {}, team.shape),
-        **_evidence_of_none(certain),
+        **_evidence_of_none(certain, [[1.0]]),
+        "criteria": {"prediction": {"1": 0.0}},
+        "choices": {"prediction": 1},
+        "prediction": {channel: {"1": [0.0, 0.0]} for channel in CHANNELS},
+        "tree": [],
+        "pairs": [],
+        "replace": [[0.0]],
     }
 
 
@@ -141,13 +147,15 @@ def _answer(asked: Asked, team: Team, identity: Identity) -> dict[str, Any]:
     }
 
 
-def _evidence_of_none(confidence: Confidence) -> dict[str, Any]:
+def _evidence_of_none(
+    confidence: Confidence, together: list[list[float]] | None = None
+) -> dict[str, Any]:
     """How sure it is, without what only agents of alike spaces can be compared by."""
     return {
         "confidence": {
             "num_clusters": {str(k): share for k, share in confidence.num_clusters.items()},
             "agreement": confidence.agreement,
-            "coassignment": None,
+            "coassignment": together,
         },
         **dict.fromkeys(("criteria", "choices", "prediction", "tree", "pairs", "replace")),
     }

@@ -26,7 +26,7 @@ from adaps.networks import actor_logits, greedy_action, sample_action
 from adaps.placement import cores, over_seeds
 from adaps.policy import sampled
 from adaps.rollout import Policy, presence_of_step, uniform
-from adaps.stages import SeedKeys, Stages, TrainState
+from adaps.stages import Culprit, SeedKeys, Stages, TrainState
 from adaps.types import Copies, HostEnvironment, Params, Sharing, Timestep, Transition
 
 
@@ -37,6 +37,28 @@ class HostRollout(NamedTuple):
     timestep: Timestep
     """Of NumPy arrays, ``[copy, agent, …]``."""
     key: Key[Array, ""]
+
+
+def kept(tree: Any) -> Any:
+    """A tree without environments in Python, of whose rollouts only the key can be kept."""
+    return _where_in_python(lambda rollout: rollout.key, tree)
+
+
+def revived(begun: Any, kept: Any) -> Any:
+    """What was kept, in the place of what was begun; copies in Python begin new episodes."""
+    return _where_in_python(lambda rollout, key: start(rollout.copies, key), begun, kept)
+
+
+def _where_in_python(change: Callable, tree: Any, *others: Any) -> Any:
+    """A tree with its rollouts in Python changed, and all else that of the last tree."""
+
+    def is_rollout(x: Any) -> bool:
+        return isinstance(x, HostRollout)
+
+    def each(*nodes: Any) -> Any:
+        return change(*nodes) if is_rollout(nodes[0]) else nodes[-1]
+
+    return jax.tree.map(each, tree, *others, is_leaf=is_rollout)
 
 
 def start(copies: Copies, key: Key[Array, ""]) -> HostRollout:
@@ -154,6 +176,7 @@ class HostStages:
                 advance=own.advance,
                 evaluate=own.evaluate,
                 distances=own.distances,
+                culprit=own.culprit,
             )
 
 
@@ -204,8 +227,8 @@ class Program:
         return state._replace(rollout=first)
 
     def advance(self, state: TrainState, sharing: Sharing, num_updates: Array) -> TrainState:
-        """So many times: roll out, update."""
-        for _ in range(int(num_updates)):
+        """So many times: roll out, update; no further than to what is not finite."""
+        for number in range(int(num_updates)):
             went_on: HostRollout = state.rollout
             state = state._replace(rollout=None)
             if sharing.learned is not None:
@@ -213,9 +236,18 @@ class Program:
             now = self._made.others["scaled"](sharing, state.normaliser)
             act = partial(self._compiled.act, state.learner.params, now)
             went_on, transitions = rollout(act, went_on, self._config.rollout_length)
-            state = self._compiled.learn(state, sharing, _with_seed(transitions))
-            state = state._replace(rollout=went_on)
+            before, batch = state, _with_seed(transitions)
+            state = self._compiled.learn(before, sharing, batch)._replace(rollout=went_on)
+            if not self._made.others["is_finite"](state.metrics, state.learner.params).all():
+                before = before._replace(rollout=went_on)
+                self._culprit = Culprit(before, batch, state, number)
+                break
         return state
+
+    def culprit(self, state: TrainState, sharing: Sharing, most: int) -> Culprit:
+        """The update that :meth:`advance` stopped at."""
+        del state, sharing, most
+        return self._culprit
 
     def evaluate(
         self, params: Params, sharing: Sharing, numbers: Int[Array, " episode"]

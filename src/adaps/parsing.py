@@ -21,6 +21,7 @@ from adaps.config import (
 )
 from adaps.errors import UserError, unknown
 from adaps.identity.encoders import ENCODERS
+from adaps.run_folder import CONFIG
 from adaps.sharing import METHODS
 from adaps.sinks import SINKS
 
@@ -54,6 +55,14 @@ class TrainCommand(Generic[S, A, E]):
     """Where metrics go besides the run's folder."""
     out: Path | None = None
     """Folder for the run, which must not hold one; None: the next free one under runs/."""
+    resume: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Go on with the run in this folder, under its own settings but for what is named here; one
+    that has ended goes on with more --steps."""
+    auto_resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Go on with the run in --out if it holds one, else begin: for machines that may be taken
+    away, where the same command is given again."""
+    allow_changes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Go on though settings, versions or the environment are not what they were."""
 
 
 def parse_train(words: list[str]) -> TrainCommand:
@@ -63,6 +72,11 @@ def parse_train(words: list[str]) -> TrainCommand:
     method, algorithm, encoder = (
         chosen(words, flag, "") for flag in ("--sharing", "--algo", "--encoder")
     )
+    resumed = chosen(words, "--resume", "")
+    if saved and resumed:
+        raise UserError("--resume goes on under the run's own settings; leave out --config")
+    if resumed:
+        saved = str(Path(resumed) / CONFIG)
     if saved:
         start = from_json(Path(saved))
     else:
@@ -86,7 +100,19 @@ def parse_train(words: list[str]) -> TrainCommand:
         preset,
     )
     kind = TrainCommand[type(start.sharing), type(start.algo), type(start.encoder)]
-    return parse(kind, "train", words, default)
+    command = parse(kind, "train", words, default)
+    _check_resume(command)
+    return command
+
+
+def _check_resume(command: TrainCommand) -> None:
+    if command.resume and (command.out or command.auto_resume):
+        other = "--out" if command.out else "--auto-resume"
+        raise UserError(f"--resume names the run's folder already; leave out {other}")
+    if command.auto_resume and command.out is None:
+        raise UserError("--auto-resume needs a folder that stays the same: name it with --out")
+    if command.allow_changes and not (command.resume or command.auto_resume):
+        raise UserError("--allow-changes goes with --resume or --auto-resume")
 
 
 def chosen(words: list[str], flag: str, default: str) -> str:

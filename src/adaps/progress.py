@@ -24,6 +24,8 @@ class Phase:
     timed: bool = False
     """Whether it goes on evenly, so that its speed and the time left can be told."""
     done: int = 0
+    before: int = 0
+    """How much of that an earlier process did."""
     text: str = ""
     started: float | None = None
     printed: float = 0.0
@@ -32,13 +34,14 @@ class Phase:
         """Amount done, speed, time left, and the phase's own word."""
         parts = [f"{self.done:,}/{self.total:,} {self.unit}"]
         seconds = max(time.monotonic() - (self.started or time.monotonic()), 1e-9)
-        if self.timed and self.done:
-            parts.append(f"{self.done / seconds:,.0f} {self.unit}/s")
+        own = self.done - self.before
+        if self.timed and own:
+            parts.append(f"{own / seconds:,.0f} {self.unit}/s")
         if self.text:
             parts.append(self.text)
-        if self.timed and 0 < self.done < self.total:
-            parts.append(f"{_clock(seconds * (self.total - self.done) / self.done)} left")
-        elif self.timed and self.done:
+        if self.timed and own and self.done < self.total:
+            parts.append(f"{_clock(seconds * (self.total - self.done) / own)} left")
+        elif self.timed and own:
             parts.append(f"took {_clock(seconds)}")
         return "  ".join(parts)
 
@@ -57,6 +60,9 @@ class Watch:
 
     def advance(self, name: str, amount: int, text: str = "") -> None:
         """Say that ``amount`` more of a phase is done."""
+
+    def skip(self, name: str, amount: int) -> None:
+        """Say that ``amount`` of a phase was done before this process began."""
 
     def warn(self, text: str) -> None:
         """Say what the user may want to change, in one line."""
@@ -101,6 +107,11 @@ class ConsoleWatch(Watch):
             phase.done += amount
             phase.text = text or phase.text
             self._show(phase)
+
+    def skip(self, name: str, amount: int) -> None:
+        with self._lock:
+            self.phases[name].done += amount
+            self.phases[name].before += amount
 
     def warn(self, text: str) -> None:
         with self._lock:

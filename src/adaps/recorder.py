@@ -1,42 +1,62 @@
 """Takes what seeds report while they run: shows it, and writes it into the folder. Stage: train."""
 
-import platform
+import json
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
-from typing import Any
+from functools import partial
+from itertools import chain
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Array, Float
 
 from adaps import run_folder as files
+from adaps.checkpoints import Checkpoint, Series, to_arrays
 from adaps.config import (
     TrainConfig,
     gathering_steps,
     grouping,
     looks_for_identity,
     num_updates,
-    to_json,
 )
 from adaps.diversity import between_groups, snd
-from adaps.errors import HostEnvironmentError
+from adaps.errors import NotFiniteError, RunError, UserError
 from adaps.evaluate import Episodes, mean_return, regret, returns_per_type
 from adaps.identity.clusters import rand_index
 from adaps.identity.encoders import updates_of
 from adaps.identity.matching import Match
 from adaps.identity.parts import parts_of
+from adaps.journal import Journal, Shared
 from adaps.placement import Placement, unstack
 from adaps.policy import Policy
 from adaps.progress import Watch
 from adaps.result import Times
+from adaps.resume import statement
 from adaps.sharing.mask_warnings import mask_warnings
 from adaps.sharing.masks import summary
 from adaps.sinks import Sinks
+from adaps.stages import Culprit
 from adaps.types import AnyEnvironment, Identity, Metrics, Sharing
+
+
+class Line(NamedTuple):
+    """A line of the metrics; they are in order as they are sorted."""
+
+    env_steps: int
+    seed: int
+    text: str
+
+
+class Work(NamedTuple):
+    """Environment steps of training, and the seconds that they took."""
+
+    steps: int = 0
+    seconds: float = 0.0
+
 
 MOST_GROUPS = 16
 """Behaviour distances between more groups than this are not written down."""
@@ -53,6 +73,7 @@ class Recorder:
         folder: files.RunFolder | None,
         watch: Watch,
         sinks: Sinks | None = None,
+        found: dict[int, Checkpoint] | None = None,
     ) -> None:
         self.env, self.config, self.placement = env, config, placement
         self.folder, self.watch, self.sinks = folder, watch, sinks or Sinks()
@@ -60,14 +81,19 @@ class Recorder:
         self._thresholds: dict[int, float | None] = {}
         self._warnings: dict[int, list[str]] = {}
         self._looks: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        self._lines: dict[int, list[Line]] = defaultdict(list)
         self._latest: dict[int, float] = {}
         self._started = time.perf_counter()
-        self._compiling = self._training = 0.0
-        self._steps = 0
+        self._compiling = 0.0
+        self._work = {seeds[0]: Work() for seeds in placement.programs}
         self._lock = threading.Lock()
         self._compile_lock = threading.Lock()
-        self.failure: HostEnvironmentError | None = None
+        self.failure: RunError | None = None
+        self._found_checkpoints = found or {}
+        for checkpoint in self._found_checkpoints.values():
+            self._take_up(checkpoint)
         self._announce()
+        self._journals = [self._journal(seeds) for seeds in placement.programs]
 
     @property
     def stopping(self) -> bool:
@@ -77,12 +103,18 @@ class Recorder:
     @property
     def times(self) -> Times:
         """Where the time went so far."""
-        side_by_side = self._steps * self.placement.workers
+        steps, training = (sum(work) for work in zip(*self._work.values(), strict=True))
+        side_by_side = steps * self.placement.workers
         return Times(
             compiling=self._compiling,
             wall=time.perf_counter() - self._started,
-            steps_per_second=side_by_side / self._training if self._training else 0.0,
+            steps_per_second=side_by_side / training if training else 0.0,
+            saving=sum(journal.seconds for journal in self._journals),
         )
+
+    def journal(self, seeds: list[int]) -> Journal:
+        """What is kept of a program, so that another process can go on."""
+        return self._journals[self.placement.programs.index(seeds)]
 
     def begin(self, phase: str) -> None:
         """A program has come to a phase."""
@@ -102,17 +134,12 @@ class Recorder:
             self._compiling += time.perf_counter() - started
         self.advance("compile", 1)
 
-    def shared(
-        self,
-        seeds: list[int],
-        identities: list[Identity | None],
-        sharings: list[Sharing],
-        thresholds: list[float | None],
-    ) -> None:
-        """Identities are known and the network is shared out; λ of AdaPS's masks is known too."""
+    def shared(self, seeds: list[int], shared: Shared) -> None:
+        """Identities are known and the network is shared out."""
         with self._lock:
-            self._found |= dict(zip(seeds, zip(identities, sharings, strict=True), strict=True))
-            self._thresholds |= dict(zip(seeds, thresholds, strict=True))
+            both = zip(shared.identities, shared.sharings, strict=True)
+            self._found |= dict(zip(seeds, both, strict=True))
+            self._thresholds |= dict(zip(seeds, shared.thresholds, strict=True))
             self._warn(seeds)
             if self.folder is not None:
                 self.folder.write_json(files.IDENTITY, self._identity_json())
@@ -137,12 +164,16 @@ class Recorder:
                 total += len(moved)
         self.advance("identify", 0, f"look {look}: {total} agents moved to another kind")
 
-    def advanced(self, updates: int, seconds: float) -> None:
+    def went_on(self, phase: str, amount: int) -> None:
+        """So much of a phase was done before this process began."""
+        self.watch.skip(phase, amount)
+
+    def advanced(self, seeds: list[int], updates: int, seconds: float) -> None:
         """One program made so many updates in so many seconds."""
-        steps = updates * self.config.steps_per_update * len(self.placement.programs[0])
+        steps = updates * self.config.steps_per_update * len(seeds)
         with self._lock:
-            self._steps += steps
-            self._training += seconds
+            before = self._work[seeds[0]]
+            self._work[seeds[0]] = Work(before.steps + steps, before.seconds + seconds)
             text = f"return {np.mean(list(self._latest.values())):,.1f}" if self._latest else ""
         self.advance("train", steps, text)
 
@@ -153,10 +184,35 @@ class Recorder:
                 parts = (policy.params, policy.sharing, env_steps, policy.agents)
                 self.folder.save_policy(seed, *parts)
 
-    def fail(self, failure: HostEnvironmentError) -> None:
-        """The environment failed one seed: all save what they have, and stop."""
-        self.failure = failure
+    def fail(self, failure: RunError) -> None:
+        """One seed cannot go on: all save what they have, and stop."""
+        self.failure = self.failure or failure
         self.watch.stop.set()
+
+    def broken_identity(self, seeds: list[int], loss: Float[Array, " seed"]) -> NotFiniteError:
+        """Who is alike cannot be learnt from what was gathered."""
+        seed = next(
+            s for s, own in zip(seeds, np.asarray(loss), strict=True) if not np.isfinite(own)
+        )
+        return NotFiniteError(
+            f"seed {seed}: the identity encoder's loss is not finite; try a smaller "
+            "--encoder.learning-rate"
+        )
+
+    def broken(self, seeds: list[int], culprit: Culprit) -> NotFiniteError:
+        """An update led to what is not finite: the batch is saved, and what to do is said."""
+        fields = (culprit.before.learner.params, culprit.transitions, culprit.after.metrics)
+        each = unstack(jax.device_get(fields), len(seeds))
+        wrong = [[name for name, x in own.items() if not np.isfinite(x)] for *_, own in each]
+        place = next((place for place, names in enumerate(wrong) if names), 0)
+        seed, (params, transitions, _) = seeds[place], each[place]
+        arrays = to_arrays({"params": params, "transitions": transitions})
+        where = "" if self.folder is None else f"; see {self.folder.save_batch(seed, arrays)}"
+        update = int(np.ravel(culprit.after.total_updates)[place])
+        return NotFiniteError(
+            f"seed {seed}: {' and '.join(wrong[place]) or 'a gradient'} not finite in update "
+            f"{update:,}{where} (a smaller --algo.learning-rate may help, or --not-finite skip)"
+        )
 
     def evaluated(
         self,
@@ -171,8 +227,6 @@ class Recorder:
         for seed, (greedy, sampled, means, distance) in zip(seeds, per_seed, strict=True):
             with self._lock:
                 self._latest[seed] = mean_return(greedy)
-            if self.folder is None:
-                continue
             line = {
                 "seed": seed,
                 "env_steps": env_steps,
@@ -184,8 +238,17 @@ class Recorder:
                 **{name: float(value) for name, value in means.items()},
                 **self._diversity(seed, distance),
             }
-            self.folder.append_metrics(line)
+            text = json.dumps(line)
+            self._lines[seed].append(Line(env_steps, seed, text))
+            if self.folder is not None:
+                self.folder.append_metrics(text)
             self.sinks.log(line)
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """All seeds are done: their lines in order, whichever came first; and the result."""
+        if self.folder is not None:
+            self.folder.write_metrics(self._texts())
+            self.folder.write_json(files.RESULT, result)
 
     def _diversity(self, seed: int, distance: np.ndarray) -> dict[str, Any]:
         """System Neural Diversity, and the distance between kinds: those found, or the true ones.
@@ -214,8 +277,44 @@ class Recorder:
         self.watch.plan("train", "steps", num_seeds * steps, timed=True)
         self.watch.plan("evaluate", "seeds", num_seeds)
         if self.folder is not None:
-            data = {"schema": files.SCHEMA, "config": to_json(self.config), "versions": _versions()}
+            data = {"schema": files.SCHEMA, **statement(self.env, self.config)}
             self.folder.write_json(files.CONFIG, data)
+            if self.folder.goes_on:
+                self.folder.write_metrics(self._texts())
+
+    def _texts(self) -> list[str]:
+        """Points of the learning curves, first by steps and then by seeds."""
+        return [line.text for line in sorted(chain(*self._lines.values()))]
+
+    def _journal(self, seeds: list[int]) -> Journal:
+        series = None if self.folder is None else Series(self.folder.path, seeds[0])
+        found = self._found_checkpoints.pop(seeds[0], None)
+        every, warn = self.config.checkpoint_every, self.watch.warn
+        return Journal(series, every, partial(self._facts, seeds), found, warn)
+
+    def _facts(self, seeds: list[int]) -> dict[str, Any]:
+        """What a checkpoint says besides its arrays."""
+        return {
+            **statement(self.env, self.config),
+            "seeds": seeds,
+            "seconds": time.perf_counter() - self._started,
+            "work": list(self._work[seeds[0]]),
+            "lines": [list(line) for seed in seeds for line in self._lines[seed]],
+            "moves": [self._looks[seed] for seed in seeds],
+        }
+
+    def _take_up(self, checkpoint: Checkpoint) -> None:
+        """Go on where a checkpoint's seeds were."""
+        facts = checkpoint.facts
+        try:
+            seeds = facts["seeds"]
+            self._started = min(self._started, time.perf_counter() - facts["seconds"])
+            self._work[seeds[0]] = Work(*facts["work"])
+            for line in facts["lines"]:
+                self._lines[line[1]].append(Line(*line))
+            self._looks |= dict(zip(seeds, facts["moves"], strict=True))
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise UserError(f"{checkpoint.path} is no checkpoint of a run: {error!r}") from None
 
     def _warn(self, seeds: list[int]) -> None:
         """Say what is wrong with the seeds' masks."""
@@ -278,13 +377,4 @@ def _kept(sharing: Sharing) -> dict[str, list[list[str]]]:
             for layer in layers
         ]
         for name, layers in sharing.masks._asdict().items()
-    }
-
-
-def _versions() -> dict[str, str]:
-    packages = ("adaps", "jax", "jaxlib", "optax", "numpy", "scikit-learn")
-    return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-        "device": str(jax.devices()[0].device_kind),
     }

@@ -36,6 +36,8 @@ class Times(NamedTuple):
     wall: float
     steps_per_second: float
     """Environment steps of training per second, summed over programs that ran side by side."""
+    saving: float = 0.0
+    """Spent on checkpoints, summed over programs that ran side by side."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ def result_json(
         "env_steps_per_second": round(result.env_steps_per_second, 1),
         "compile_seconds": round(times.compiling, 3),
         "wall_seconds": round(times.wall, 3),
+        "saving_seconds": round(times.saving, 3),
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "adjusted_rand_index": result.adjusted_rand_index,
     }

@@ -4,7 +4,8 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from adaps.by_name import Agents
-from adaps.errors import UserError
+from adaps.errors import StorageError, UserError, refusal
 from adaps.networks import ActorCritic, Layer
 from adaps.types import LearnedMasks, Masks, NetworkShape, Scaling, Sharing
 
@@ -38,28 +39,48 @@ CONFIG, METRICS, IDENTITY, SHARING, RESULT, REPORT = (
 class RunFolder:
     """Writes one run's files; several threads may share it.
 
+    Args:
+        path: the folder.
+        goes_on: whether it may hold a run, which is to go on.
+
     Raises:
         UserError: the folder already holds a run, or cannot be written to.
+        StorageError: from every method, when there is no more space, or the like.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path, goes_on: bool = False) -> None:
+        self.path, self.goes_on = Path(path), goes_on
         self._lock = threading.Lock()
-        check_free(self.path)
+        if not goes_on:
+            check_free(self.path)
         try:
             (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            (self.path / RESULT).unlink(missing_ok=True)
         except OSError as error:
             raise UserError(f"cannot write to {self.path}: {error.strerror}") from None
 
     def write_json(self, name: str, data: Any) -> None:
         """Replace a JSON file as a whole."""
-        with self._lock:
+        with self._lock, self._refusals(name):
             write_json(self.path / name, data)
 
-    def append_metrics(self, line: dict[str, Any]) -> None:
+    def append_metrics(self, line: str) -> None:
         """Add one line to ``metrics.jsonl``."""
-        with self._lock, (self.path / METRICS).open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        with self._lock, self._refusals(METRICS), (self.path / METRICS).open("a") as file:
+            file.write(line + "\n")
+
+    def write_metrics(self, lines: Sequence[str]) -> None:
+        """Replace ``metrics.jsonl`` as a whole."""
+        text = "".join(line + "\n" for line in lines)
+        with self._lock, self._refusals(METRICS):
+            replace(self.path / METRICS, lambda beside: beside.write_text(text))
+
+    def save_batch(self, seed: int, arrays: dict[str, np.ndarray]) -> Path:
+        """What led to a loss that is not finite."""
+        file = self.path / f"not-finite-seed-{seed}.safetensors"
+        with self._refusals(file.name):
+            replace(file, lambda path: save_file(arrays, path))
+        return file
 
     def save_policy(
         self,
@@ -71,9 +92,9 @@ class RunFolder:
     ) -> None:
         """Parameters and sharing of one seed, as of ``env_steps``, and whom they are for."""
         tensors = {
-            **_named("actor", params.actor),
-            **_named("critic", params.critic),
-            **_named("sharing", sharing),
+            **named("actor", params.actor),
+            **named("critic", params.critic),
+            **named("sharing", sharing),
         }
         arrays = {name: np.ascontiguousarray(jax.device_get(x)) for name, x in tensors.items()}
         # One entry, since the library writes several in any order.
@@ -81,7 +102,18 @@ class RunFolder:
         if agents is not None:
             facts["agents"] = agents.to_json()
         metadata = {"adaps": json.dumps(facts)}
-        replace(policy_file(self.path, seed), lambda path: save_file(arrays, path, metadata))
+        file = policy_file(self.path, seed)
+        with self._refusals(file.name):
+            replace(file, lambda path: save_file(arrays, path, metadata))
+
+    @contextmanager
+    def _refusals(self, name: str) -> Iterator[None]:
+        """The operating system's refusal as an error that says what to do."""
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            why = refusal(error) if isinstance(error, OSError) else str(error)
+            raise StorageError(f"cannot write {self.path / name}: {why}") from None
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -113,19 +145,11 @@ def load_policy(path: Path, seed: int) -> tuple[ActorCritic, Sharing, NetworkSha
             f"{path} has no policy of seed {seed}; it has {saved_seeds(path) or 'none'}"
         )
     try:
-        arrays = {name: jnp.asarray(array) for name, array in load_file(file).items()}
+        arrays = load_file(file)
         agents = _agents(file)
-        params = ActorCritic(_layers(arrays, "actor"), _layers(arrays, "critic"))
-        masks = Masks(
-            _listed(arrays, "sharing.masks.actor"), _listed(arrays, "sharing.masks.critic")
-        )
-        sharing = Sharing(
-            arrays["sharing.group"],
-            masks,
-            arrays["sharing.tags"],
-            _part(arrays, "sharing.learned.", LearnedMasks),
-            _part(arrays, "sharing.scaling.", Scaling),
-        )
+        sharing = sharing_of(arrays)
+        own = {name: jnp.asarray(array) for name, array in arrays.items()}
+        params = ActorCritic(_layers(own, "actor"), _layers(own, "critic"))
     except (SafetensorError, KeyError, OSError, TypeError, ValueError) as error:
         raise UserError(f"{file} is damaged: {error}") from None
     shape = NetworkShape(
@@ -135,6 +159,22 @@ def load_policy(path: Path, seed: int) -> tuple[ActorCritic, Sharing, NetworkSha
         hidden=tuple(layer.weight.shape[2] for layer in params.actor[:-1]),
     )
     return params, sharing, shape, agents
+
+
+def sharing_of(arrays: Mapping[str, np.ndarray]) -> Sharing:
+    """What :func:`named` made of a sharing, by the name ``sharing``.
+
+    Raises:
+        KeyError, TypeError: something is missing, or of another name.
+    """
+    own = {name: jnp.asarray(array) for name, array in arrays.items()}
+    return Sharing(
+        own["sharing.group"],
+        Masks(_listed(own, "sharing.masks.actor"), _listed(own, "sharing.masks.critic")),
+        own["sharing.tags"],
+        _part(own, "sharing.learned.", LearnedMasks),
+        _part(own, "sharing.scaling.", Scaling),
+    )
 
 
 def _agents(file: Path) -> Agents | None:
@@ -202,7 +242,7 @@ def _compact(text: str) -> str:
     return re.sub(r"\[[^\[\]{}]*\]", lambda found: re.sub(r"\s*\n\s*", " ", found[0]), text)
 
 
-def _named(prefix: str, part: Any) -> dict[str, Any]:
+def named(prefix: str, part: Any) -> dict[str, Any]:
     """Arrays of a part of a policy by name; what is None has no entry."""
     if part is None:
         return {}
@@ -212,7 +252,7 @@ def _named(prefix: str, part: Any) -> dict[str, Any]:
     return {
         name: array
         for field, value in zip(names, part, strict=True)
-        for name, array in _named(f"{prefix}.{field}", value).items()
+        for name, array in named(f"{prefix}.{field}", value).items()
     }
 
 

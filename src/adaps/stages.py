@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, UInt
+from jaxtyping import Array, Bool, Float, Int, Key, UInt
 
 from adaps import normalise
 from adaps.config import TrainConfig, gathering_steps, network_shape
@@ -29,7 +29,7 @@ from adaps.networks import (
 from adaps.normalise import Normaliser, scaled
 from adaps.placement import over_seeds, stack, unstack
 from adaps.policy import sampled
-from adaps.rollout import rollout, start
+from adaps.rollout import RolloutState, rollout, start
 from adaps.types import (
     AnyEnvironment,
     Environment,
@@ -66,15 +66,29 @@ class TrainState(NamedTuple):
     """Updates since the beginning."""
     normaliser: Normaliser
     """What observations and rewards are scaled by."""
+    skipped: Int[Array, "*seed"]
+    """Updates since the beginning that were skipped, since a loss or gradient was not finite."""
 
     def mean_metrics(self) -> Metrics:
         """Means over the updates since the last evaluation."""
-        return jax.tree.map(lambda total: total / self.num_updates, self.metrics)
+        num_updates = jnp.maximum(self.num_updates, 1)
+        return jax.tree.map(lambda total: total / num_updates, self.metrics)
 
     def evaluated(self) -> "TrainState":
         """Begin new sums."""
         zeros = jax.tree.map(jnp.zeros_like, self.metrics)
         return self._replace(metrics=zeros, num_updates=jnp.zeros_like(self.num_updates))
+
+
+class Culprit(NamedTuple):
+    """An update after which not all numbers were finite."""
+
+    before: TrainState
+    transitions: Transition
+    """What it learnt from."""
+    after: TrainState
+    number: int
+    """Updates that were made before it."""
 
 
 class Stages(NamedTuple):
@@ -98,6 +112,10 @@ class Stages(NamedTuple):
     """Sharing with observations scaled as they are now."""
     distances: Callable[[TrainState, Sharing], Float[Array, "seed agent agent"]]
     """How differently agents act on the observations that training has come to."""
+    is_finite: Callable[[Metrics, Params], Bool[Array, " seed"]]
+    """Whether all of them are finite numbers."""
+    culprit: Callable[[TrainState, Sharing, int], Culprit]
+    """Of at most so many updates from here, the first after which not all is finite."""
 
     @contextmanager
     def opened(self) -> Iterator["Stages"]:
@@ -108,14 +126,18 @@ class Stages(NamedTuple):
 def make_stages(env: Environment, config: TrainConfig, num_seeds: int) -> Stages:
     """Everything compiled for ``num_seeds`` in one program, on first use."""
     each = partial(over_seeds, num_seeds=num_seeds)
+    advance = each(partial(_advance, env, config), shared=(2,))
+    others = without_steps(env, config, num_seeds)
+    next_batch = each(partial(_next_batch, env, config))
     return Stages(
-        **without_steps(env, config, num_seeds),
+        **others,
         begin_gathering=each(partial(_begin_gathering, env, config)),
         gather=each(partial(_gather, env, config), shared=(3,)),
         begin=each(partial(_begin, env, config)),
-        advance=each(partial(_advance, env, config), shared=(2,)),
+        advance=advance,
         evaluate=each(partial(_evaluate, env), shared=(2,)),
         distances=each(_distances),
+        culprit=partial(_culprit, advance, others["is_finite"], next_batch),
     )
 
 
@@ -128,6 +150,7 @@ def without_steps(env: AnyEnvironment, config: TrainConfig, num_seeds: int) -> d
         "fresh_keys": each(_fresh_keys, shared=(1,)),
         "samples": each(partial(samples_of, parts_of(env))),
         "scaled": each(scaled),
+        "is_finite": each(_is_finite),
         "train_encoder": each(partial(autoencoder.train, config.encoder), shared=(2,)),
     }
 
@@ -206,7 +229,8 @@ def before_training(
     normaliser = normalise.begin(
         sharing, config.num_envs, config.normalise_obs, config.scale_rewards
     )
-    return TrainState(learner, None, zeros, jnp.int32(0), jnp.int32(0), normaliser)
+    zero = jnp.int32(0)
+    return TrainState(learner, None, zeros, zero, zero, normaliser, zero)
 
 
 def _advance(
@@ -219,12 +243,46 @@ def _advance(
     """So many times: roll out, update. The number is not part of the program."""
 
     def one(_, state: TrainState) -> TrainState:
-        state = renewed(state, sharing, state.rollout.key)
-        policy = sampled(state.learner.params, scaled(sharing, state.normaliser))
-        went_on, transitions = rollout(env, policy, state.rollout, config.rollout_length)
+        state, went_on, transitions = _rolled_out(env, config, state, sharing)
         return updated(config, state, sharing, transitions)._replace(rollout=went_on)
 
     return jax.lax.fori_loop(0, num_updates, one, state)
+
+
+def _rolled_out(
+    env: Environment, config: TrainConfig, state: TrainState, sharing: Sharing
+) -> tuple[TrainState, RolloutState, Transition]:
+    """The state to learn in, where the rollout has come to, and what is to be learnt from."""
+    state = renewed(state, sharing, state.rollout.key)
+    policy = sampled(state.learner.params, scaled(sharing, state.normaliser))
+    return state, *rollout(env, policy, state.rollout, config.rollout_length)
+
+
+def _next_batch(
+    env: Environment, config: TrainConfig, state: TrainState, sharing: Sharing
+) -> Transition:
+    return _rolled_out(env, config, state, sharing)[-1]
+
+
+def _is_finite(*trees: Any) -> Bool[Array, ""]:
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(trees)]).all()
+
+
+def _culprit(
+    advance: Callable,
+    is_finite: Callable,
+    next_batch: Callable,
+    state: TrainState,
+    sharing: Sharing,
+    most: int,
+) -> Culprit:
+    """Makes the updates again, one by one: they come to the same, bit for bit."""
+    before = after = state
+    for number in range(most):
+        before, after = after, advance(after, sharing, jnp.int32(1))
+        if not is_finite(after.metrics, after.learner.params).all():
+            return Culprit(before, next_batch(before, sharing), after, number)
+    return Culprit(before, next_batch(before, sharing), after, most - 1)
 
 
 def updated(
@@ -236,13 +294,28 @@ def updated(
     )
     as_acted = scaled(sharing, state.normaliser)
     learner, metrics = config.algo.build().update(state.learner, as_acted, learnt_from)
-    return state._replace(
+    new = state._replace(
         normaliser=normalise.with_observations(normaliser, sharing, transitions),
         learner=learner,
+    )
+    new = new._replace(
         metrics=jax.tree.map(jnp.add, state.metrics, metrics),
         num_updates=state.num_updates + 1,
-        total_updates=state.total_updates + 1,
     )
+    if config.not_finite == "skip":
+        new = _unless_not_finite(state, new)
+    return new._replace(total_updates=state.total_updates + 1)
+
+
+def _unless_not_finite(old: TrainState, new: TrainState) -> TrainState:
+    """The old state where an update is to be skipped, which is counted."""
+    fine = _is_finite(new.metrics, new.learner.params, new.normaliser)
+    changed = ("learner", "normaliser", "metrics", "num_updates")
+    parts = {
+        name: jax.tree.map(partial(jnp.where, fine), getattr(new, name), getattr(old, name))
+        for name in changed
+    }
+    return new._replace(**parts, skipped=old.skipped + ~fine)
 
 
 def renewed(state: TrainState, sharing: Sharing, key: Key[Array, ""]) -> TrainState:

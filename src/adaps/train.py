@@ -1,42 +1,34 @@
 """Start reading here: Adaptive Parameter Sharing, stage by stage. Stage: train.
 
 :func:`train_seeds` is the paper's algorithm (arXiv 2312.09009). ``stages.py`` holds what each of
-its steps computes, ``recorder.py`` what becomes of the results.
+its steps computes, ``recorder.py`` what becomes of the results, ``journal.py`` how another process
+goes on; ``running.py`` calls all this for every seed.
 """
 
+import math
 import time
-from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+import numpy as np
+from jaxtyping import Array, Int, Key
 
-from adaps import envs
 from adaps.by_name import agents_of
 from adaps.config import (
     TrainConfig,
-    algo_options,
-    check,
     clustering,
-    encoder_options,
     eval_episodes,
     gathering_steps,
     grouping,
     known_identity,
     looks_for_identity,
     num_updates,
-    resolved,
-    run_options,
-    sharing_options,
     steps_taken,
-    to_json,
 )
-from adaps.errors import HostEnvironmentError, UserError
+from adaps.errors import HostEnvironmentError
 from adaps.evaluate import batch_episodes, first_batch, in_batches
-from adaps.host import HostStages, make_host_stages
 from adaps.identity import finding, gathering
 from adaps.identity.autoencoder import CoderState
 from adaps.identity.encoders import updates_of
@@ -44,16 +36,14 @@ from adaps.identity.groups import regroup
 from adaps.identity.matching import Match, match
 from adaps.identity.parts import alone, as_one, parts_of
 from adaps.identity.samples import Samples
+from adaps.journal import Journal, Shared
 from adaps.networks import used_sets
 from adaps.normalise import unscaled
-from adaps.placement import Placement, cores, place, run_side_by_side, stack, unstack
+from adaps.placement import stack, unstack
 from adaps.policy import Policy
-from adaps.progress import Watch
 from adaps.recorder import Recorder
-from adaps.result import Result, SeedResult, result_json, summarise
-from adaps.run_folder import RESULT, RunFolder
+from adaps.result import SeedResult
 from adaps.sharing import AdaPS, FuPS
-from adaps.sinks import check_sinks, opened
 from adaps.stages import (
     SeedKeys,
     Stages,
@@ -61,9 +51,8 @@ from adaps.stages import (
     alike_in_size,
     initial_encoder,
     initial_params,
-    make_stages,
 )
-from adaps.types import AnyEnvironment, HostEnvironment, Identity, Params, Sharing
+from adaps.types import AnyEnvironment, Identity, NetworkShape, Params, Sharing
 
 PIECES = 20
 """Looks at the wish to stop while gathering, and while the encoder learns."""
@@ -77,6 +66,8 @@ class Program(NamedTuple):
     config: TrainConfig
     stages: Stages
     recorder: Recorder
+    journal: Journal
+    """What another process would go on from; and what this one goes on from."""
     seeds: list[int]
     keys: SeedKeys
 
@@ -88,49 +79,56 @@ def train_seeds(
 
     Returns nothing when it was stopped before the end.
     """
-    num_episodes = eval_episodes(config, recorder.env)
-    keys = stages.keys(jnp.asarray(seeds, jnp.uint32))
-    program = Program(config, stages, recorder, seeds, keys)
+    keys, journal = stages.keys(jnp.asarray(seeds, jnp.uint32)), recorder.journal(seeds)
+    program = Program(config, stages, recorder, journal, seeds, keys)
+    with journal:
+        return results_of(program)
 
-    all_alike = [FuPS().build(key, stages.shape, None) for key in unstack(keys.masks, len(seeds))]
-    identities = identify(program, initial_params(stages.shape, keys, all_alike), all_alike)
-    if recorder.stopping:
-        return []
-    sharings = share_out(program, identities)
-    recorder.shared(seeds, identities, sharings, thresholds(program, identities))
 
-    sharing = stack(sharings)
-    state = stages.begin(keys, initial_params(stages.shape, keys, sharings), sharing)
+def results_of(program: Program) -> list[SeedResult]:
+    """The paper's algorithm, from wherever an earlier process left it."""
+    config, stages, recorder, journal, seeds, keys = program
+    if journal.shared is None:
+        each_key = unstack(keys.masks, len(seeds))
+        all_alike = [FuPS().build(key, stages.shape, None) for key in each_key]
+        identities = identify(program, initial_params(stages.shape, keys, all_alike), all_alike)
+        if recorder.stopping:
+            return []
+        journal.share(share_out(program, identities))
+    recorder.shared(seeds, journal.known)
+
+    sharing = stack(journal.known.sharings)
+    params = initial_params(stages.shape, keys, journal.known.sharings)
+    state, done = journal.went_on("train", stages.begin(keys, params, sharing))
     with recorder.compiling():
         jax.block_until_ready(stages.advance(state, sharing, jnp.int32(0)))
 
     recorder.begin("train")
-    done, looks = 0, 1
+    recorder.went_on("train", done * config.steps_per_update * len(seeds))
     for until in evaluation_points(config):
-        state, done = train_until(stages, recorder, state, sharing, done, until)
-        env_steps = steps_taken(config, done, looks)
-        now = stages.scaled(sharing, state.normaliser)
-        recorder.save(seeds, env_steps, policies_of(program, state, now))
-        if recorder.stopping:
-            return []
-        batch = first_batch(num_episodes, batch_episodes(recorder.env))
-        episodes = stages.evaluate(state.learner.params, now, batch)
-        distances = stages.distances(state, now)
-        recorder.evaluated(seeds, env_steps, episodes, state.mean_metrics(), distances)
-        state = state.evaluated()
-        if until in look_points(config):
-            looks += 1
-            params = state.learner.params
-            identities, sharings = look_again(program, looks, params, identities, sharings)
-            sharing = stack(sharings)
+        if until > journal.evaluated:
+            state, done = train_until(program, state, sharing, done, until)
+            keep_policies(program, state, sharing, done)
+            if recorder.stopping:
+                return []
+            state = evaluate_now(program, state, sharing, done)
+        if looks_due(config, until) > journal.looks:
+            matches, shared = look_again(program, state.learner.params)
+            if recorder.stopping:
+                return []
+            recorder.moved(seeds, journal.looks + 1, matches)
+            journal.share(shared)
+            recorder.shared(seeds, journal.known)
+            sharing = stack(journal.known.sharings)
 
     recorder.begin("evaluate")
     now = stages.scaled(sharing, state.normaliser)
     play = partial(stages.evaluate, state.learner.params, now)
+    num_episodes = eval_episodes(config, recorder.env)
     final, _ = in_batches(play, num_episodes, axis=1, most=batch_episodes(recorder.env))
     recorder.advance("evaluate", len(seeds))
     policies = policies_of(program, state, now)
-    each = zip(seeds, identities, policies, unstack(final, len(seeds)), strict=True)
+    each = zip(seeds, journal.known.identities, policies, unstack(final, len(seeds)), strict=True)
     return [SeedResult(*one) for one in each]
 
 
@@ -139,12 +137,14 @@ def identify(program: Program, params: Params, sharings: list[Sharing]) -> list[
 
     Groups that are given, or were found before, spare all that.
     """
-    config, _, recorder, seeds, _ = program
+    config, recorder, seeds = program.config, program.recorder, program.seeds
     if not looks_for_identity(config):
         return [known_identity(config, recorder.env, seed) for seed in seeds]
     samples = gather(program, params, stack(sharings))
+    if recorder.stopping:
+        return []
 
-    kinds = [find_kinds(program, of_part) for of_part in samples]
+    kinds = [find_kinds(program, number, of_part) for number, of_part in enumerate(samples)]
     parts = parts_of(recorder.env)
     each = zip(zip(*kinds, strict=True), seeds, strict=True)
     found = [as_one(parts, own, seed) for own, seed in each]
@@ -157,40 +157,51 @@ def gather(program: Program, params: Params, sharing: Sharing) -> list[Samples]:
 
     Agents whose spaces differ are kept apart: each part of the team has samples of its own.
     """
-    config, stages, recorder, seeds, keys = program
+    config, stages, recorder, journal, seeds, keys = program
     recorder.begin("gather")
     plan = gathering.plan(recorder.env, gathering_steps(config))
-    state = stages.begin_gathering(keys)
-    for piece in gathering.in_pieces(plan.rounds, PIECES):
-        state = stages.gather(state, params, sharing, jnp.int32(piece))
-        jax.block_until_ready(state.gathered)
-        recorder.advance("gather", piece * plan.steps_per_round * len(seeds))
+    state, done = journal.went_on("gather", stages.begin_gathering(keys))
+    recorder.went_on("gather", done * plan.steps_per_round * len(seeds))
+    for piece in gathering.in_pieces(plan.rounds - done, PIECES):
         if recorder.stopping:
             break
+        state = stages.gather(state, params, sharing, jnp.int32(piece))
+        jax.block_until_ready(state.gathered)
+        done += piece
+        recorder.advance("gather", piece * plan.steps_per_round * len(seeds))
+        steps = journal.looks * plan.num_steps + done * plan.steps_per_round
+        journal.note("gather", state, done, steps)
+    for gathered in unstack(state.gathered, len(seeds)):
+        gathering.check_finite(recorder.env, gathered)
     return stages.samples(state.gathered)
 
 
-def find_kinds(program: Program, samples: Samples) -> list[Identity]:
+def find_kinds(program: Program, part: int, samples: Samples) -> list[Identity]:
     """Who is alike in one part of the team, for every seed."""
-    config, _, _, seeds, _ = program
+    config, seeds = program.config, program.seeds
     if samples.num_rare.shape[-1] == 1:
         return [alone(config.encoder.latent_size) for _ in seeds]
-    encoder = learn_codes(program, samples)
+    encoder = learn_codes(program, part, samples)
     each = zip(*(unstack(x, len(seeds)) for x in (encoder, samples)), seeds, strict=True)
     return [find_groups(config, *one) for one in each]
 
 
-def learn_codes(program: Program, samples: Samples) -> CoderState:
+def learn_codes(program: Program, part: int, samples: Samples) -> CoderState:
     """An encoder of agents, and a decoder that predicts what follows for agents of any code."""
-    config, stages, recorder, seeds, keys = program
+    config, stages, recorder, journal, seeds, keys = program
     recorder.begin("identify")
-    encoder = initial_encoder(config, keys, samples)
+    encoder, done = journal.went_on(f"codes-{part}", initial_encoder(config, keys, samples))
+    recorder.went_on("identify", done * len(seeds))
     num_updates = updates_of(config.encoder, samples.num_rare.shape[-1])
-    for piece in gathering.in_pieces(num_updates, PIECES):
+    for piece in gathering.in_pieces(num_updates - done, PIECES):
         if recorder.stopping:
             break
         encoder, loss = stages.train_encoder(encoder, samples, jnp.int32(piece))
+        if not np.isfinite(loss).all():
+            raise recorder.broken_identity(seeds, loss)
+        done += piece
         recorder.advance("identify", piece * len(seeds), f"loss {float(loss.mean()):.3f}")
+        journal.note(f"codes-{part}", encoder, done)
     return encoder
 
 
@@ -200,16 +211,17 @@ def find_groups(config: TrainConfig, encoder: CoderState, samples: Samples, seed
     return finding.find(config.encoder, how, encoder.params, samples, encoder.key, seed)
 
 
-def share_out(program: Program, identities: list[Identity | None]) -> list[Sharing]:
+def share_out(program: Program, identities: list[Identity | None]) -> Shared:
     """Who uses which part of the network, as the sharing method decides."""
-    config, stages, _, seeds, keys = program
-    each = zip(unstack(keys.masks, len(seeds)), identities, strict=True)
+    config, stages, seeds = program.config, program.stages, program.seeds
+    each = list(zip(unstack(program.keys.masks, len(seeds)), identities, strict=True))
     sharings = alike_in_size([config.sharing.build(key, stages.shape, i) for key, i in each])
-    if not (config.normalise_obs or config.scale_rewards):
-        return sharings
-    kinds = [kinds_of(program.recorder.env, identity) for identity in identities]
-    each = zip(sharings, kinds, strict=True)
-    return [s._replace(scaling=unscaled(kind, stages.shape.obs_size)) for s, kind in each]
+    if config.normalise_obs or config.scale_rewards:
+        kinds = [kinds_of(program.recorder.env, identity) for identity in identities]
+        obs_size = stages.shape.obs_size
+        both = zip(sharings, kinds, strict=True)
+        sharings = [s._replace(scaling=unscaled(kind, obs_size)) for s, kind in both]
+    return Shared(identities, sharings, [threshold(config, stages.shape, *one) for one in each])
 
 
 def kinds_of(env: AnyEnvironment, identity: Identity | None) -> Int[Array, " agent"]:
@@ -220,38 +232,30 @@ def kinds_of(env: AnyEnvironment, identity: Identity | None) -> Int[Array, " age
     return jnp.array([kinds[agent] for agent in range(env.num_agents)])
 
 
-def thresholds(program: Program, identities: list[Identity | None]) -> list[float | None]:
-    """λ of each seed's masks; None where there is none."""
-    config, stages, _, seeds, keys = program
+def threshold(
+    config: TrainConfig, shape: NetworkShape, key: Key[Array, ""], identity: Identity | None
+) -> float | None:
+    """λ of a seed's masks; None where there is none."""
     method = config.sharing
-    if not isinstance(method, AdaPS):
-        return [None] * len(seeds)
-    each = zip(unstack(keys.masks, len(seeds)), identities, strict=True)
-    return [method.used_threshold(key, stages.shape, i) for key, i in each]
+    return method.used_threshold(key, shape, identity) if isinstance(method, AdaPS) else None
 
 
-def look_again(
-    program: Program,
-    look: int,
-    params: Params,
-    identities: list[Identity | None],
-    sharings: list[Sharing],
-) -> tuple[list[Identity | None], list[Sharing]]:
-    """Identify with the trained policy; kinds that go on keep their part of the network."""
-    recorder, seeds = program.recorder, program.seeds
-    fresh = program.stages.fresh_keys(program.keys, jnp.int32(look))
-    found = identify(program._replace(keys=fresh), params, sharings)
-    if recorder.stopping:
-        return identities, sharings
-    both = zip(cast(list[Identity], identities), cast(list[Identity], found), strict=True)
-    matches = [match(old, new) for old, new in both]
-    known: list[Identity | None] = [matched.identity for matched in matches]
-    each = zip(matches, sharings, share_out(program, known), strict=True)
-    sharings = [keep_parts(*one) for one in each]
-    recorder.moved(seeds, look, matches)
-    recorder.shared(seeds, known, sharings, thresholds(program, known))
-    recorder.begin("train")
-    return known, sharings
+def look_again(program: Program, params: Params) -> tuple[list[Match], Shared]:
+    """Identify with the trained policy; kinds that go on keep their part of the network.
+
+    What it returns means nothing if it was stopped.
+    """
+    journal, old = program.journal, program.journal.known
+    fresh = program.stages.fresh_keys(program.keys, jnp.int32(journal.looks + 1))
+    found = identify(program._replace(keys=fresh), params, old.sharings)
+    if program.recorder.stopping:
+        return [], old
+    both = zip(cast(list[Identity], old.identities), cast(list[Identity], found), strict=True)
+    matches = [match(*each) for each in both]
+    new = share_out(program, [matched.identity for matched in matches])
+    each = zip(matches, old.sharings, new.sharings, strict=True)
+    program.recorder.begin("train")
+    return matches, new._replace(sharings=[keep_parts(*one) for one in each])
 
 
 def keep_parts(matched: Match, old: Sharing, new: Sharing) -> Sharing:
@@ -266,23 +270,61 @@ def keep_parts(matched: Match, old: Sharing, new: Sharing) -> Sharing:
 
 
 def train_until(
-    stages: Stages, recorder: Recorder, state: TrainState, sharing: Sharing, done: int, until: int
+    program: Program, state: TrainState, sharing: Sharing, done: int, until: int
 ) -> tuple[TrainState, int]:
     """Update up to number ``until``, in calls short enough to be interrupted between."""
+    config, stages, recorder, journal, seeds, _ = program
     size = 1
     while done < until and not recorder.stopping:
-        size = min(size, until - done)
+        size = min(size, until - done, updates_to_checkpoint(program, done))
         started = time.perf_counter()
         try:
-            state = jax.block_until_ready(stages.advance(state, sharing, jnp.int32(size)))
+            new = jax.block_until_ready(stages.advance(state, sharing, jnp.int32(size)))
         except HostEnvironmentError as failure:
             recorder.fail(failure)
             break
+        if not stages.is_finite(new.metrics, new.learner.params).all():
+            culprit = stages.culprit(state, sharing, size)
+            state, done = culprit.before, done + culprit.number
+            recorder.fail(recorder.broken(seeds, culprit))
+            break
+        state, done = new, done + size
         seconds = time.perf_counter() - started
-        recorder.advanced(size, seconds)
-        done += size
+        recorder.advanced(seeds, size, seconds)
+        journal.note("train", state, done, steps_taken(config, done, journal.looks))
         size = max(1, round(size * min(8.0, CALL_SECONDS / seconds)))
     return state, done
+
+
+def updates_to_checkpoint(program: Program, done: int) -> int:
+    """Updates to the next checkpoint; all that are left where time decides."""
+    config, journal = program.config, program.journal
+    left = journal.steps_left(steps_taken(config, done, journal.looks))
+    return num_updates(config) if left is None else math.ceil(left / config.steps_per_update)
+
+
+def keep_policies(program: Program, state: TrainState, sharing: Sharing, done: int) -> None:
+    """Save the policies after so many updates."""
+    env_steps = steps_taken(program.config, done, program.journal.looks)
+    now = program.stages.scaled(sharing, state.normaliser)
+    program.recorder.save(program.seeds, env_steps, policies_of(program, state, now))
+
+
+def evaluate_now(program: Program, state: TrainState, sharing: Sharing, done: int) -> TrainState:
+    """A point of the learning curve after so many updates; returns the state to go on with."""
+    config, stages, recorder, journal, seeds, _ = program
+    env_steps = steps_taken(config, done, journal.looks)
+    now = stages.scaled(sharing, state.normaliser)
+    batch = first_batch(eval_episodes(config, recorder.env), batch_episodes(recorder.env))
+    episodes = stages.evaluate(state.learner.params, now, batch)
+    metrics = state.mean_metrics()
+    if config.not_finite == "skip":
+        metrics["skipped_updates"] = state.skipped.astype(jnp.float32)
+    recorder.evaluated(seeds, env_steps, episodes, metrics, stages.distances(state, now))
+    state = state.evaluated()
+    journal.evaluated = done
+    journal.note("train", state, done, env_steps)
+    return state
 
 
 def policies_of(program: Program, state: TrainState, sharing: Sharing) -> list[Policy]:
@@ -300,111 +342,8 @@ def evaluation_points(config: TrainConfig) -> list[int]:
     return [round(total * point / num_points) for point in range(1, num_points + 1)]
 
 
-def look_points(config: TrainConfig) -> list[int]:
-    """Those of them after which to look again who is alike, about evenly spaced."""
+def looks_due(config: TrainConfig, updates: int) -> int:
+    """How often to have looked who is alike after so many updates; about evenly spaced."""
     points = evaluation_points(config)
-    return [points[round(len(points) * n / config.looks) - 1] for n in range(1, config.looks)]
-
-
-def train(
-    env: AnyEnvironment | str,
-    sharing: Any = "adaps",
-    algo: Any = "a2c",
-    *,
-    encoder: Any = "vae",
-    preset: str = "default",
-    out: str | Path | None = None,
-    sinks: Sequence[str] = (),
-    **options: Any,
-) -> Result:
-    """Find out which agents are alike, give each kind its part of one network, and train them.
-
-    Args:
-        env: an environment, or the name of one (:func:`adaps.make`).
-        sharing: a sharing method's name, or its options such as ``AdaPS(threshold=0.6)``.
-        algo: an algorithm's name, or its options such as ``A2C(learning_rate=3e-4)``.
-        encoder: an identity encoder's name, or its options such as ``VAE(updates=8_000)``.
-        preset: ``"default"``, or ``"paper"`` for named methods exactly as published.
-        out: folder for the run's files, which must not hold a run; None writes nothing.
-        sinks: where metrics go besides the folder: ``"tensorboard"``, ``"wandb"``.
-        options: any other field of :class:`adaps.config.TrainConfig`, such as ``steps``.
-
-    Raises:
-        UserError: an option that cannot be; nothing has been written.
-    """
-    name = env if isinstance(env, str) else env.name
-    if isinstance(env, str):
-        env = envs.make(env, options.pop("task_seed", 0))
-    elif "task_seed" in options:
-        raise UserError("task_seed goes with an environment's name; this one has its own")
-    config = TrainConfig(
-        env=name,
-        sharing=sharing_options(sharing, preset) if isinstance(sharing, str) else sharing,
-        algo=algo_options(algo, preset) if isinstance(algo, str) else algo,
-        encoder=encoder_options(encoder, preset) if isinstance(encoder, str) else encoder,
-        task_seed=envs.task_seed_of(env),
-        **{**run_options(preset), **options},
-    )
-    return run(env, config, None if out is None else Path(out), Watch(), sinks=sinks)
-
-
-def placement_of(env: AnyEnvironment, config: TrainConfig) -> Placement:
-    """Where seeds run; those of an environment that runs in Python are never one program."""
-    seeds = range(config.seed, config.seed + config.seeds)
-    workers = cores() if isinstance(env, HostEnvironment) else config.workers
-    return place(seeds, workers)
-
-
-def stages_of(env: AnyEnvironment, config: TrainConfig, num_seeds: int) -> Stages | HostStages:
-    """The compiled steps, by whether the environment is part of them."""
-    if isinstance(env, HostEnvironment):
-        return make_host_stages(env, config)
-    return make_stages(env, config, num_seeds)
-
-
-def run(
-    env: AnyEnvironment,
-    config: TrainConfig,
-    out: Path | None,
-    watch: Watch,
-    stages: Stages | HostStages | None = None,
-    sinks: Sequence[str] = (),
-) -> Result:
-    """Train every seed of a configuration, side by side, and put the results together.
-
-    Args:
-        env: the environment.
-        config: what to do in it.
-        out: folder for the run's files; None writes nothing.
-        watch: shows how far it is, and may stop it.
-        stages: those of an earlier run that differed in its seed alone, compiled already.
-        sinks: where numbers go besides the folder, see :data:`adaps.sinks.SINKS`.
-
-    Raises:
-        UserError: an option that cannot be, or a folder that cannot be used.
-        HostEnvironmentError: an environment that runs in Python failed; likewise.
-        KeyboardInterrupt: after what was learnt so far has been saved.
-    """
-    check(config, env)
-    check_sinks(sinks, out)
-    config = resolved(config, env)
-    folder = None if out is None else RunFolder(out)
-    placement = placement_of(env, config)
-    stages = stages or stages_of(env, config, len(placement.programs[0]))
-    with opened(sinks, out, to_json(config)) as others:
-        recorder = Recorder(env, config, placement, folder, watch, others)
-
-        def work(seeds: list[int]) -> list[SeedResult]:
-            with stages.opened() as own:
-                return train_seeds(config, own, recorder, seeds)
-
-        programs = run_side_by_side(placement, work, watch.stop.set)
-    if recorder.failure is not None:
-        raise recorder.failure
-    seeds = [seed for program in programs for seed in program]
-
-    result = summarise(env, seeds, recorder.times, out)
-    if folder is not None:
-        data = result_json(env, config, result, seeds[0].episodes, recorder.times)
-        folder.write_json(RESULT, data)
-    return result
+    again = [points[round(len(points) * n / config.looks) - 1] for n in range(1, config.looks)]
+    return 1 + sum(point <= updates for point in again)

@@ -30,7 +30,7 @@ def steps():
 def rows_of(steps, agent, reward=None):
     """Of each copy one transition, each at another time."""
     number = np.arange(NUM_ROWS)
-    own = samples.Steps(*(x[number, number, agent] for x in steps))
+    own = jax.tree.map(lambda x: x[number, number, agent], steps)
     return jax.tree.map(np.asarray, samples.regression(own._replace(reward=own.reward)
         if reward is None else own._replace(reward=reward(own).astype(np.float32))))  # fmt: skip
 

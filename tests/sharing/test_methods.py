@@ -171,8 +171,8 @@ def test_seeds_with_more_and_with_fewer_groups_fit_into_one_program():
     stages = make_stages(env, config, 2)
     seeds = [0, 3]
     keys = stages.keys(jnp.array(seeds, jnp.uint32))
-    program = Program(config, stages, recorder, seeds, keys)
-    sets = [num_sets_of(s) for s in share_out(program, [None, None])]
+    program = Program(config, stages, recorder, recorder.journal(seeds), seeds, keys)
+    sets = [num_sets_of(s) for s in share_out(program, [None, None]).sharings]
     assert sorted(sets) == [2, 3]
     results = train_seeds(config, stages, recorder, seeds)
     assert [len(r.policy.params.actor[0].bias) for r in results] == sets

@@ -11,7 +11,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from adaps.checkpoints.failures import DamagedError, reason
+from adaps.checkpoints.failures import DamagedError
+from adaps.errors import reason
 
 
 @dataclass(frozen=True)

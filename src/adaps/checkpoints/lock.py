@@ -19,9 +19,9 @@ import psutil
 from filelock import BaseFileLock, FileLock, Timeout
 
 from adaps.checkpoints import processes
-from adaps.checkpoints.failures import DamagedError, reason
+from adaps.checkpoints.failures import DamagedError
 from adaps.checkpoints.files import read_bytes
-from adaps.errors import UserError
+from adaps.errors import UserError, reason
 from adaps.run_folder import write_json
 
 LOCK, HOLDER = ".lock", ".lock.json"

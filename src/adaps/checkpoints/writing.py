@@ -14,7 +14,7 @@ import numpy as np
 from safetensors.numpy import save as serialised
 
 from adaps.checkpoints import processes
-from adaps.checkpoints.failures import CheckpointError, DamagedError, could_not_save, reason
+from adaps.checkpoints.failures import CheckpointError, DamagedError, could_not_save
 from adaps.checkpoints.files import Series, numbers, refuse_links, remove, sync, write_bytes
 from adaps.checkpoints.manifest import (
     DTYPES,
@@ -27,6 +27,7 @@ from adaps.checkpoints.manifest import (
     to_bytes,
 )
 from adaps.checkpoints.reading import glance, read
+from adaps.errors import reason
 
 Parts = Mapping[str, Mapping[str, np.ndarray]]
 

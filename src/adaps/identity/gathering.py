@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key
 
-from adaps.errors import UserError
+from adaps.errors import NotFiniteError
 from adaps.identity import samples
 from adaps.identity.samples import Gathered
 from adaps.rollout import Policy, rollout, start, uniform
@@ -112,14 +112,14 @@ def check_finite(env: AnyEnvironment, gathered: Gathered) -> None:
     """Refuse what nothing can be learnt from.
 
     Raises:
-        UserError: an observation or reward is not finite; names the first such agent.
+        NotFiniteError: an observation or reward is not; names the first such agent.
     """
     rows = np.concatenate(gathered.common, axis=-1)
     wrong = ~np.isfinite(rows).all(axis=(0, 2, 3))
     if wrong.any():
         agent = int(np.flatnonzero(wrong)[0])
         place = np.argwhere(~np.isfinite(rows[:, agent]))[0]
-        raise UserError(
+        raise NotFiniteError(
             f"{env.name}: an observation or reward of agent {agent} is not finite (kept step "
             f"{place[1]} of block {place[0]})"
         )

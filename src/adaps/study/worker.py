@@ -1,6 +1,5 @@
 """One run of a study, in whatever process it is sent to. Stage: study."""
 
-import contextlib
 import json
 import shutil
 import time
@@ -11,13 +10,15 @@ from typing import NamedTuple
 
 from adaps.config import TrainConfig, to_json
 from adaps.envs import make
+from adaps.errors import UserError
 from adaps.host import HostStages
 from adaps.progress import Watch
 from adaps.result import memory_mb
+from adaps.resume import Resume
 from adaps.run_folder import RESULT, read_json
+from adaps.running import run, stages_of
 from adaps.stages import Stages
 from adaps.study.plan import Job
-from adaps.train import run, stages_of
 from adaps.types import AnyEnvironment
 
 ERROR = "error.txt"
@@ -48,14 +49,14 @@ _last: list[Programs] = []
 
 
 def work(job: Job, out: Path) -> Outcome:
-    """Train from the beginning and leave a run's folder; a failure is told, not raised."""
+    """Train and leave a run's folder; a failure is told, not raised."""
     started = time.perf_counter()
     folder = out / job.folder
     try:
-        with contextlib.suppress(FileNotFoundError):
+        if (folder / ERROR).exists():
             shutil.rmtree(folder)
         programs = _programs(job.config)
-        run(programs.env, job.config, folder, Watch(), programs.stages)
+        _go_on(programs, job.config, folder)
         value, failure = read_json(folder, RESULT)["return_mean"], None
     except Exception as error:
         value = None
@@ -63,6 +64,15 @@ def work(job: Job, out: Path) -> Outcome:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ERROR).write_text(traceback.format_exc())
     return Outcome(time.perf_counter() - started, memory_mb(), value, failure)
+
+
+def _go_on(programs: Programs, config: TrainConfig, folder: Path) -> None:
+    """Train from where an earlier process left it; from the beginning where that is of no use."""
+    try:
+        run(programs.env, config, folder, Watch(), programs.stages, resume=Resume())
+    except UserError:
+        shutil.rmtree(folder)
+        run(programs.env, config, folder, Watch(), programs.stages)
 
 
 def _programs(config: TrainConfig) -> Programs:

@@ -150,7 +150,7 @@ class Copies:
         sides = max((d for d in range(1, workers + 1) if num_copies % d == 0), default=0)
         side = partial(Side, make_env, roster, num_copies // max(sides, 1))
         self._side = side() if sides == 0 else None
-        self._vector = _in_processes(side, sides) if sides else None
+        self._vector = self._started(side, sides) if sides else None
 
     def reset(self, seeds: Sequence[int]) -> Timestep:
         """Begin an episode in each copy; a copy's later episodes follow from its seed, too."""
@@ -187,6 +187,14 @@ class Copies:
             self._side.close()
         elif self._vector is not None and not self._vector.closed:
             self._vector.close()
+
+    def _started(self, side: Callable[[], Side], number: int) -> AsyncVectorEnv:
+        try:
+            return _in_processes(side, number)
+        except (EOFError, OSError) as error:
+            raise HostEnvironmentError(
+                f"{self._name}: a process to step copies of it in could not be started: {error}"
+            ) from None
 
     @property
     def _here(self) -> Side:
