@@ -35,13 +35,13 @@ def programs(tmp_path_factory):
 def whole(programs, tmp_path_factory):
     """What an undisturbed run comes to, and how long it takes once it has begun."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    assert begun(out, programs).wait() == 0
-    assert begun(out, programs).wait() == 0
+    finish(out, programs)
+    finish(out, programs)
     again = out.with_name("again")
     process = begun(again, programs)
     wait_for(again / files.CONFIG, process)
     started = time.monotonic()
-    assert process.wait() == 0
+    assert process.wait() == 0, log(again)
     assert results(again) == results(out)
     return results(again), time.monotonic() - started
 
@@ -53,8 +53,17 @@ def begun(out, programs):
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
     words = [sys.executable, "-m", "adaps", *WORDS.split(), "--out", str(out)]
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen(words, stdout=quiet, stderr=quiet, env={**os.environ, **cache})
+    with out.with_suffix(".log").open("a") as said:
+        return subprocess.Popen(words, stdout=said, stderr=said, env={**os.environ, **cache})
+
+
+def finish(out, programs):
+    assert begun(out, programs).wait() == 0, log(out)
+
+
+def log(out):
+    """What the processes said."""
+    return out.with_suffix(".log").read_text()
 
 
 def wait_for(path, process):
@@ -89,5 +98,5 @@ def test_a_killed_run_comes_to_the_same(trial, whole, programs, tmp_path):
         time.sleep(moments.uniform(0, seconds))
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert begun(out, programs).wait() == 0
+    finish(out, programs)
     assert results(out) == expected

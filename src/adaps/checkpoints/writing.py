@@ -70,7 +70,7 @@ def _make_folder(series: Series) -> None:
     refuse_links(series)
     for folder in series.ancestry:
         if not folder.exists():
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)  # another series may be begun at the same moment
             sync(folder.parent)
 
 
