@@ -2,8 +2,8 @@
 
     python experiments/host_speed.py --out docs/results/host_speed.json
 
-For each environment: steps per second of one process that takes random actions; then training with
-two seeds at a time, each with its processes, on all cores. ``share`` is processor time inside the
+For each environment: steps per second of one process that takes random actions; then training, on
+all cores, with several seeds at a time and with one. ``share`` is processor time inside the
 environment's own ``reset`` and ``step``, divided by cores times seconds.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
-from threading import Thread
+from threading import Barrier, Thread
 from typing import Any
 
 import gymnasium
@@ -79,6 +79,14 @@ ENVIRONMENTS: dict[str, Callable[[], HostEnvironment]] = {
 } | {"simple_tag_v3": partial(adaps.from_pettingzoo, "mpe2.simple_tag_v3")}
 
 
+SETTINGS = {
+    "four seeds, 8 copies": (8, 4, 1),
+    "four seeds, 16 copies": (16, 4, 1),
+    "one seed, 16 copies": (16, 1, 2),
+}
+"""Copies of each seed, seeds at a time, and processes of each; as chosen without being told."""
+
+
 def alone(env: HostEnvironment, seconds: float) -> float:
     """Steps per second of one copy in this process."""
     copies = env.open(1, 0)
@@ -97,7 +105,7 @@ def training(env: HostEnvironment, num_envs: int, seeds: int, workers: int, seco
         TrainConfig(env.name, adaps.FuPS(), adaps.A2C(), num_envs=num_envs, workers=workers), env
     )
     stages = make_host_stages(env, config)
-    results = []
+    results, together = [], Barrier(seeds)
 
     def one(seed: int) -> None:
         with stages.opened() as own:
@@ -106,10 +114,11 @@ def training(env: HostEnvironment, num_envs: int, seeds: int, workers: int, seco
             state = own.begin(keys, initial_params(own.shape, keys, [sharing]), _stacked(sharing))
             state = own.advance(state, _stacked(sharing), jnp.int32(3))
             copies = state.rollout.copies
+            together.wait()
             began, inside, updates = time.perf_counter(), copies.seconds, 0
             while time.perf_counter() - began < seconds:
-                state = own.advance(state, _stacked(sharing), jnp.int32(5))
-                updates += 5
+                state = own.advance(state, _stacked(sharing), jnp.int32(1))
+                updates += 1
             took = time.perf_counter() - began
             steps = updates * config.steps_per_update
             results.append((steps / took, (copies.seconds - inside) / took))
@@ -128,17 +137,14 @@ def _stacked(sharing: Any) -> Any:
     return jax.tree.map(lambda x: x[None], sharing)
 
 
-def main(
-    out: Path | None = None, seconds: float = 8.0, repeats: int = 3, num_envs: int = 16
-) -> None:
+def main(out: Path | None = None, seconds: float = 6.0, repeats: int = 3) -> None:
     """Measure every environment in turn, and show medians."""
     rows = {}
     for name, make in ENVIRONMENTS.items():
         env = make()
         one = median(alone(env, seconds / 2) for _ in range(repeats))
-        settings = {"one seed": (1, 2), "two seeds": (2, 2)}
         row: dict[str, Any] = {"alone": round(one)}
-        for label, (seeds, workers) in settings.items():
+        for label, (num_envs, seeds, workers) in SETTINGS.items():
             runs = [training(env, num_envs, seeds, workers, seconds) for _ in range(repeats)]
             rate, share = (median(values) for values in zip(*runs, strict=True))
             row[label] = {"steps_per_second": round(rate), "share": round(share, 3)}
@@ -146,7 +152,7 @@ def main(
         rows[name] = row
         print(name, json.dumps(row), flush=True)
     if out is not None:
-        facts = {"cores": cores(), "machine": os.uname().machine, "num_envs": num_envs}
+        facts = {"cores": cores(), "machine": os.uname().machine}
         out.write_text(json.dumps({**facts, "environments": rows}, indent=1) + "\n")
 
 

@@ -23,7 +23,7 @@ from adaps.identity import gathering, samples
 from adaps.identity.gathering import GatherState, Plan
 from adaps.identity.samples import Gathered
 from adaps.networks import actor_logits, greedy_action, sample_action
-from adaps.placement import cores, over_seeds
+from adaps.placement import cores, over_seeds, seeds_at_a_time
 from adaps.policy import sampled
 from adaps.rollout import Policy, presence_of_step, uniform
 from adaps.stages import Culprit, SeedKeys, Stages, TrainState
@@ -122,7 +122,8 @@ class Fleet:
 
     def __init__(self, env: HostEnvironment, config: TrainConfig, stack: ExitStack) -> None:
         self._env, self._stack, self._timeout = env, stack, config.step_timeout
-        self._workers = cores() if config.workers is None else config.workers
+        each = max(1, cores() // seeds_at_a_time(config.seeds))
+        self._workers = each if config.workers is None else config.workers
         self._open: dict[tuple[str, int], Copies] = {}
 
     def copies(self, purpose: str, number: int) -> Copies:

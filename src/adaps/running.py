@@ -19,7 +19,7 @@ from adaps.config import (
 )
 from adaps.errors import UserError
 from adaps.host import HostStages, make_host_stages
-from adaps.placement import Placement, cores, place, run_side_by_side
+from adaps.placement import Placement, place, run_side_by_side, seeds_at_a_time
 from adaps.progress import Watch
 from adaps.recorder import Recorder
 from adaps.result import Result, SeedResult, result_json, summarise
@@ -161,7 +161,8 @@ def _trained(stages: Stages | HostStages, recorder: Recorder) -> list[SeedResult
 def placement_of(env: AnyEnvironment, config: TrainConfig) -> Placement:
     """Where seeds run; those of an environment that runs in Python are never one program."""
     seeds = range(config.seed, config.seed + config.seeds)
-    workers = cores() if isinstance(env, HostEnvironment) else config.workers
+    host = isinstance(env, HostEnvironment)
+    workers = seeds_at_a_time(config.seeds) if host else config.workers
     return place(seeds, workers)
 
 
