@@ -135,6 +135,14 @@ BAD = [
     ("train bps-1 --algo mine:Algorithm", "cannot be imported"),
     ("train mine:make_env", "cannot be imported"),
     ("train --config nowhere.json", "nowhere.json cannot be read"),
+    ("train --config x.json --resume y", "leave out --config"),
+    ("train --resume nowhere", "nowhere/config.json cannot be read"),
+    ("train --resume nowhere --out other", "nowhere/config.json cannot be read"),
+    ("train bps-1 --auto-resume", "name it with --out"),
+    ("train bps-1 --allow-changes", "goes with --resume or --auto-resume"),
+    ("train bps-1 --checkpoint-every 0", "checkpoint-every must be at least 1"),
+    ("train bps-1 --checkpoint-every often", "not a number"),
+    ("train bps-1 --not-finite ignore", "known: stop, skip"),
     ("list bps-9", "bps-"),
     ("list bps-1 --clusters 16", "from 1 to 15"),
     ("list bps-1 --hidden 0", "at least 1"),
@@ -371,6 +379,21 @@ def test_an_interrupt_saves_and_says_where(number, code, tmp_path):
     assert process.returncode == code, err
     assert time.monotonic() - sent < 30
     assert f"saved policies of seeds [0, 1] and the metrics in {tmp_path / 'run'}" in err
+    assert "Traceback" not in err
+
+
+def test_a_second_interrupt_ends_it_at_once(tmp_path):
+    train = "train bps:2-2 --steps 1e9 --sharing fups --seeds 1 --evaluations 100000"
+    words = [*INTERRUPTIBLE, *train.split(), "--out", str(tmp_path / "run")]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            wait_for(lambda: files.saved_seeds(tmp_path / "run"), seconds=120)
+            for _ in range(2):
+                process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130, err
     assert "Traceback" not in err
 
 

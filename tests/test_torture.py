@@ -18,8 +18,8 @@ from adaps import run_folder as files
 
 KILLS = int(os.environ.get("ADAPS_KILLS", "3"))
 WORDS = (
-    "train bps:2-2 --auto-resume --steps 20_000 --gather-steps 3_200 --encoder.updates 400 "
-    "--seeds 2 --evaluations 8 --eval-episodes 8 --checkpoint-every 400"
+    "train bps:2-2 --auto-resume --steps 12_000 --gather-steps 3_200 --encoder.updates 200 "
+    "--seeds 2 --evaluations 4 --eval-episodes 8 --checkpoint-every 400"
 )
 MEASURED = re.compile(r"seconds|memory|per_second")
 """Fields that say how long something took, or how much room."""
