@@ -15,6 +15,8 @@ TARGET = 0.9
 """How far of the way from random to the best a run has to come to count as having learnt."""
 LEAST_RUNS = 3
 """With fewer runs in an environment, nobody is said to lead."""
+SAME = 1e-5
+"""The best must be above random play by more than this share of it: returns have 32 bits."""
 THRESHOLDS = 101
 """Points of a performance profile."""
 LOWEST, HIGHEST = -0.5, 1.5
@@ -161,7 +163,7 @@ def scale_of(study: Study, env: str) -> Scale:
         lacking = "no run is finished"
     elif random is None:
         lacking = "what random play comes to is not known"
-    elif best is None or best - random <= 1e-9 * max(abs(best), abs(random), 1e-9):
+    elif best is None or best - random <= SAME * max(abs(best), abs(random), SAME):
         lacking = "the best is not above random play"
     else:
         lacking = ""
