@@ -258,7 +258,7 @@ def test_updates_that_are_not_finite_can_be_skipped_and_are_counted(tmp_path):
 
 
 def test_observations_that_are_not_finite_end_identification(tmp_path):
-    with pytest.raises(NotFiniteError, match="breaks: .* reward of agent 0 is not finite"):
+    with pytest.raises(NotFiniteError, match=r"breaks: .* reward of agent 0 is not finite"):
         adaps.train(Breaks(3), encoder=adaps.VAE(updates=50), gather_steps=800, **BROKEN)
 
 
@@ -275,7 +275,7 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path):
     stopped(config_of(), out, "train", 2_000)
     saved = {p: p.read_bytes() for p in out.rglob("*") if "state" in p.parts and p.is_file()}
     words = [sys.executable, "-c", FULL, "20000", "train", "--resume", str(out)]
-    done = subprocess.run(words, capture_output=True, text=True)
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert "File too large; raise the limit" in done.stderr
     assert f"go on with: adaps train --resume {out}" in done.stderr

@@ -1,6 +1,7 @@
 """Identify, train, evaluate and play where the environment runs in Python."""
 
 import json
+import shutil
 import sys
 
 import jax
@@ -9,12 +10,15 @@ import pytest
 
 import adaps
 from adaps.cli import main
+from adaps.config import TrainConfig
 from adaps.errors import HostEnvironmentError, UserError
 from adaps.evaluate import evaluate_run, random_return
 from adaps.host import rollout, start
 from adaps.progress import Watch
 from adaps.render import film, random_team
+from adaps.resume import Resume
 from adaps.run_folder import saved_seeds
+from adaps.running import run
 from envs.teams_in_python import Counting, Mixed, counting, mixed
 
 QUICK = {
@@ -161,6 +165,41 @@ def test_a_failure_before_anything_was_learnt_says_so(capsys, monkeypatch, tmp_p
     assert main(words.split()) == 1
     assert "the simulator crashed" in capsys.readouterr().err
     assert not (tmp_path / "found").exists()
+
+
+class StopAt(Watch):
+    """Wishes to stop when a phase has come so far."""
+
+    def __init__(self, phase, amount):
+        super().__init__()
+        self.phase, self.left, self.skipped = phase, amount, {}
+
+    def advance(self, name, amount, text=""):
+        self.left -= amount if name == self.phase else 0
+        if self.left <= 0:
+            self.stop.set()
+
+    def skip(self, name, amount):
+        self.skipped[name] = self.skipped.get(name, 0) + amount
+
+
+def test_a_stopped_run_goes_on_with_all_but_its_episodes(tmp_path):
+    out, env = tmp_path / "run", adaps.from_pettingzoo(dying)
+    options = {**QUICK, "encoder": adaps.VAE(updates=50)}
+    config = TrainConfig(env.name, adaps.AdaPS(), adaps.A2C(learning_rate=1e-2), **options)
+    for phase, amount in (("gather", 800), ("identify", 10), ("train", 300)):
+        watch = StopAt(phase, amount)
+        with pytest.raises(KeyboardInterrupt):
+            run(env, config, out, watch, resume=Resume())
+    assert watch.skipped["gather"] > 0
+    copy = shutil.copytree(out, tmp_path / "copy")
+    last = [run(env, config, folder, StopAt(None, 1), resume=Resume()) for folder in (out, copy)]
+    # From one checkpoint it always goes on the same way.
+    for one, other in zip(*(jax.tree.leaves(r.policies[0].params) for r in last), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert last[0].returns[0] == pytest.approx(9)
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["env_steps"] for line in lines] == [3_400, 3_600]
 
 
 def test_any_team_can_be_filmed(tmp_path):

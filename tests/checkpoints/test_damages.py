@@ -230,18 +230,20 @@ def test_what_is_loaded_was_saved_just_so(whole, data):
         for _ in range(data.draw(st.integers(1, 4))):
             damages.one()
         before = outside(top)
-        series, warned = damages.series[0], []
+        series, said = damages.series[0], []
         try:
-            found = load(series, warned.append)
+            found = load(series, said.append)
             assert_saved(found, damages.believed)
             event("loaded")
         except UserError as error:
-            assert len(str(error).splitlines()) == 1
+            said.append(str(error))
             event("refused")
-        assert all(len(text.splitlines()) == 1 for text in warned)
+        assert all(len(text.splitlines()) == 1 for text in said)
+        refused = ""
         try:
             path = save(series, *contents_of(0, 2))
-            assert load(series, warned.append).path == path
+            assert load(series, said.append).path == path
         except CheckpointError as error:
-            assert "symbolic link" in str(error)
+            refused = str(error)
+        assert not refused or "symbolic link" in refused
         assert outside(top) == before

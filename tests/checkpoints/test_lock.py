@@ -125,9 +125,9 @@ def test_links_are_not_followed(tmp_path, name):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot lock .*file/run: Not a directory"):
-        with checkpoints.locked(tmp_path / "file" / "run"):
-            pass
+    message = r"cannot lock .*file/run: Not a directory"
+    with pytest.raises(UserError, match=message), checkpoints.locked(tmp_path / "file" / "run"):
+        pass
 
 
 def test_a_number_that_was_given_anew_is_another_process():
