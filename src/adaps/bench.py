@@ -10,6 +10,7 @@ import os
 import platform
 import resource
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,8 +26,10 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
+from adaps.checkpoints import Series
 from adaps.config import TrainConfig, algo_options, sharing_options
 from adaps.identity import clusters as cluster_codes
+from adaps.journal import PAUSE, Journal
 from adaps.networks import count_params
 from adaps.placement import stack
 from adaps.rollout import RolloutState, start
@@ -99,8 +102,17 @@ def _measure_one_core(env: Environment, methods: list[str], repeats: int) -> dic
             }
             for name in methods
         },
+        "checkpoint_seconds": _checkpoint_seconds(trainers["fups"].state, repeats),
         "peak_memory_mb": _peak_memory_mb(),
     }
+
+
+def _checkpoint_seconds(state: TrainState, repeats: int) -> float:
+    """Median time to save all that a seed in training needs to go on."""
+    with tempfile.TemporaryDirectory() as folder:
+        journal = Journal(Series(Path(folder), 0), None, dict, None, print)
+        journal.note("train", state, 0)
+        return statistics.median(_seconds(journal.save) for _ in range(repeats))
 
 
 def _measure_two_cores(env: Environment, repeats: int) -> float:
@@ -239,5 +251,8 @@ def _table(figures: dict[str, Any]) -> Table:
     table.add_row(copies, f"{stepping['steps_per_second']:,.0f}")
     table.add_row("float32 matrix products, one core", f"{gflops:,.0f} GFLOP/s")
     table.add_row("compilation of fups", f"{methods['fups']['compile_seconds']:.1f} s")
+    saving = figures["checkpoint_seconds"]
+    often = f"saving a checkpoint, every {PAUSE:.0f} s"
+    table.add_row(often, f"{saving * 1000:,.0f} ms, {saving / PAUSE:.2%}")
     table.add_row("peak memory", f"{figures['peak_memory_mb']:,.0f} MB")
     return table

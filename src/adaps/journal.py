@@ -95,6 +95,8 @@ class Journal:
             count: how far it is, in its own unit.
             env_steps: how far the seeds are; None where that does not change meanwhile.
         """
+        if self._series is None:
+            return
         self._trees[name], self._counts[name], self._is_new = kept(tree), count, True
         if self._is_time(env_steps):
             self.save()
