@@ -214,6 +214,7 @@ def assert_saved(found, believed):
     json.dumps(found.facts)
 
 
+@pytest.mark.timeout(3_000)  # of a thousand damages, which take some minutes
 @settings(
     max_examples=int(os.environ.get("ADAPS_DAMAGES", "60")),
     derandomize=True,
