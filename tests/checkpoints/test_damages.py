@@ -79,6 +79,8 @@ class Damages:
     def flip(self):
         path = self.file()
         data = bytearray(path.read_bytes())
+        if not data:
+            return
         for _ in range(self.draw(st.integers(1, 3))):
             bit = self.draw(st.integers(0, len(data) * 8 - 1))
             data[bit // 8] ^= 1 << bit % 8
@@ -86,7 +88,7 @@ class Damages:
 
     def cut(self):
         path = self.file()
-        os.truncate(path, self.draw(st.integers(0, path.stat().st_size - 1)))
+        os.truncate(path, self.draw(st.integers(0, max(0, path.stat().st_size - 1))))
 
     def lengthen(self):
         path = self.file()

@@ -25,7 +25,7 @@ def tiny(methods=("fups",), seeds=(0, 1), envs=("bps:2-2",)):
 def contents(out):
     """What the runs of a study came to: everything but the time it took."""
     found = {}
-    for path in sorted(out.glob("runs/*/*/*/checkpoints/*")):
+    for path in sorted(out.glob("runs/*/*/*/checkpoints/*.safetensors")):
         found[str(path.relative_to(out))] = path.read_bytes()
     for path in sorted(out.glob("runs/*/*/*/identity.json")):
         found[str(path.relative_to(out))] = path.read_text()
