@@ -141,7 +141,7 @@ BAD = [
     ("train bps-1 --auto-resume", "name it with --out"),
     ("train bps-1 --allow-changes", "goes with --resume or --auto-resume"),
     ("train bps-1 --checkpoint-every 0", "checkpoint-every must be at least 1"),
-    ("train bps-1 --checkpoint-every often", "not a number"),
+    ("train bps-1 --checkpoint-every often", "cannot be .often."),
     ("train bps-1 --not-finite ignore", "known: stop, skip"),
     ("list bps-9", "bps-"),
     ("list bps-1 --clusters 16", "from 1 to 15"),
@@ -235,7 +235,7 @@ def test_a_run_from_the_first_word_to_the_report(tmp_path, monkeypatch, capsys):
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "config.json", "metrics.jsonl", "identity.json", "sharing.json", "result.json",
-        "report.html", "checkpoints",
+        "report.html", "checkpoints", ".lock",
     }  # fmt: skip
     config = json.loads((folder / files.CONFIG).read_text())["config"]
     assert config["sharing"]["clusters"] == 2

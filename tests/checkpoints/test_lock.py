@@ -125,7 +125,7 @@ def test_links_are_not_followed(tmp_path, name):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
-    message = r"cannot lock .*file/run: Not a directory"
+    message = r"cannot write to .*file/run: Not a directory"
     with pytest.raises(UserError, match=message), checkpoints.locked(tmp_path / "file" / "run"):
         pass
 

@@ -102,7 +102,7 @@ def _refusals(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"cannot lock {folder}: {reason(error)}") from None
+        raise UserError(f"cannot write to {folder}: {reason(error)}") from None
 
 
 def _own() -> Holder:
