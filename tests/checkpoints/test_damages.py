@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import InvalidArgument
 from saved import facts, manifest_of, parts, same, write_manifest
 
 from adaps.checkpoints import CheckpointError, Series, load, save
@@ -29,6 +30,9 @@ TEXTS = [
     *(b"", b"null", b"[]", b"{}", b"3", b"\xff\xfe", b"\0" * 300, b"[" * 50_000, b'{"a":' * 5_000),
     *(b'{"format": 1, "format": 1}', b'{"format": NaN}', b'{"format": 1e999}', b"9" * 9_000),
 ]
+NOTHING_LEFT = (FileNotFoundError, NotADirectoryError, IsADirectoryError, LookupError)
+NOTHING_LEFT += (ValueError, TypeError, OverflowError, InvalidArgument)
+"""What damaging raises where the damage before it left nothing that could be damaged so."""
 NAMES = ("extra.safetensors", "00000009", "00000003", "1", "-1", ".tmp-1-1-00000000", "99999999999")
 
 
@@ -65,7 +69,7 @@ class Damages:
         event(kind.__name__)
         try:
             kind()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, KeyError, ValueError):
+        except NOTHING_LEFT:
             event("nothing left to damage")
 
     def folder(self):

@@ -107,7 +107,7 @@ def test_what_is_not_finite_is_told_by_agent(gathered, part, value):
     broken = getattr(gathered.common, part).copy()
     broken[3, 2, 17, 0] = broken[1, 3, 0, 0] = value
     wrong = gathered._replace(common=gathered.common._replace(**{part: broken}))
-    with pytest.raises(adaps.UserError, match=r"bps:2-2: .* agent 2 is not finite .* 17 of block"):
+    with pytest.raises(adaps.RunError, match=r"bps:2-2: .* agent 2 is not finite .* 17 of block"):
         gathering.check_finite(ENV, wrong)
 
 
