@@ -167,7 +167,7 @@ def test_seeds_with_more_and_with_fewer_groups_fit_into_one_program():
     env = adaps.make("bps:2-2")
     options = {**SHORT, "seeds": 2}
     config = TrainConfig(env.name, Uneven(clusters=1), algo_options("a2c"), **options)
-    recorder = Recorder(env, config, Placement([[0, 1]], 1), None, Watch())
+    recorder = Recorder(env, config, Placement([[0, 3]], 1), None, Watch())
     stages = make_stages(env, config, 2)
     seeds = [0, 3]
     keys = stages.keys(jnp.array(seeds, jnp.uint32))
