@@ -31,7 +31,7 @@ TEXTS = [
     *(b'{"format": 1, "format": 1}', b'{"format": NaN}', b'{"format": 1e999}', b"9" * 9_000),
 ]
 NOTHING_LEFT = (FileNotFoundError, NotADirectoryError, IsADirectoryError, LookupError)
-NOTHING_LEFT += (ValueError, TypeError, OverflowError, RecursionError, InvalidArgument)
+NOTHING_LEFT += (ValueError, TypeError, OverflowError, RecursionError, MemoryError, InvalidArgument)
 """What damaging raises where the damage before it left nothing that could be damaged so."""
 NAMES = ("extra.safetensors", "00000009", "00000003", "1", "-1", ".tmp-1-1-00000000", "99999999999")
 
