@@ -1,5 +1,6 @@
 """Runs on this machine: done once, whatever dies in between."""
 
+import contextlib
 import json
 import os
 import signal
@@ -63,10 +64,11 @@ def test_a_worker_that_is_killed_costs_its_own_run_alone(whole, tmp_path):
     def kill_one():
         while not killed.is_set():
             for process in psutil.Process().children(recursive=True):
-                if "spawn_main" in " ".join(process.cmdline()) and begun(tmp_path):
-                    process.kill()
-                    killed.set()
-                    return
+                with contextlib.suppress(psutil.NoSuchProcess):  # it may end while it is looked at
+                    if "spawn_main" in " ".join(process.cmdline()) and begun(tmp_path):
+                        process.kill()
+                        killed.set()
+                        return
             time.sleep(0.05)
 
     thread = threading.Thread(target=kill_one)
