@@ -70,9 +70,9 @@ def start(copies: Copies, key: Key[Array, ""]) -> HostRollout:
 
 def rollout(act: Act, state: HostRollout, num_steps: int) -> tuple[HostRollout, Transition]:
     """Act ``num_steps`` times in every copy, as ``adaps.rollout.rollout`` does."""
-    keys = jax.random.split(state.key, 1 + num_steps)
+    next_key, *keys = _keys(state.key, 1 + num_steps)
     timestep, recorded = state.timestep, []
-    for key in keys[1:]:
+    for key in keys:
         action: Any = act(key, timestep)
         new = state.copies.step(action)
         recorded.append(
@@ -89,7 +89,13 @@ def rollout(act: Act, state: HostRollout, num_steps: int) -> tuple[HostRollout, 
         )
         timestep = new
     transitions: Any = jax.tree.map(lambda *steps: np.stack(steps), *recorded)
-    return state._replace(timestep=timestep, key=keys[0]), transitions
+    return state._replace(timestep=timestep, key=next_key), transitions
+
+
+@partial(jax.jit, static_argnums=1)
+def _keys(key: Key[Array, ""], number: int) -> tuple[Key[Array, ""], ...]:
+    """Keys as arrays of their own: to take them out of one array costs as much as to act."""
+    return tuple(jax.random.split(key, number))
 
 
 def gather_on_host(
@@ -239,7 +245,8 @@ class Program:
             went_on, transitions = rollout(act, went_on, self._config.rollout_length)
             before, batch = state, _with_seed(transitions)
             state = self._compiled.learn(before, sharing, batch)._replace(rollout=went_on)
-            if not self._made.others["is_finite"](state.metrics, state.learner.params).all():
+            finite = self._made.others["is_finite"](state.metrics, state.learner.params)
+            if not np.asarray(finite).all():
                 before = before._replace(rollout=went_on)
                 self._culprit = Culprit(before, batch, state, number)
                 break

@@ -61,7 +61,8 @@ class Layout(NamedTuple):
             **{
                 name: rows[..., start:end].reshape(*rows.shape[:-1], *shape)
                 for (name, shape), start, end in parts
-            }
+            },
+            all_but_obs=rows[..., ends[0] : ends[-1]],
         )
 
 

@@ -53,6 +53,8 @@ class Record(NamedTuple):
     agent_truncated: Float[np.ndarray, " agent"]
     terminated: Float[np.ndarray, "1"]
     truncated: Float[np.ndarray, "1"]
+    all_but_obs: Float[np.ndarray, " number"]
+    """The others once more, in one row."""
 
 
 class Team:
@@ -87,9 +89,7 @@ class Team:
         chosen = action.tolist()
         actions = {a: chosen[index[a]] + views[index[a]].first_action for a in acted}
         seen, rewards, terminated, truncated, infos = self._call("step", self._env.step, actions)
-        for part in record:
-            if part is not record.obs:
-                part.fill(0)
+        record.all_but_obs.fill(0)
         for name in acted:
             self._reward(name, rewards, record)
         self._agents = self._those_who_act()
@@ -98,7 +98,9 @@ class Team:
         for name in acted:
             if name not in self._agents:
                 self._leave(name, seen, terminated, truncated, record)
-        self._check_finite(record)
+        # A sum is finite only if every number is, and quicker to be had.
+        if not math.isfinite(record.all_but_obs.sum()):
+            self._find_what_is_not_finite(record)
         if self._agents:
             record.obs[:] = record.last_obs
             return
@@ -132,7 +134,7 @@ class Team:
             part[:] = 0
         for name in self._agents:
             self._see(name, seen, infos, first)
-        self._check_finite(first)
+        self._find_what_is_not_finite(first)
 
     def _see(self, name: str, seen: Any, infos: Any, record: Record) -> None:
         """What an agent that goes on is given, and what it may do."""
@@ -183,10 +185,7 @@ class Team:
                 raise self._wrong(name, "it is not among the possible agents")
         return agents
 
-    def _check_finite(self, record: Record) -> None:
-        # A sum is finite only if every number is, and quicker to be had.
-        if math.isfinite(record.last_obs.sum() + record.reward.sum()):
-            return
+    def _find_what_is_not_finite(self, record: Record) -> None:
         for i, name in enumerate(self.roster.names):
             for what, values in (("observation", record.last_obs[i]), ("reward", record.reward[i])):
                 numbers = np.ravel(values)
