@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread
 from typing import Any
 
 import gymnasium
@@ -108,7 +108,7 @@ def training(env: HostEnvironment, num_envs: int, seeds: int, workers: int, seco
     results, together = [], Barrier(seeds)
 
     def one(seed: int) -> None:
-        with stages.opened() as own:
+        with stages.opened(Event()) as own:
             keys = own.keys(jnp.array([seed], jnp.uint32))
             sharing = adaps.FuPS().build(keys.masks[0], own.shape, None)
             state = own.begin(keys, initial_params(own.shape, keys, [sharing]), _stacked(sharing))

@@ -111,7 +111,7 @@ class TrainConfig(Generic[S, A, E]):
     """Seeds trained at the same time; None: one per core, or all of them on a GPU. Where the
     environment runs in Python: each seed's processes that step it, 0 for none."""
     step_timeout: float = STEP_TIMEOUT
-    """Seconds that a step of an environment that runs in Python may take."""
+    """Seconds that a step of an environment that runs in Python may take, unless --workers 0."""
     checkpoint_every: Count | None = None
     """Environment steps of a seed between two checkpoints; None: once a minute, or less often
     where that would take more than a two-hundredth of the time."""
@@ -212,8 +212,7 @@ def check(config: TrainConfig, env: AnyEnvironment) -> None:
     _within("seed", config.seed, 0, 2**32 - config.seeds)
     if config.workers is not None:
         _at_least("workers", config.workers, 0 if isinstance(env, HostEnvironment) else 1)
-    if not 0 < config.step_timeout < math.inf:
-        raise UserError(f"--step-timeout must be more than 0 seconds, not {config.step_timeout}")
+    check_step_timeout(config.step_timeout)
     _check_parts(config, env)
     if not config.hidden or min(config.hidden) < 1:
         raise UserError(f"--hidden must be one or more widths of at least 1, not {config.hidden}")
@@ -233,6 +232,16 @@ def check(config: TrainConfig, env: AnyEnvironment) -> None:
         # What the method refuses, it refuses now.
         known = known_identity(config, env, config.seed)
         config.sharing.build(jax.random.key(0), network_shape(env, config), known)
+
+
+def check_step_timeout(seconds: float) -> None:
+    """Refuse a time that no step can take.
+
+    Raises:
+        UserError: it is not a number above 0.
+    """
+    if not 0 < seconds < math.inf:
+        raise UserError(f"--step-timeout must be more than 0 seconds, not {seconds}")
 
 
 def check_clustering(clusterer: str, criterion: str) -> None:

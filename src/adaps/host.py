@@ -4,6 +4,7 @@ The same updates, samples and network as in ``stages.py``, compiled; only acting
 Python, over copies of the environment that step in processes of their own.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -99,11 +100,11 @@ def _keys(key: Key[Array, ""], number: int) -> tuple[Key[Array, ""], ...]:
 
 
 def gather_on_host(
-    env: HostEnvironment, plan: Plan, key: Key[Array, ""]
+    env: HostEnvironment, plan: Plan, key: Key[Array, ""], timeout: float
 ) -> Iterator[tuple[int, Gathered]]:
     """Round by round under random actions: how many rounds, and all that was gathered so far."""
     choose, take_in = jax.jit(uniform), _take_in(env, plan)
-    with closing(env.open(plan.copies, cores())) as copies:
+    with closing(env.open(plan.copies, cores(), timeout)) as copies:
         state, kept = start(copies, key), nothing_yet(env, plan)
         for _ in range(plan.rounds):
             state, transitions = rollout(
@@ -126,8 +127,11 @@ def _take_in(env: HostEnvironment, plan: Plan) -> Callable[[Gathered, Transition
 class Fleet:
     """Copies of one environment that a program has open, each set opened when first needed."""
 
-    def __init__(self, env: HostEnvironment, config: TrainConfig, stack: ExitStack) -> None:
-        self._env, self._stack, self._timeout = env, stack, config.step_timeout
+    def __init__(
+        self, env: HostEnvironment, config: TrainConfig, stack: ExitStack, stop: threading.Event
+    ) -> None:
+        self._env, self._stack = env, stack
+        self._timeout, self._stop = config.step_timeout, stop
         each = max(1, cores() // seeds_at_a_time(config.seeds))
         self._workers = each if config.workers is None else config.workers
         self._open: dict[tuple[str, int], Copies] = {}
@@ -136,7 +140,7 @@ class Fleet:
         """So many copies for a purpose; the same ones every time."""
         key = (purpose, number)
         if key not in self._open:
-            copies = self._env.open(number, self._workers, self._timeout)
+            copies = self._env.open(number, self._workers, self._timeout, self._stop)
             self._open[key] = self._stack.enter_context(closing(copies))
         return self._open[key]
 
@@ -171,10 +175,10 @@ class HostStages:
     """Stages that do not step the environment."""
 
     @contextmanager
-    def opened(self) -> Iterator[Stages]:
-        """Stages for one program, with copies of their own."""
+    def opened(self, stop: threading.Event) -> Iterator[Stages]:
+        """Stages for one program, with copies of their own, which ``stop`` can free of a hang."""
         with ExitStack() as stack:
-            own = Program(self, Fleet(self.env, self.config, stack))
+            own = Program(self, Fleet(self.env, self.config, stack, stop))
             yield Stages(
                 **self.others,
                 begin_gathering=own.begin_gathering,

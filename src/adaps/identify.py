@@ -17,7 +17,7 @@ import tyro
 from jaxtyping import Array, Key
 
 from adaps import envs
-from adaps.config import Count, check_clustering, check_encoder, encoder_options
+from adaps.config import Count, check_clustering, check_encoder, check_step_timeout, encoder_options
 from adaps.errors import UserError
 from adaps.findings import Asked, Found, Team, findings, findings_of_one, joined
 from adaps.host import gather_on_host
@@ -33,7 +33,14 @@ from adaps.identity.parts import Part, alone, as_one, gathered_of, parts_of, who
 from adaps.identity.samples import Gathered, Samples
 from adaps.progress import Watch
 from adaps.rollout import uniform
-from adaps.types import AnyEnvironment, Environment, HostEnvironment, Identity, NetworkShape
+from adaps.types import (
+    STEP_TIMEOUT,
+    AnyEnvironment,
+    Environment,
+    HostEnvironment,
+    Identity,
+    NetworkShape,
+)
 
 E = TypeVar("E")
 
@@ -62,6 +69,8 @@ class IdentifyConfig(Generic[E]):
     """Of everything that is drawn."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers that the advice counts parameters for."""
+    step_timeout: float = STEP_TIMEOUT
+    """Seconds that a step of an environment that runs in Python may take."""
 
 
 def identify(
@@ -191,6 +200,7 @@ def _gathered_team(
     env: AnyEnvironment, config: IdentifyConfig, key: Key[Array, ""], watch: Watch
 ) -> Team:
     """Everybody's transitions under random actions."""
+    check_step_timeout(config.step_timeout)
     wanted = config.gather_steps
     if wanted is not None and wanted < samples.BLOCKS:
         raise UserError(f"--gather-steps must be at least {samples.BLOCKS}, not {wanted}")
@@ -198,7 +208,9 @@ def _gathered_team(
     watch.plan("gather", "steps", plan.num_steps, timed=True)
     watch.begin("gather")
     host = isinstance(env, HostEnvironment)
-    pieces = gather_on_host(env, plan, key) if host else _gather(env, plan, key)
+    pieces = (
+        gather_on_host(env, plan, key, config.step_timeout) if host else _gather(env, plan, key)
+    )
     gathered = gathering.nothing_yet(env, plan)
     for rounds, gathered in pieces:  # noqa: B007
         watch.advance("gather", rounds * plan.steps_per_round)

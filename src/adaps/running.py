@@ -147,7 +147,7 @@ def _trained(stages: Stages | HostStages, recorder: Recorder) -> list[SeedResult
     """Every seed at its end."""
 
     def work(seeds: list[int]) -> list[SeedResult]:
-        with stages.opened() as own:
+        with stages.opened(recorder.watch.stop) as own:
             return train_seeds(recorder.config, own, recorder, seeds)
 
     programs = run_side_by_side(recorder.placement, work, recorder.watch.stop.set)

@@ -1,5 +1,6 @@
 """The steps of training as compiled functions over a leading seed axis. Stage: train."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -118,8 +119,9 @@ class Stages(NamedTuple):
     """Of at most so many updates from here, the first after which not all is finite."""
 
     @contextmanager
-    def opened(self) -> Iterator["Stages"]:
-        """These stages, ready for one program."""
+    def opened(self, stop: threading.Event) -> Iterator["Stages"]:
+        """These stages, ready for one program; each of their steps returns by itself."""
+        del stop
         yield self
 
 

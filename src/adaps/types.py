@@ -4,6 +4,7 @@ Axis letters, everywhere in this order: ``time``, ``env`` (parallel copies), ``a
 features. Seeds are never an axis here: they live outside, one per core or under an outer ``vmap``.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -140,10 +141,17 @@ class HostEnvironment(Protocol):
     def agent_types(self) -> tuple[int, ...] | None: ...
     @property
     def spaces(self) -> tuple[AgentSpace, ...]: ...
-    def open(self, num_copies: int, workers: int, timeout: float = STEP_TIMEOUT) -> Copies:
+    def open(
+        self,
+        num_copies: int,
+        workers: int,
+        timeout: float = STEP_TIMEOUT,
+        stop: threading.Event | None = None,
+    ) -> Copies:
         """Copies in at most so many processes; 0 processes step them in this one.
 
-        Processes whose step takes longer than ``timeout`` seconds are ended.
+        Processes whose step takes longer than ``timeout`` seconds are ended, or that goes on for
+        some seconds after ``stop`` was set.
         """
         ...
 

@@ -9,20 +9,33 @@ from pettingzoo import ParallelEnv
 
 
 class Counting(ParallelEnv):
-    """Agents see who they are and how far the episode is; ``leave`` says after which step."""
+    """Agents see who they are and how far the episode is; ``leave`` says after which step.
+
+    ``spoil`` changes what step returns at the moment ``at``: episode and step.
+    """
 
     metadata: ClassVar = {"name": "counting"}
     render_mode = None
 
-    def __init__(self, names=("a", "b"), length=4, leave=None, join=None, flaw=None, at=(0, 0)):
+    def __init__(
+        self,
+        names=("a", "b"),
+        length=4,
+        leave=None,
+        join=None,
+        flaw=None,
+        at=(0, 0),
+        spoil=None,
+    ):
         self.possible_agents = list(names)
         self.agents = []
         self.length, self.leave, self.join = length, leave or {}, join or {}
-        self.flaw, self.at = flaw, at
+        self.flaw, self.at, self.spoil = flaw, at, spoil
         self.time = self.episode = 0
 
     def observation_space(self, agent):
-        return Box(-1e6, 1e6, (3,), np.float32)
+        more = self.flaw == "other observations" and self.episode > 1
+        return Box(-1e6, 1e6, (4 if more else 3,), np.float32)
 
     def action_space(self, agent):
         if self.flaw == "continuous":
@@ -83,13 +96,18 @@ class Counting(ParallelEnv):
                 return seen, rewards, {}, {}
             if self.flaw == "stranger":
                 self.agents = [*self.agents, "stranger"]
-        return (
+        returned = (
             seen,
             rewards,
             {a: a in dead for a in acted},
             {a: over and a not in dead for a in acted},
             {a: {} for a in acted},
         )
+        return self.spoil(self, *returned) if self.spoil and self.now else returned
+
+    def close(self):
+        if self.flaw == "raises in close":
+            raise RuntimeError("nothing to close")
 
 
 class Mixed(ParallelEnv):

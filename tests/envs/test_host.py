@@ -1,6 +1,14 @@
 """Environments that run in Python: spaces, comings and goings, processes, and what goes wrong."""
 
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
 import numpy as np
+import psutil
 import pytest
 
 import adaps
@@ -9,6 +17,7 @@ from adaps.errors import HostEnvironmentError, UserError
 from envs.teams_in_python import Counting, Mixed, counting, mixed
 
 SPREAD = "bps:2-2"
+TESTS = Path(__file__).parents[1]
 
 
 def spread():
@@ -152,11 +161,119 @@ def test_what_goes_wrong_is_said_in_a_line(flaw):
     assert ("the simulator crashed" in caught.value.trace) == (flaw == "raises")
 
 
+def without(part, agent):
+    return {name: value for name, value in part.items() if name != agent}
+
+
+def leaving(env, *agents):
+    env.agents = [a for a in env.agents if a not in agents]
+
+
+SPOILT = {
+    "observations None": (
+        lambda env, o, r, t, c, i: (None, r, t, c, i),
+        "step 2: step must return observations as a dict by agent, not as None",
+    ),
+    "rewards of a list": (
+        lambda env, o, r, t, c, i: (o, [1, 2], t, c, i),
+        "step 2: step must return rewards as a dict by agent, not as a list",
+    ),
+    "infos None": (
+        lambda env, o, r, t, c, i: (o, r, t, c, None),
+        "step 2: step must return infos as a dict by agent, not as None",
+    ),
+    "an info of a list": (
+        lambda env, o, r, t, c, i: (o, r, t, c, {"b": []}),
+        "agent b, step 2: its info is a list, not a dict",
+    ),
+    "a reward beyond all numbers": (
+        lambda env, o, r, t, c, i: (o, {**r, "b": 10**400}, t, c, i),
+        "agent b, step 2: its reward is no number: 1000",
+    ),
+    "a reward of None": (
+        lambda env, o, r, t, c, i: (o, {**r, "b": None}, t, c, i),
+        "agent b, step 2: its reward is no number: None",
+    ),
+    "a reward too large for float32": (
+        lambda env, o, r, t, c, i: (o, {**r, "b": 1e300}, t, c, i),
+        "agent b, step 2: its reward is not finite: inf",
+    ),
+    "no termination": (
+        lambda env, o, r, t, c, i: (o, r, without(t, "b"), c, i),
+        "agent b, step 2: there is no termination of it",
+    ),
+    "no truncation": (
+        lambda env, o, r, t, c, i: (o, r, t, without(c, "b"), i),
+        "agent b, step 2: there is no truncation of it",
+    ),
+    "a flag of text": (
+        lambda env, o, r, t, c, i: (o, r, {**t, "b": "False"}, c, i),
+        "agent b, step 2: its termination is neither true nor false: 'False'",
+    ),
+    "a flag of two": (
+        lambda env, o, r, t, c, i: (o, r, t, {**c, "b": np.zeros(2, bool)}, i),
+        "agent b, step 2: its truncation is neither true nor false",
+    ),
+    "over, but still there": (
+        lambda env, o, r, t, c, i: (o, r, {**t, "b": True}, c, i),
+        "agent b, step 2: it is terminated, but still among the environment's agents",
+    ),
+    "cut off unseen": (
+        lambda env, o, r, t, c, i: (
+            leaving(env, "b"),
+            (without(o, "b"), r, t, {**c, "b": True}, i),
+        )[1],
+        "agent b, step 2: there is no observation of it",
+    ),
+    "agents None": (
+        lambda env, *returned: (setattr(env, "agents", None), returned)[1],
+        "step 2: its agents are None, not a list",
+    ),
+    "exit": (lambda env, *returned: sys.exit("bye"), "step 2: step raised SystemExit: bye"),
+}
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_what_is_returned_is_checked(what):
+    spoil, message = SPOILT[what]
+    with pytest.raises(HostEnvironmentError, match=f"^counting, {message}"):
+        played(team(spoil=spoil, at=(0, 2)), [1, 1, 1])
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda env, o, r, t, c, i: (o, {**r, "b": np.array([1.0])}, t, c, i),
+        lambda env, o, r, t, c, i: (o, r, {**t, "b": np.False_}, {**c, "b": 0}, i),
+        lambda env, o, r, t, c, i: (o, r, t, c, {}),
+        lambda env, o, r, t, c, i: (o, r, t, c, {"b": None}),
+        lambda env, o, r, t, c, i: ({**o, "who": 1}, {**r, "who": 1}, t, c, {"who": 1}),
+    ],
+)
+def test_what_can_be_understood_is(spoil):
+    _, *steps = played(team(spoil=spoil, at=(0, 2)), [1, 1, 1])
+    np.testing.assert_array_equal([s.reward[0] for s in steps], [[1, 1]] * 3)
+
+
+def test_closing_hides_no_failure():
+    with pytest.raises(HostEnvironmentError, match="there is no reward of it"):
+        played(team(flaw="no reward", at=(0, 2)), [1, 1, 1])
+    played(team(flaw="raises in close"), [1])
+
+
+def test_copies_are_not_one_and_the_same():
+    one = Counting()
+    env = from_pettingzoo(lambda: one, name="counting")
+    with pytest.raises(HostEnvironmentError, match="counting: what makes it returned the same env"):
+        played(env, [1], seeds=(0, 1))
+
+
 @pytest.mark.parametrize(
     ("flaw", "at", "message"),
     [
         ("raises in reset", (1, 0), "step 0: reset raised ValueError: no level to load"),
-        ("other actions", (0, 0), r"agent a, step 0: its actions are Discrete\(3\), and were 2"),
+        ("other actions", (0, 0), r"agent a, step 0: its spaces are now .*Discrete\(3\); before:"),
+        ("other observations", (0, 0), r"agent a, step 0: its spaces are now .*\(4,\).*; before:"),
         ("nobody", (0, 0), "step 0: no agent takes part"),
     ],
 )
@@ -177,10 +294,42 @@ def test_a_step_that_never_returns_is_ended():
     copies = env.open(1, 1, 60.0)
     copies.reset([0])
     copies._timeout = 0.5
-    with pytest.raises(HostEnvironmentError, match=r"a step did not return within 0\.5 seconds"):
+    with pytest.raises(HostEnvironmentError, match=r"step 1 did not return within 0\.5 seconds"):
         copies.step(np.zeros((1, 2), int))
     assert not any(process.is_alive() for process in copies._vector.processes)
     copies.close()
+
+
+def test_a_step_that_hangs_is_given_up_when_told_to_stop(monkeypatch):
+    monkeypatch.setattr("adaps.envs.host.copies.STOP_SECONDS", 0.1)
+    env = from_pettingzoo(lambda: Counting(flaw="hangs", at=(0, 1)), name="counting")
+    copies = env.open(1, 1, 60.0, stop := threading.Event())
+    copies.reset([0])
+    stop.set()
+    with pytest.raises(HostEnvironmentError, match="step 1 was given up when told to stop"):
+        copies.step(np.zeros((1, 2), int))
+    copies.close()
+
+
+def test_processes_end_with_the_one_above():
+    lines = """
+        import os, numpy as np
+        from adaps.envs import from_pettingzoo
+        from envs.teams_in_python import Counting
+        env = from_pettingzoo(lambda: Counting(flaw="hangs", at=(0, 1)), name="counting")
+        copies = env.open(1, 1)
+        copies.reset([0])
+        copies._vector.step_async(np.zeros((1, 1, 2), int))
+        print(copies._vector.processes[0].pid, flush=True)
+        os.kill(os.getpid(), 9)
+    """
+    run = [sys.executable, "-c", textwrap.dedent(lines)]
+    ended = subprocess.run(run, capture_output=True, check=False, cwd=TESTS, text=True)
+    assert ended.returncode == -9
+    pid, until = int(ended.stdout), time.monotonic() + 20
+    while psutil.pid_exists(pid) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not psutil.pid_exists(pid)
 
 
 def test_a_process_that_dies_is_missed():
@@ -189,7 +338,7 @@ def test_a_process_that_dies_is_missed():
     copies.reset([0, 1])
     copies._vector.processes[1].kill()
     copies._vector.processes[1].join()
-    with pytest.raises(HostEnvironmentError, match="a process that steps copies of it has died"):
+    with pytest.raises(HostEnvironmentError, match="that steps copies of it has died in step 1"):
         copies.step(np.zeros((2, 2), int))
     copies.close()
 

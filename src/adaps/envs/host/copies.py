@@ -4,10 +4,14 @@ Gymnasium's vector machinery starts the processes and shares the memory; to it, 
 process are a single environment whose observation is everything there is to know about a step.
 """
 
+import contextlib
 import multiprocessing
+import os
 import signal
 import sys
 import threading
+import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -25,6 +29,12 @@ from adaps.types import Presence, Timestep
 
 FAILED = "failed"
 """Key of the info that says what went wrong."""
+LOOK_SECONDS = 0.5
+"""Between two looks at the wish to stop while a step does not return."""
+STOP_SECONDS = 3.0
+"""That a step may go on after the wish to stop."""
+CLOSE_SECONDS = 5.0
+"""That all copies have to clean up."""
 
 
 class Layout(NamedTuple):
@@ -70,7 +80,7 @@ class Side(gymnasium.Env[np.ndarray, np.ndarray]):
     """The copies of one process, one after the other."""
 
     def __init__(self, make_env: MakeEnv, roster: Roster, num_copies: int) -> None:
-        self._make = partial(Team, make_env, roster)
+        self._make, self._env = partial(Team, make_env, roster), roster.env
         self._layout = layout_of(roster)
         self._teams: list[Team] = []
         self._rows = np.zeros((num_copies, self._layout.size), np.float32)
@@ -83,28 +93,28 @@ class Side(gymnasium.Env[np.ndarray, np.ndarray]):
         """Begin anew: ``seed`` is the number of the first copy here, ``options`` has all seeds."""
         assert seed is not None
         assert options is not None
-        if not self._teams and multiprocessing.parent_process() is not None:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process above
+        if not self._teams:
+            _depend_on_the_process_above()
         seeds = options["seeds"][seed : seed + len(self._rows)]
         try:
-            self._teams = self._teams or [self._make() for _ in self._rows]
+            self._teams = self._teams or self._made()
             for team, own, record in zip(self._teams, seeds, self._records, strict=True):
                 team.reset(int(own), record)
-        except HostEnvironmentError as error:
-            return self._rows, {FAILED: (str(error), error.trace)}
+        except Exception as error:
+            return self._rows, self._failure(error)
         return self._rows, {}
 
     def step(self, action: Int[np.ndarray, "copy agent"]):
         """A step of every copy; what went wrong stands in the info."""
+        each = zip(self._teams, action, self._records, self._rows, strict=True)
         try:
-            for team, own, record, row in zip(
-                self._teams, action, self._records, self._rows, strict=True
-            ):
-                before = team.seconds
-                team.step(own, record)
-                row[-1] = team.seconds - before
-        except HostEnvironmentError as error:
-            return self._rows, 0.0, False, False, {FAILED: (str(error), error.trace)}
+            with np.errstate(over="ignore"):  # said in a better way where it matters
+                for team, own, record, row in each:
+                    before = team.seconds
+                    team.step(own, record)
+                    row[-1] = team.seconds - before
+        except Exception as error:
+            return self._rows, 0.0, False, False, self._failure(error)
         return self._rows, 0.0, False, False, {}
 
     def picture(self) -> Any:
@@ -114,6 +124,36 @@ class Side(gymnasium.Env[np.ndarray, np.ndarray]):
     def close(self) -> None:
         for team in self._teams:
             team.close()
+
+    def _made(self) -> list[Team]:
+        teams = [self._make() for _ in self._rows]
+        if len({id(team.innermost) for team in teams}) < len(teams):
+            raise HostEnvironmentError(
+                f"{self._env}: what makes it returned the same environment twice; it must make a "
+                "new one each time"
+            )
+        return teams
+
+    def _failure(self, error: Exception) -> dict[str, Any]:
+        """What the info says of an error, which need not be one that was looked for."""
+        if isinstance(error, HostEnvironmentError):
+            return {FAILED: (str(error), error.trace)}
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        return {FAILED: (f"{self._env}: {text}", traceback.format_exc())}
+
+
+def _depend_on_the_process_above() -> None:
+    """Leave Ctrl-C to it, and end with it, even where a step of the environment hangs."""
+    above = multiprocessing.parent_process()
+    if above is None:
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def end_with_it() -> None:
+        above.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_it, daemon=True).start()
 
 
 def layout_of(roster: Roster) -> Layout:
@@ -130,6 +170,7 @@ class Copies:
         num_copies: how many copies.
         workers: processes to step them in, at most; 0 steps them in this one.
         timeout: seconds that a step or reset of all copies may take; only processes can be timed.
+        stop: where it is set, a step that does not return soon is given up.
 
     Raises:
         HostEnvironmentError: from ``reset`` and ``step``; nothing but ``close`` may follow.
@@ -142,8 +183,11 @@ class Copies:
         num_copies: int,
         workers: int,
         timeout: float,
+        stop: threading.Event | None = None,
     ) -> None:
         self.num_copies, self._timeout = num_copies, timeout
+        self._stop = stop or threading.Event()
+        self._steps = 0
         self._name = roster.env
         self._layout = layout_of(roster)
         self.seconds = 0.0
@@ -167,6 +211,7 @@ class Copies:
 
     def step(self, action: Int[np.ndarray, "copy agent"]) -> Timestep:
         """A step of every copy, ``[copy, agent, …]``."""
+        self._steps += 1
         if self._vector is None:
             rows, *_, info = self._here.step(action)
         else:
@@ -183,11 +228,17 @@ class Copies:
         return drawn if isinstance(drawn, np.ndarray) else None
 
     def close(self) -> None:
-        """End the processes; they are not asked twice."""
+        """End the processes; they have a moment to clean up, and are not asked twice."""
         if self._side is not None:
             self._side.close()
         elif self._vector is not None and not self._vector.closed:
-            self._vector.close()
+            for pipe in self._vector.parent_pipes:
+                with contextlib.suppress(OSError):
+                    pipe.send(("close", None))
+            until = time.monotonic() + CLOSE_SECONDS
+            for process in self._vector.processes:
+                process.join(max(0.0, until - time.monotonic()))
+            self._kill()
 
     def _started(self, side: Callable[[], Side], number: int) -> AsyncVectorEnv:
         try:
@@ -203,21 +254,34 @@ class Copies:
         return self._side
 
     def _answered(self, what: str, send: Callable[[], None], wait: Callable[..., Any]) -> Any:
+        when = f"{what} {self._steps}" if self._steps else what
         try:
             send()
-            return wait(self._timeout)
-        except multiprocessing.TimeoutError:
-            self._kill()
-            raise HostEnvironmentError(
-                f"{self._name}: a {what} did not return within {self._timeout:g} seconds "
-                "(--step-timeout)"
-            ) from None
+            self._await_answers(when)
+            return wait(0)
         except (EOFError, OSError):
             self._kill()
             raise HostEnvironmentError(
-                f"{self._name}: a process that steps copies of it has died in {what}: killed, out "
-                "of memory, or crashed in compiled code"
+                f"{self._name}: a process that steps copies of it has died in {when}: it was "
+                "killed, ran out of memory, crashed in compiled code, or ended itself"
             ) from None
+
+    def _await_answers(self, when: str) -> None:
+        """Until every process has answered; a process that has died has, too."""
+        assert self._vector is not None
+        until = time.monotonic() + self._timeout
+        for pipe in self._vector.parent_pipes:
+            while not pipe.poll(min(LOOK_SECONDS, max(0.0, until - time.monotonic()))):
+                if self._stop.is_set():
+                    until = min(until, time.monotonic() + STOP_SECONDS)
+                if time.monotonic() >= until:
+                    self._kill()
+                    raise HostEnvironmentError(
+                        f"{self._name}: {when} was given up when told to stop"
+                        if self._stop.is_set()
+                        else f"{self._name}: {when} did not return within {self._timeout:g} "
+                        "seconds (--step-timeout)"
+                    )
 
     def _kill(self) -> None:
         """What hangs or is dead cannot be asked to end."""
@@ -225,6 +289,8 @@ class Copies:
         for process in self._vector.processes:
             process.kill()
             process.join()
+        for pipe in self._vector.parent_pipes:
+            pipe.close()
         self._vector.closed = True
 
     def _timestep(self, rows: Float[np.ndarray, "*copy number"], info: dict[str, Any]) -> Timestep:

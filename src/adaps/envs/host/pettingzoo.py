@@ -6,6 +6,7 @@ Needs the extra ``pettingzoo``, so only :func:`adaps.envs.from_pettingzoo` impor
 import importlib.util
 import pkgutil
 import re
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -57,9 +58,15 @@ class PettingZooTeam:
         """What each agent sees and may do; those that differ are of different kinds."""
         return tuple(view.described for view in self.roster.views)
 
-    def open(self, num_copies: int, workers: int, timeout: float = STEP_TIMEOUT) -> Copies:
+    def open(
+        self,
+        num_copies: int,
+        workers: int,
+        timeout: float = STEP_TIMEOUT,
+        stop: threading.Event | None = None,
+    ) -> Copies:
         """Copies to step, in at most so many processes; to be closed."""
-        return Copies(self.make_env, self.roster, num_copies, workers, timeout)
+        return Copies(self.make_env, self.roster, num_copies, workers, timeout, stop)
 
     def drawing(self) -> "PettingZooTeam":
         """The same, whose copies draw pictures if they can."""

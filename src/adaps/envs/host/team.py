@@ -4,23 +4,22 @@ Runs in the processes that step environments. Whatever an environment does wrong
 that names environment, agent and step.
 """
 
+import contextlib
 import math
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from gymnasium.spaces import Discrete
 from jaxtyping import Float, Int
 from pettingzoo import ParallelEnv
 
-from adaps.envs.host.spaces import MASK, View, legal_actions, split
-from adaps.errors import HostEnvironmentError
+from adaps.envs.host.spaces import MASK, View, legal_actions, split, view_of
+from adaps.envs.host.values import RETURNED, as_number, as_truth, check_returned
+from adaps.errors import HostEnvironmentError, UserError
 
 MakeEnv = Callable[[], ParallelEnv]
-PARTS = {"reset": 2, "step": 5}
-"""How many values these return."""
 
 
 class Roster(NamedTuple):
@@ -72,7 +71,14 @@ class Team:
         """Processor time spent in the environment's own ``reset`` and ``step``."""
         self._env = self._call("making it", make_env)
         self._agents: list[str] = []
+        self._spaces: dict[str, tuple[Any, Any]] = {}
+        """Observation and action space of each agent, as they were when last checked."""
         self._seeds = np.random.default_rng()
+
+    @property
+    def innermost(self) -> Any:
+        """The environment itself, without what is wrapped around it."""
+        return getattr(self._env, "unwrapped", self._env)
 
     def reset(self, seed: int, record: Record) -> None:
         """Begin the first episode of a seed."""
@@ -90,14 +96,18 @@ class Team:
         actions = {a: chosen[index[a]] + views[index[a]].first_action for a in acted}
         seen, rewards, terminated, truncated, infos = self._call("step", self._env.step, actions)
         record.all_but_obs.fill(0)
+        self._agents = self._those_who_act()
         for name in acted:
             self._reward(name, rewards, record)
-        self._agents = self._those_who_act()
+            ends = self._flag("termination", name, terminated)
+            cut_off = self._flag("truncation", name, truncated)
+            if name not in self._agents:
+                self._leave(name, seen, cut_off and not ends, record)
+            elif ends or cut_off:
+                end = "terminated" if ends else "truncated"
+                raise self._wrong(name, f"it is {end}, but still among the environment's agents")
         for name in self._agents:
             self._see(name, seen, infos, record)
-        for name in acted:
-            if name not in self._agents:
-                self._leave(name, seen, terminated, truncated, record)
         # A sum is finite only if every number is, and quicker to be had.
         if not math.isfinite(record.all_but_obs.sum()):
             self._find_what_is_not_finite(record)
@@ -117,8 +127,9 @@ class Team:
         )
 
     def close(self) -> None:
-        """Let the environment clean up after itself."""
-        self._call("close", self._env.close)
+        """Let the environment clean up after itself; nothing depends on whether it can."""
+        with contextlib.suppress(HostEnvironmentError):
+            self._call("close", self._env.close)
 
     def _begin(self, record: Record) -> None:
         """A new episode's first observations; ``last_obs`` stays what it was."""
@@ -128,7 +139,8 @@ class Team:
         self._agents = self._those_who_act()
         if not self._agents:
             raise self._wrong(None, "no agent takes part")
-        self._check_actions()
+        for name in self._agents:
+            self._check_spaces(name)
         first = record._replace(last_obs=record.obs)
         for part in (first.last_obs, first.legal, first.here):
             part[:] = 0
@@ -142,18 +154,23 @@ class Team:
         i = self._index[name]
         num_actions = self.roster.views[i].num_actions
         record.here[i] = 1
-        if mask is None and name in infos:
-            mask = infos[name].get(MASK)
-        legal = 1 if mask is None else legal_actions(mask, num_actions)
-        if legal is None:
-            raise self._wrong(name, f"its action mask must allow some of {num_actions} actions")
+        if mask is None and infos.get(name) is not None:
+            mask = self._mask_of_info(name, infos[name])
+        try:
+            legal = 1 if mask is None else legal_actions(mask, num_actions)
+        except ValueError as error:
+            raise self._wrong(name, f"its action mask {error}") from None
         record.legal[i, :num_actions] = legal
 
-    def _leave(self, name: str, seen: Any, terminated: Any, truncated: Any, record: Record) -> None:
-        """What an agent whose part is over saw last, and whether it was cut off."""
-        if name in seen:
+    def _mask_of_info(self, name: str, info: Any) -> Any:
+        if not isinstance(info, dict | Mapping):
+            raise self._wrong(name, f"its info is a {type(info).__name__}, not a dict")
+        return info.get(MASK)
+
+    def _leave(self, name: str, seen: Any, is_cut_off: bool, record: Record) -> None:
+        """What an agent whose part is over saw last, which matters where it was cut off."""
+        if name in seen or is_cut_off:
             self._observe(name, seen, record)
-        is_cut_off = bool(truncated.get(name, False)) and not terminated.get(name, False)
         record.agent_truncated[self._index[name]] = is_cut_off
         record.agent_terminated[self._index[name]] = not is_cut_off
 
@@ -174,16 +191,27 @@ class Team:
         if name not in rewards:
             raise self._wrong(name, "there is no reward of it")
         try:
-            record.reward[self._index[name]] = rewards[name]
-        except (TypeError, ValueError):
-            raise self._wrong(name, f"its reward is no number: {rewards[name]!r}") from None
+            record.reward[self._index[name]] = as_number(rewards[name])
+        except (TypeError, ValueError, OverflowError):
+            raise self._wrong(name, f"its reward is no number: {rewards[name]!r:.80}") from None
+
+    def _flag(self, what: str, name: str, flags: Any) -> bool:
+        if name not in flags:
+            raise self._wrong(name, f"there is no {what} of it")
+        try:
+            return as_truth(flags[name])
+        except ValueError:
+            text = f"its {what} is neither true nor false: {flags[name]!r:.80}"
+            raise self._wrong(name, text) from None
 
     def _those_who_act(self) -> list[str]:
-        agents = list(self._env.agents)
-        for name in agents:
+        now = getattr(self._env, "agents", None)
+        if not isinstance(now, list | tuple):
+            raise self._wrong(None, f"its agents are {now!r:.80}, not a list")
+        for name in now:
             if name not in self._index:
                 raise self._wrong(name, "it is not among the possible agents")
-        return agents
+        return list(now)
 
     def _find_what_is_not_finite(self, record: Record) -> None:
         for i, name in enumerate(self.roster.names):
@@ -193,24 +221,37 @@ class Team:
                     wrong = numbers[~np.isfinite(numbers)][0]
                     raise self._wrong(name, f"its {what} is not finite: {wrong}")
 
-    def _check_actions(self) -> None:
-        for name in self._agents:
-            expected = self.roster.views[self._index[name]].num_actions
-            now = self._env.action_space(name)
-            if not isinstance(now, Discrete) or now.n != expected:
-                raise self._wrong(name, f"its actions are {now}, and were {expected} before")
+    def _check_spaces(self, name: str) -> None:
+        """See that an agent's spaces are those that it had when the roster was made."""
+        now = (
+            self._call("observation_space", self._env.observation_space, name),
+            self._call("action_space", self._env.action_space, name),
+        )
+        if self._spaces.get(name) == now:
+            return
+        before = self.roster.views[self._index[name]].described
+        try:
+            same = view_of(self.roster.env, name, *now).described == before
+        except UserError:
+            same = False
+        if not same:
+            text = f"its spaces are now {now[0]} and {now[1]}; before: {before.label}"
+            raise self._wrong(name, text)
+        self._spaces[name] = now
 
     def _call(self, what: str, function: Callable, *args: Any, **kwargs: Any) -> Any:
         began = time.thread_time()
         try:
             answer = function(*args, **kwargs)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             text = f"{type(error).__name__}: {' '.join(str(error).split())}"
             raise self._wrong(None, f"{what} raised {text}", traceback.format_exc()) from None
         self.seconds += time.thread_time() - began
-        parts = PARTS.get(what)
-        if parts and not (isinstance(answer, tuple) and len(answer) == parts):
-            raise self._wrong(None, f"{what} must return {parts} values, as ParallelEnv's does")
+        if what in RETURNED:
+            try:
+                check_returned(what, answer)
+            except ValueError as error:
+                raise self._wrong(None, str(error)) from None
         return answer
 
     def _wrong(self, agent: str | None, what: str, trace: str = "") -> HostEnvironmentError:
