@@ -23,11 +23,12 @@ format: .venv/installed
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-results: .venv/installed  ## every study of docs/results; hours, and may be interrupted
+results: .venv/installed  ## every table and figure of docs/results; half a day, and may be interrupted
 	$(BIN)/python experiments/results.py
 
 bench: .venv/installed  ## speed on this machine, into docs/results/
-	$(BIN)/adaps bench bps-1 --out docs/results/bench.json
+	$(BIN)/adaps bench bps-1 --repeats 9 --out docs/results/bench.json
+	$(BIN)/python experiments/tables.py
 
 constraints: .venv/installed  ## newest versions that pyproject.toml allows, with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

@@ -8,7 +8,6 @@ environment's own ``reset`` and ``step``, divided by cores times seconds.
 """
 
 import json
-import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 from pettingzoo import ParallelEnv
+from provenance import measured
 
 import adaps
 from adaps.config import TrainConfig, resolved
@@ -152,7 +152,9 @@ def main(out: Path | None = None, seconds: float = 6.0, repeats: int = 3) -> Non
         rows[name] = row
         print(name, json.dumps(row), flush=True)
     if out is not None:
-        facts = {"cores": cores(), "machine": os.uname().machine}
+        most = max(seeds for _, seeds, _ in SETTINGS.values())
+        budget = f"medians of {repeats} measurements of {seconds:g} s"
+        facts = {"measured": measured(range(most), budget)}
         out.write_text(json.dumps({**facts, "environments": rows}, indent=1) + "\n")
 
 

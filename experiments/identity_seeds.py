@@ -13,6 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import tyro
+from provenance import measured
 
 import adaps
 
@@ -39,6 +40,7 @@ def measure(team: str, encoder: str, seeds: int) -> dict:
     for seed in range(seeds):
         started = time.perf_counter()
         findings = adaps.identify(team, encoder, seed=seed).findings
+        gathered = findings["gathered"]["env_steps"]
         found["adjusted_rand_index"].append(round(findings["adjusted_rand_index"], 4))
         found["num_clusters"].append(findings["num_clusters"])
         found["verdict"].append(findings["advice"]["verdict"])
@@ -47,7 +49,8 @@ def measure(team: str, encoder: str, seeds: int) -> dict:
         for criterion, number in findings["choices"].items():
             right[criterion] += number == true
         print(team, seed, {name: values[-1] for name, values in found.items()}, flush=True)
-    return {"true_kinds": true, **found, "criterion_right": dict(right)}
+    facts = measured(range(seeds), f"{gathered:,} environment steps gathered")
+    return {"true_kinds": true, **found, "criterion_right": dict(right), "measured": facts}
 
 
 def main(

@@ -13,6 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import tyro
+from provenance import measured
 
 import adaps
 from adaps.identity import samples
@@ -66,7 +67,9 @@ def measure(encoder: str, seed: int) -> dict:
 def main(out: Path, encoders: tuple[str, ...] = ("vae", "behaviour"), seeds: int = 3) -> None:
     """Measure each encoder and write the table."""
     table = {encoder: [measure(encoder, seed) for seed in range(seeds)] for encoder in encoders}
-    out.write_text(json.dumps(table, indent=1) + "\n")
+    budget = f"{STEPS} steps of each new agent"
+    facts = {"measured": measured(range(seeds), budget)}
+    out.write_text(json.dumps({**facts, **table}, indent=1) + "\n")
     print(out.read_text())
 
 

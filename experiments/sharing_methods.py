@@ -1,22 +1,33 @@
-"""Every sharing method and control on two environments: the table in docs/results/methods.md.
+"""Every sharing method and control on two environments, into one JSON file.
 
-    python experiments/sharing_methods.py --out runs/methods
+    python experiments/sharing_methods.py --out docs/results/methods.json
 
-Takes about an hour on two cores. Runs that are finished are not run again; the table is made
-anew from the runs' folders each time.
+Takes about an hour on two cores. Each row is written as soon as it is done, and those that the file
+has already are left out; a run that was cut off goes on.
 """
 
 import json
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import tyro
+from provenance import measured
 
 import adaps
 from adaps.run_folder import RESULT
 
 STEPS, SEEDS, EPISODES = 1_000_000, 4, 1_000
+KEPT = (
+    "parameters",
+    "return_mean",
+    "return_per_seed",
+    "regret_mean",
+    "best_return_mean",
+    "adjusted_rand_index",
+    "seeds",
+    "env_steps",
+)
+"""Of a run's result."""
 
 
 @dataclass(frozen=True)
@@ -53,49 +64,43 @@ def rows(env: str) -> list[Row]:
 
 
 def train(env: str, row: Row, folder: Path) -> dict:
-    """The row's result, from its folder where it is finished."""
-    if not (folder / RESULT).exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        print(f"{env}: {row.label} …", flush=True)
-        adaps.train(
-            env,
-            row.sharing,
-            row.algo,
-            steps=STEPS,
-            seeds=SEEDS,
-            eval_episodes=EPISODES,
-            hidden=row.hidden,
-            out=folder,
-        )
-    return json.loads((folder / RESULT).read_text())
-
-
-def table_row(row: Row, result: dict) -> str:
-    """One line in Markdown."""
-    seeds = ", ".join(f"{value:.1f}" for value in result["return_per_seed"]).replace("-", "−")
-    cells = (
-        row.label,
-        f"{result['parameters']:,}",
-        f"{row.algo.learning_rate:g}",
-        f"{result['return_mean']:.1f}".replace("-", "−"),
-        f"{100 * result['regret_mean']:.1f} %",
-        seeds,
-        ", ".join("–" if i is None else f"{i:.2f}" for i in result["adjusted_rand_index"]),
-        f"{result['env_steps_per_second']:,.0f}",
+    """What the row comes to."""
+    adaps.train(
+        env,
+        row.sharing,
+        row.algo,
+        steps=STEPS,
+        seeds=SEEDS,
+        eval_episodes=EPISODES,
+        hidden=row.hidden,
+        out=folder,
+        resume=True,
     )
-    return f"| {' | '.join(cells)} |"
+    result = json.loads((folder / RESULT).read_text())
+    return {
+        "method": row.label,
+        "learning_rate": row.algo.learning_rate,
+        "hidden": row.hidden,
+        **{name: result[name] for name in KEPT},
+        "measured": measured(result["seeds"], f"{STEPS:,} environment steps per seed"),
+    }
 
 
-def main(out: Path = Path("runs/methods"), envs: tuple[str, ...] = ("bps-1", "bps-3")) -> None:
-    """Train what is missing, and print the table."""
-    headings = ("method", "parameters", "learning rate", "return", "regret", "return per seed")
-    headings += ("Rand index per seed", "steps/s")
+def main(
+    out: Path,
+    runs: Path = Path("runs/results/methods"),
+    envs: tuple[str, ...] = ("bps-1", "bps-3"),
+) -> None:
+    """Train what the file lacks; the runs go to a folder of their own."""
+    table = json.loads(out.read_text()) if out.exists() else {}
     for env in envs:
-        lines = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
+        done = table.setdefault(env, [])
         for row in rows(env):
-            result = train(env, row, out / f"{env}-{row.label}".replace(" ", "-").replace(",", ""))
-            lines.append(table_row(row, result))
-        print(f"\n{env}\n\n" + "\n".join(lines), flush=True)
+            if row.label not in [one["method"] for one in done]:
+                print(f"{env}: {row.label} …", flush=True)
+                name = f"{env}-{row.label}".replace(" ", "-").replace(",", "")
+                done.append(train(env, row, runs / name))
+                out.write_text(json.dumps(table, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import tyro
+from provenance import measured
 
 import adaps
 
@@ -53,7 +54,7 @@ def measure(env: str, options: dict, seeds: int) -> dict:
         row["adjusted_rand_index"].append(round(result.adjusted_rand_index[0], 4))
         row["num_clusters"].append(len(set(result.clusters[0])))
         row["seconds"].append(round(time.perf_counter() - started, 1))
-    return row
+    return {**row, "measured": measured(range(seeds), "environment steps as the row says")}
 
 
 def main(out: Path, envs: tyro.conf.Positional[tuple[str, ...]] = ENVS, seeds: int = 3) -> None:

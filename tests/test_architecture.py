@@ -42,10 +42,11 @@ ALLOWED = {
     "sinks": {"errors"},
     "parsing": {"errors", "config", "identity", "run_folder", "sharing", "sinks", "algos"},
     "study": {"types", "errors", "config", "envs", "parsing", "stages", "running", "evaluate"}
-    | {"host", "progress", "result", "resume", "run_folder", "sharing", "algos"},
+    | {"host", "progress", "provenance", "result", "resume", "run_folder", "sharing", "algos"},
     "journal": {"types", "errors", "checkpoints", "host", "run_folder"},
     "resume": {"types", "errors", "checkpoints", "config", "placement", "run_folder"},
     "placement": set(),
+    "provenance": {"placement"},
     "progress": set(),
     "report": {"errors", "run_folder", "statistics"},
     "render": {"types", "errors", "envs", "networks", "rollout", "run_folder", "policy"}

@@ -32,6 +32,7 @@ from adaps.identity import clusters as cluster_codes
 from adaps.journal import PAUSE, Journal
 from adaps.networks import count_params
 from adaps.placement import stack
+from adaps.provenance import commit, machine
 from adaps.rollout import RolloutState, start
 from adaps.stages import Stages, TrainState, initial_params, make_stages
 from adaps.types import Environment, Identity, Sharing
@@ -63,7 +64,9 @@ def measure(
     console.print(f"one seed on one core, {repeats} times in turn: {', '.join(methods)} …")
     with spawn.Pool(1, initializer=os.sched_setaffinity, initargs=(0, cores[:1])) as pool:
         one = pool.apply(_measure_one_core, (env, methods, repeats))
-    figures = {"machine": _machine(len(cores)), "env": env.name, **one}
+    facts = {"machine": machine(), "commit": commit(), "seeds": [0]}
+    budget = f"medians of {repeats} measurements of {MEASURED_SECONDS} s"
+    figures = {**facts, "budget": budget, "env": env.name, **one}
     if len(cores) > 1:
         console.print("two seeds of AdaPS on two cores …")
         with spawn.Pool(1, initializer=os.sched_setaffinity, initargs=(0, cores[:2])) as pool:
@@ -215,24 +218,9 @@ def _peak_memory_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def _machine(cores: int) -> dict[str, Any]:
-    return {
-        "processor": _processor(),
-        "cores": cores,
-        "device": str(jax.devices()[0].device_kind),
-        "jax": jax.__version__,
-    }
-
-
-def _processor() -> str:
-    with open("/proc/cpuinfo") as file:
-        names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def _table(figures: dict[str, Any]) -> Table:
-    machine, methods = figures["machine"], figures["methods"]
-    title = f"{figures['env']} on {machine['processor']}, {machine['cores']} cores"
+    measured_on, methods = figures["machine"], figures["methods"]
+    title = f"{figures['env']} on {measured_on['processor']}, {measured_on['cores']} cores"
     table = Table("method, one seed on one core", "steps/s", "over FuPS", "parameters", title=title)
     for name, figure in methods.items():
         rate, ratio = f"{figure['steps_per_second']:,.0f}", f"{figure['over_fups']:.3f}"

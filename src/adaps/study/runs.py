@@ -1,18 +1,15 @@
 """A study's folder: its plan, which runs are done, what failed. Stage: study."""
 
 import json
-import os
 import platform
-import subprocess
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from adaps.config import TrainConfig, to_json
 from adaps.errors import UserError
+from adaps.provenance import commit, machine
 from adaps.run_folder import CONFIG, RESULT, SCHEMA, read_json, write_json
 from adaps.study.plan import Job, Study
 
@@ -42,7 +39,7 @@ def _plan(study: Study, jobs: Sequence[Job]) -> dict[str, Any]:
         "seeds": study.seeds,
         "options": study.options,
         "machine": _machine(),
-        "commit": _commit(),
+        "commit": commit(),
         "versions": {"python": platform.python_version(), "adaps": version("adaps")},
         "runs": [
             {"env": job.env, "variant": job.variant, "seed": job.seed, "folder": job.folder}
@@ -136,17 +133,6 @@ def write_failures(out: Path, failures: dict[str, str]) -> None:
 
 
 def _machine() -> str:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} cores, {jax.devices()[0].device_kind}, {platform.system()}"
-
-
-def _commit() -> str | None:
-    """Of the working copy that this code comes from, if it is one."""
-    try:
-        words = ["git", "rev-parse", "--short", "HEAD"]
-        done = subprocess.run(
-            words, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
+    facts = machine()
+    parts = (f"{facts['cores']} cores", facts["processor"], facts["device"], platform.system())
+    return ", ".join(filter(None, parts))
