@@ -41,8 +41,8 @@ def _plan(study: Study, jobs: Sequence[Job]) -> dict[str, Any]:
         "over": study.over,
         "seeds": study.seeds,
         "options": study.options,
-        "machine": _machine(),
-        "commit": _commit(),
+        "machine": machine(),
+        "commit": commit(),
         "versions": {"python": platform.python_version(), "adaps": version("adaps")},
         "runs": [
             {"env": job.env, "variant": job.variant, "seed": job.seed, "folder": job.folder}
@@ -135,12 +135,13 @@ def write_failures(out: Path, failures: dict[str, str]) -> None:
         (out / FAILURES).unlink(missing_ok=True)
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Cores, device and operating system, in words."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{cores} cores, {jax.devices()[0].device_kind}, {platform.system()}"
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """Of the working copy that this code comes from, if it is one."""
     try:
         words = ["git", "rev-parse", "--short", "HEAD"]
