@@ -18,6 +18,7 @@ from adaps.study.on_ray import OnRay
 from adaps.study.plan import jobs
 
 pytestmark = [
+    pytest.mark.timeout(600),  # many processes start in turn
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
