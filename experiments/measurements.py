@@ -9,7 +9,7 @@ CURVES = {
     "foraging-fixed-8x8-4p-3f": "4_000_000",
 }
 """Environment → steps of the runs of curves.svg, each with AdaPS and with FuPS."""
-FOUND = ("methods", "curves", "identity", "ways_of_looking", "placing")
+FOUND = ("methods", "curves", "identity", "latent", "ways_of_looking", "placing")
 SPEEDS = ("bench", "bench_rware", "host_speed", "step_speed")
 """One after another, on a machine that does nothing else."""
 NAMES = (*FOUND, *SPEEDS)
@@ -19,15 +19,16 @@ ROW_BY_ROW = ("methods", "identity", "ways_of_looking")
 
 def left(name: str, runs: Path) -> list[list[str]]:
     """Commands that measure what is left of one; none where its file is whole."""
-    if name not in ROW_BY_ROW and (runs / f"{name}.json").exists():
-        print(f"{runs / name}.json is there: delete it to measure again")
+    if name not in ROW_BY_ROW and (there := files(name, runs)):
+        print(f"{there[0]} is there: delete it to measure again")
         return []
     return commands(name, runs)
 
 
 def files(name: str, runs: Path) -> list[Path]:
-    """What is kept of one, as far as it is there."""
-    each = (runs / f"{name}{ending}" for ending in (".json", ".svg"))
+    """What is kept of one, as far as it is there; of the latent space, a folder of maps."""
+    endings = ("",) if name == "latent" else (".json", ".svg")
+    each = (runs / f"{name}{ending}" for ending in endings)
     return [file for file in each if file.exists()]
 
 
@@ -45,6 +46,8 @@ def commands(name: str, runs: Path) -> list[list[str]]:
         return [_adaps("bench", "rware-2color-tiny-4ag", *methods, "--out", out)]
     if name == "host_speed":
         return [_script(name, "--seconds", "5", "--repeats", "2", "--out", out)]
+    if name == "latent":
+        return [_script("latent_map", "--out", str(runs / name))]
     script = "identity_seeds" if name == "identity" else name
     return [_script(script, "--out", out)]
 

@@ -97,7 +97,11 @@ def measurement(name: str, runs: Path, report_only: bool) -> bool:
             if subprocess.run(command, check=False).returncode:
                 return False
     for file in measurements.files(name, runs):
-        shutil.copy(file, tables.RESULTS)
+        place = tables.RESULTS / file.name
+        if file.is_dir():
+            shutil.copytree(file, place, dirs_exist_ok=True)
+        else:
+            shutil.copy(file, place)
     return bool(measurements.files(name, runs))
 
 

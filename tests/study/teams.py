@@ -11,7 +11,9 @@ TINY = {
     "gather-steps": "1_600",
     "encoder.updates": "50",
 }
-WORDS = [f"{name}={value}" for name, value in TINY.items()]
+COMPARE = ["compare", "--envs", "bps:2-2", "--methods", "fups", "adaps", "--seeds", "2"]
+COMPARE += ["--options", *(f"{name}={value}" for name, value in TINY.items())]
+"""The words for ``tiny(("fups", "adaps"))``."""
 
 
 def quiet():
@@ -20,6 +22,10 @@ def quiet():
 
 def tiny(methods=("fups",), seeds=(0, 1), envs=("bps:2-2",)):
     return of_methods(list(envs), list(methods), ["a2c"], seeds, TINY)
+
+
+def finished(out):
+    return list(out.glob("runs/*/*/seed-*/result.json"))
 
 
 def contents(out):

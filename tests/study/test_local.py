@@ -10,8 +10,7 @@ import time
 
 import psutil
 import pytest
-from rich.console import Console
-from teams import WORDS, contents, quiet, tiny
+from teams import COMPARE, contents, finished, quiet, tiny
 
 import adaps
 from adaps.study import carry_out
@@ -20,16 +19,6 @@ from adaps.study.local import Local, Waiting
 from adaps.study.plan import jobs
 from adaps.study.worker import ERROR
 from processes import INTERRUPTIBLE
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A study that nothing disturbed: where it lies, and what it said."""
-    out = tmp_path_factory.mktemp("whole")
-    with (out / "said.txt").open("w") as said:
-        console = Console(file=said, width=200)
-        assert carry_out(tiny(("fups", "adaps")), out / "study", Local(2, 2.0), console) == {}
-    return out
 
 
 def test_every_run_is_a_runs_folder(whole):
@@ -86,16 +75,10 @@ def begun(out):
     return list(out.glob("runs/*/*/*/config.json"))
 
 
-def finished(out):
-    return list(out.glob("runs/*/*/*/result.json"))
-
-
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
 def test_a_study_that_is_ended_goes_on(sent, whole, tmp_path):
     out = tmp_path / "study"
-    words = ["compare", "--envs", "bps:2-2", "--methods", "fups", "adaps", "--seeds", "2"]
-    words += ["--options", *WORDS, "--out", str(out)]
-    command = [*INTERRUPTIBLE, *words]
+    command = [*INTERRUPTIBLE, *COMPARE, "--out", str(out)]
     first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         until = time.monotonic() + 120

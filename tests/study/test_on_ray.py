@@ -1,18 +1,24 @@
-"""Runs on a Ray cluster of two nodes, one of which dies."""
+"""Runs on a Ray cluster, whose nodes die, or whoever sent the runs there."""
 
+import contextlib
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 import warnings
 
+import psutil
 import pytest
-from teams import contents, quiet, tiny
+from teams import COMPARE, contents, finished, quiet, tiny
 
 from adaps.errors import UserError
 from adaps.study import carry_out
-from adaps.study.local import Local
 from adaps.study.on_ray import OnRay
+from adaps.study.plan import jobs
 
 pytestmark = [
+    pytest.mark.timeout(600),  # many processes start in turn
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -21,27 +27,41 @@ pytestmark = [
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "memory": 4 * 2**30}
 
 
-@pytest.fixture
-def cluster():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from ray.cluster_utils import Cluster  # noqa: PLC0415
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    """Where the nodes' runs have their folders."""
+    return tmp_path_factory.mktemp("places")
 
-        made = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+
+@pytest.fixture(scope="module")
+def cluster(places):
+    """A node with one core: one run at a time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", tempfile.gettempdir())  # its sockets need a short path
+        patch.setenv("TMPDIR", str(places))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from ray.cluster_utils import Cluster  # noqa: PLC0415
+
+            head = {**NODE, "include_dashboard": False}
+            made = Cluster(initialize_head=True, head_node_args=head)
         yield made
         made.shutdown()
 
 
-def test_a_node_that_dies_costs_nothing(cluster, tmp_path):
-    study = tiny(("fups", "adaps"))
+def wait_until(true, seconds):
+    until = time.monotonic() + seconds
+    while not (found := true()) and time.monotonic() < until:
+        time.sleep(0.1)
+    return found
+
+
+def test_a_node_that_dies_costs_nothing(cluster, whole, tmp_path):
     node = cluster.add_node(**NODE)
-    out = tmp_path / "far"
     ended = threading.Event()
 
     def end_node():
-        until = time.monotonic() + 120
-        while not list(out.glob("runs/*/*/*/result.json")) and time.monotonic() < until:
-            time.sleep(0.1)
+        wait_until(lambda: finished(tmp_path), 120)
         cluster.remove_node(node, allow_graceful=False)
         ended.set()
 
@@ -49,13 +69,57 @@ def test_a_node_that_dies_costs_nothing(cluster, tmp_path):
     ending.start()
     try:
         backend = OnRay(cluster.address, cpus=1.0, gpus=0.0, memory_gib=1.0)
-        assert carry_out(study, out, backend, quiet()) == {}
+        assert carry_out(tiny(("fups", "adaps")), tmp_path, backend, quiet()) == {}
     finally:
         ending.join()
     assert ended.is_set()
-    near = tmp_path / "near"
-    carry_out(study, near, Local(2, 2.0), quiet())
-    assert contents(out) == contents(near)
+    assert contents(tmp_path) == contents(whole / "study")
+
+
+def test_a_study_whose_driver_is_killed_goes_on(cluster, places, whole, tmp_path):
+    where = ["--backend", "ray", "--ray-address", cluster.address, "--memory-gib", "1"]
+    command = [sys.executable, "-m", "adaps", *COMPARE, *where, "--out", str(tmp_path)]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        assert wait_until(lambda: finished(tmp_path) and begun(places), 120)
+    finally:
+        first.kill()
+        first.wait()
+    kept, done = files(tmp_path), len(finished(tmp_path))
+    assert 0 < done < 4
+    assert wait_until(lambda: not workers(), 30), "its runs go on without it"
+    last = tmp_path / jobs(tiny(("fups", "adaps")))[-1].folder
+    half = last.with_name(f".{last.name}")
+    half.mkdir(parents=True, exist_ok=True)  # as if it had died while it brought files
+    (half / "result.json").write_text("{")
+    second = subprocess.run(command, capture_output=True, text=True, timeout=200, check=True)
+    assert f"4 runs, {done} of them done before" in second.stderr
+    assert files(tmp_path).items() >= kept.items()
+    assert contents(tmp_path) == contents(whole / "study")
+    assert (tmp_path / "report.html").exists()
+    assert not half.exists()
+    assert not list(places.iterdir()), "what killed runs leave on a node is removed by the next"
+
+
+def begun(places):
+    return list(places.glob("*/runs/*/*/*/config.json"))
+
+
+def workers():
+    """This process's descendants that carry out a run for a Ray cluster."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "ray::_work_there" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
+def files(out):
+    """Everything in the folders of finished runs: bytes, and when they were written."""
+    folders = [path.parent for path in finished(out)]
+    paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
 
 
 def test_no_cluster_is_said_in_one_line():

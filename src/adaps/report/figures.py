@@ -40,6 +40,8 @@ SMALL = 8.5
 MAX_LABELS = 10
 """More labels than this would hide a map's points."""
 LABEL_LENGTH = 14
+MARGIN = 0.16
+"""Of a map, at every side, in widths of what is between."""
 
 _style_lock = threading.Lock()
 
@@ -182,7 +184,11 @@ def groups_on_map(
 
 
 def draw_map(
-    axes: Axes, places: np.ndarray, shares: tuple[float, float], groups: list[MapGroup]
+    axes: Axes,
+    places: np.ndarray,
+    shares: tuple[float, float],
+    groups: list[MapGroup],
+    span: float | None = None,
 ) -> None:
     """Agents at their places on two axes.
 
@@ -193,16 +199,22 @@ def draw_map(
         places: ``float[agent, 2]``.
         shares: of the variance, that each axis holds.
         groups: which agents look the same.
+        span: width and height of what is shown around the middle; None: what holds all agents.
     """
     axes.set_aspect("equal", adjustable="datalim")
-    axes.margins(0.16)
+    axes.margins(MARGIN)
     for i, (agents, colour, marker) in enumerate(groups):
         style = {"s": 46, "alpha": 0.8, "edgecolors": "white", "lw": 0.6, "gid": f"agents{i}"}
         axes.scatter(*places[agents].T, marker=marker, color=colour, **style)
     axes.set(xticks=[], yticks=[])
+    if span is None:
+        extent = max(float(np.ptp(places, axis=0).max()), 1e-12)
+    else:
+        extent = span / (1 + 2 * MARGIN)
+        axes.set(xlim=(-span / 2, span / 2), ylim=(-span / 2, span / 2))
     for name, share, label in zip("xy", shares, ("1st", "2nd"), strict=True):
         axes.set(**{f"{name}label": f"{label} axis, {percent(share, 0)}"})
-    _label_agents(axes, places)
+    _label_agents(axes, places, extent)
 
 
 def mask_picture(layer: str, shared: Shared, kinds: Kinds | None) -> Picture:
@@ -400,9 +412,8 @@ def _first_and_last(rows: list[tuple[int, int, float]]) -> str:
     return f"greedy return goes from {first} to {last} over {steps[-1]:,} steps"
 
 
-def _label_agents(axes: Axes, places: np.ndarray) -> None:
+def _label_agents(axes: Axes, places: np.ndarray, span: float) -> None:
     """Agents' numbers where there is room; agents too close to be told apart share a label."""
-    span = max(float(np.ptp(places, axis=0).max()), 1e-12)
     groups = _close(places, 0.13 * span)
     taken: list[tuple[float, float, float]] = []
     for agents in groups if len(groups) <= MAX_LABELS else []:

@@ -37,6 +37,7 @@ FLAT = 4.0
 """A close-up is drawn where the whole is so many times as high."""
 LEAF = 10.0
 """Distance of neighbouring leaves in SciPy's dendrograms."""
+CENTRE = "#111827"
 SHARED_BY = {"share by kind": "adaps", "share all": "fups", "do not share": "nops"}
 """The sharing method that a verdict amounts to."""
 
@@ -44,20 +45,17 @@ SHARED_BY = {"share by kind": "adaps", "share all": "fups", "do not share": "nop
 def code_map(found: Found) -> Picture:
     """Agents' latent codes and the kinds' centres in two dimensions, with names to hover on."""
     places, shares = principal_axes(found.latent)
-    # The only agent of a kind is its centre: a cross would hide it.
-    several = [len(agents) > 1 for agents in found.members]
-    centres, _ = principal_axes(found.latent, of=found.centres[several])
+    centres = centres_on_map(found)
     groups = groups_on_map(found.clusters, found.agent_types)
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        for colour, width in (("white", 2.6), ("#111827", 1.2)):  # readable on points of any colour
-            axes.scatter(*centres.T, s=24, marker="x", color=colour, lw=width, zorder=3)
+        draw_centres(axes, centres)
         draw_map(axes, places, shares, groups)
 
     agents, kinds = counted(found.num_agents, "agent"), counted(found.num_kinds, "kind")
     held = f"The two axes hold {percent(min(1.0, sum(shares)), 0)} of the variance."
-    crosses = " Crosses are the centres of kinds." if any(several) else ""
+    crosses = " Crosses are the centres of kinds." if len(centres) else ""
     if not any(shares):
         held = "There is no more than one code."
     return Picture(
@@ -65,6 +63,21 @@ def code_map(found: Found) -> Picture:
         f"Latent codes of {agents} in {kinds}.{crosses} {held}",
         f"Scatter plot of the latent codes of {agents} in {kinds}.",
     )
+
+
+def centres_on_map(found: Found) -> np.ndarray:
+    """Places ``[kind, 2]`` of the centres of kinds.
+
+    The only agent of a kind is its centre: a cross would hide it.
+    """
+    several = [len(agents) > 1 for agents in found.members]
+    return principal_axes(found.latent, of=found.centres[several])[0]
+
+
+def draw_centres(axes: Axes, centres: np.ndarray) -> None:
+    """Crosses at places ``[kind, 2]``, readable on points of any colour."""
+    for colour, width in (("white", 2.6), (CENTRE, 1.2)):
+        axes.scatter(*centres.T, s=24, marker="x", color=colour, lw=width, zorder=3)
 
 
 def together(found: Found) -> Picture | None:

@@ -8,12 +8,13 @@ import logging
 import shutil
 import socket
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import ray
 import ray.exceptions
+from filelock import FileLock
 
 from adaps.errors import UserError
 from adaps.study.board import Board
@@ -23,6 +24,8 @@ from adaps.study.worker import Outcome, work
 
 PATIENCE_SECONDS = 5.0
 """For an answer of the cluster."""
+PLACE = "adaps-ray-"
+"""How the names of runs' folders on the nodes begin."""
 
 Files = dict[str, bytes]
 """A run's files by their path in its folder."""
@@ -102,11 +105,28 @@ def _connected(address: str):
 
 def _work_there(job: Job) -> tuple[Outcome, Files]:
     """On a node: the run, and everything that it wrote."""
-    with tempfile.TemporaryDirectory() as place:
-        outcome = work(job, Path(place))
-        folder = Path(place) / job.folder
+    with _own_place() as place:
+        outcome = work(job, place)
+        folder = place / job.folder
         files = [path for path in folder.rglob("*") if path.is_file()]
         return outcome, {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@contextlib.contextmanager
+def _own_place() -> Iterator[Path]:
+    """A folder for one run, gone afterwards; so are those of runs that were killed on this node.
+
+    A lock beside the folder tells whether its run still goes on.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{PLACE}*.lock"):
+        with contextlib.suppress(OSError), FileLock(left, timeout=0):
+            shutil.rmtree(left.with_suffix(""), ignore_errors=True)
+            left.unlink()
+    with tempfile.TemporaryDirectory(prefix=PLACE) as place, FileLock(f"{place}.lock"):
+        try:
+            yield Path(place)
+        finally:
+            Path(f"{place}.lock").unlink(missing_ok=True)
 
 
 def _gathered(reference: Any, job: Job, out: Path) -> Outcome:
