@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import tyro
+from provenance import measured
 
 import adaps
 from adaps.envs import to_pettingzoo
@@ -49,7 +50,7 @@ def main(
             table.setdefault(method, {})[way] = found
             print(method, way, json.dumps(found), flush=True)
     if out is not None:
-        facts = {"env": env, "steps": steps, "seeds": seeds}
+        facts = {"env": env, **measured(range(seeds), f"{steps:,} environment steps")}
         out.write_text(json.dumps({**facts, "methods": table}, indent=1) + "\n")
 
 

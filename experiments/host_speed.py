@@ -82,6 +82,7 @@ ENVIRONMENTS: dict[str, Callable[[], HostEnvironment]] = {
 SETTINGS = {
     "four seeds, 8 copies": (8, 4, 1),
     "four seeds, 16 copies": (16, 4, 1),
+    "four seeds, 32 copies": (32, 4, 1),
     "one seed, 16 copies": (16, 1, 2),
 }
 """Copies of each seed, seeds at a time, and processes of each; as chosen without being told."""

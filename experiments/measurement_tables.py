@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from formatting import NONE, bold, number, percent, rounded, short, table
@@ -29,6 +30,7 @@ HOST_NAMES = {
 HOST_SETTINGS = {
     "four seeds, 8 copies": "four seeds, 8 copies each",
     "four seeds, 16 copies": "four seeds, 16 copies",
+    "four seeds, 32 copies": "four seeds, 32 copies",
     "one seed, 16 copies": "one seed, 16 copies",
 }
 PACKAGES = {"rware": "rware", "foraging": "lbforaging"}
@@ -153,8 +155,28 @@ def host_speed(file: Path) -> list[str]:
 
 def _host(row: dict[str, Any]) -> Iterable[str]:
     for setting in HOST_SETTINGS:
-        one = row[setting]
+        if (one := row.get(setting)) is None:
+            yield NONE
+            continue
         yield f"{number(one['steps_per_second'], 0)} ({percent(one['share'], 0)})"
+
+
+def host_learning(file: Path) -> list[str]:
+    """The same environment in JAX and through PettingZoo: what is learnt, per seed."""
+    found = read(file)
+    head = ("method", "by way of", "greedy return", "mean regret", "Rand index")
+    rows = [
+        (
+            METHOD_NAMES[method],
+            {"jax": "JAX", "pettingzoo": "PettingZoo"}[way],
+            ", ".join(number(value) for value in row["returns"]),
+            percent(mean(row["regrets"]), 1),
+            short(row["adjusted_rand_index"]) if None not in row["adjusted_rand_index"] else NONE,
+        )
+        for method, ways in found["methods"].items()
+        for way, row in ways.items()
+    ]
+    return [*table(head, rows), *stated([found])]
 
 
 def step_speed(file: Path) -> list[str]:

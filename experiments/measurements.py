@@ -9,7 +9,15 @@ CURVES = {
     "foraging-fixed-8x8-4p-3f": "4_000_000",
 }
 """Environment → steps of the runs of curves.svg, each with AdaPS and with FuPS."""
-FOUND = ("methods", "curves", "identity", "latent", "ways_of_looking", "placing")
+FOUND = (
+    "methods",
+    "curves",
+    "identity",
+    "latent",
+    "ways_of_looking",
+    "placing",
+    "host_learning",
+)
 SPEEDS = ("bench", "bench_rware", "host_speed", "step_speed")
 """One after another, on a machine that does nothing else."""
 NAMES = (*FOUND, *SPEEDS)
@@ -34,22 +42,19 @@ def files(name: str, runs: Path) -> list[Path]:
 
 def commands(name: str, runs: Path) -> list[list[str]]:
     """Commands that measure one, in their order; the last writes its file."""
-    out = str(runs / f"{name}.json")
-    if name == "methods":
-        return [_script("sharing_methods", "--out", out, "--runs", str(runs / name))]
     if name == "curves":
         return _curves(runs / name, runs / "curves.svg")
-    if name == "bench":
-        return [_adaps("bench", "bps-1", "--repeats", "9", "--out", out)]
-    if name == "bench_rware":
-        methods = ("--methods", "seps", "adaps", "--repeats", "5")
-        return [_adaps("bench", "rware-2color-tiny-4ag", *methods, "--out", out)]
-    if name == "host_speed":
-        return [_script(name, "--seconds", "5", "--repeats", "2", "--out", out)]
-    if name == "latent":
-        return [_script("latent_map", "--out", str(runs / name))]
-    script = "identity_seeds" if name == "identity" else name
-    return [_script(script, "--out", out)]
+    out = str(runs / f"{name}.json")
+    rware = ("rware-2color-tiny-4ag", "--methods", "seps", "adaps", "--repeats", "5")
+    each = {
+        "methods": _script("sharing_methods", "--out", out, "--runs", str(runs / name)),
+        "identity": _script("identity_seeds", "--out", out),
+        "latent": _script("latent_map", "--out", str(runs / name)),
+        "bench": _adaps("bench", "bps-1", "--repeats", "9", "--out", out),
+        "bench_rware": _adaps("bench", *rware, "--out", out),
+        "host_speed": _script(name, "--seconds", "5", "--repeats", "2", "--out", out),
+    }
+    return [each.get(name, _script(name, "--out", out))]
 
 
 def _curves(runs: Path, out: Path) -> list[list[str]]:

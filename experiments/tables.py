@@ -29,6 +29,7 @@ TABLES: dict[str, tuple[str, Callable[[Path], list[str]]]] = {
     "placing": ("placing.json", measured.placing),
     "bench": ("bench.json", measured.bench),
     "bench_rware": ("bench_rware.json", measured.bench),
+    "host_learning": ("host_learning.json", measured.host_learning),
     "host_speed": ("host_speed.json", measured.host_speed),
     "step_speed": ("step_speed.json", measured.step_speed),
     "methods-bps-1": ("methods.json", partial(measured.methods, env="bps-1")),
