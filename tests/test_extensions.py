@@ -1,6 +1,7 @@
 """Third parties' methods, algorithms and environments by dotted name."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,13 @@ def make_env():
     return adaps.make("bps:2-1")
 
 
+def unlicensed():
+    raise SystemExit("no licence")
+
+
+def of_size(size): ...
+
+
 ENV = adaps.make("bps:1-1")
 WAREHOUSE = adaps.make("rware-2color-tiny-4ag", task_seed=1)
 '''
@@ -67,6 +75,8 @@ def theirs(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "theirs.py").write_text(THEIRS)
     (tmp_path / "broken.py").write_text("import nothing_of_that_name")
+    (tmp_path / "leaving.py").write_text("raise SystemExit")
+    (tmp_path / "of_pettingzoo.py").write_text("import pettingzoo.utils")
 
 
 def test_the_example_runs_from_the_command_line(monkeypatch, tmp_path, capsys):
@@ -124,6 +134,32 @@ def test_environments_and_algorithms_of_others():
 def test_what_is_no_method_is_told_why(name, says):
     with pytest.raises(adaps.UserError, match=says):
         sharing_options(name)
+
+
+@pytest.mark.usefixtures("theirs")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("theirs:boom", "environment 'theirs:boom' cannot be made: ZeroDivisionError: division"),
+        ("theirs:unlicensed", "cannot be made: SystemExit: no licence"),
+        ("theirs:of_size", "cannot be made: TypeError: of_size() missing 1 required"),
+        ("leaving:Env", "cannot be imported: SystemExit\n"),
+    ],
+)
+def test_what_cannot_be_made_is_bad_input(name, says, capsys):
+    assert main(["train", name, "--out", "run"]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+    assert not Path("run").exists()
+
+
+@pytest.mark.usefixtures("theirs")
+def test_an_extra_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pettingzoo", None)
+    monkeypatch.delitem(sys.modules, "pettingzoo.utils", raising=False)
+    with pytest.raises(adaps.UserError, match=r"\(pip install 'adaps\[pettingzoo\]'\)$"):
+        adaps.make("of_pettingzoo:Env")
 
 
 @pytest.mark.usefixtures("theirs")

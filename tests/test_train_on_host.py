@@ -103,6 +103,8 @@ def test_a_number_of_kinds_cannot_be_asked_of_unlike_spaces():
 
 
 def test_unlike_spaces_share_a_network(tmp_path):
+    from adaps.report import write_report  # noqa: PLC0415
+
     env = adaps.from_pettingzoo(mixed, max_steps=10)
     result = adaps.train(env, **QUICK, out=tmp_path / "run")
     assert result.clusters == [[0, 1, 2, 3]]
@@ -110,6 +112,8 @@ def test_unlike_spaces_share_a_network(tmp_path):
     actions = adaps.load(tmp_path / "run").act_by_name(seen)
     assert all(actions[a] in Mixed().action_space(a) for a in actions)
     assert actions["masked"] in (1, 3)
+    page = write_report(tmp_path / "run").read_text()
+    assert "different kinds by construction: dict; masked; tuple; number." in page
 
 
 def test_illegal_actions_are_never_drawn():

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from adaps.envs.masks import legal_actions
 from adaps.errors import UserError
 from adaps.types import AgentSpace, AnyEnvironment
 
@@ -48,21 +49,22 @@ class Seen(NamedTuple):
     legal: Bool[np.ndarray, "agent action"]
 
 
-def as_arrays(agents: Agents, obs: Mapping[str, Any], legal: Mapping[str, Any] | None) -> Seen:
+def as_arrays(agents: Agents, obs: Any, legal: Any) -> Seen:
     """What agents see by name, as the environment gives it, as arrays.
 
     Args:
         agents: all that the policy is for; who is missing in ``obs`` sees zeros.
-        obs: observations as the agent's own space has them, with an action mask or without.
-        legal: further masks by agent, ``bool[action]``.
+        obs: by name, observations as the agent's own space has them, with an action mask or
+            without.
+        legal: by name, further masks, ``bool[action]``; None where there are none.
 
     Raises:
-        UserError: an agent that is not known, or an observation that is not of its space.
+        UserError: an agent that is not known, an observation that is not of its space, or a mask
+            that is none.
     """
-    if strangers := [name for name in obs if name not in agents.names]:
-        raise UserError(
-            f"the policy knows no agent '{strangers[0]}'; it is for {', '.join(agents.names)}"
-        )
+    legal = {} if legal is None else legal
+    _check_names(agents, "observations", obs)
+    _check_names(agents, "masks of legal actions", legal)
     sizes = (max(s.obs_size for s in agents.spaces), max(s.num_actions for s in agents.spaces))
     rows = np.zeros((len(agents.names), sizes[0]), np.float32)
     allowed = np.zeros((len(agents.names), sizes[1]), bool)
@@ -72,25 +74,52 @@ def as_arrays(agents: Agents, obs: Mapping[str, Any], legal: Mapping[str, Any] |
             continue
         numbers, mask = _numbers(name, space, obs[name])
         rows[i, : space.obs_size] = numbers
-        mask = legal[name] if legal is not None and name in legal else mask
+        mask = legal.get(name, mask)
         if mask is not None:
-            allowed[i, : space.num_actions] = np.asarray(mask, bool).ravel()
+            allowed[i, : space.num_actions] = _legal(name, mask, space.num_actions)
     return Seen(rows, allowed)
+
+
+def _check_names(agents: Agents, what: str, given: Any) -> None:
+    """Whether something was given by name, for agents that are known."""
+    if not isinstance(given, Mapping):
+        raise UserError(f"{what} must be a dict by agents' names, not a {type(given).__name__}")
+    if strangers := [name for name in given if name not in agents.names]:
+        raise UserError(
+            f"the policy knows no agent '{strangers[0]}'; it is for {', '.join(agents.names)}"
+        )
+
+
+def _legal(name: str, mask: Any, num_actions: int) -> Bool[np.ndarray, " action"]:
+    try:
+        return legal_actions(mask, num_actions)
+    except ValueError as error:
+        raise UserError(f"the action mask of {name} is wrong: {error}") from None
 
 
 def _numbers(name: str, space: AgentSpace, seen: Any) -> tuple[np.ndarray, Any]:
     """An observation as numbers, and the action mask that came with it."""
     try:
-        if space.layout:
-            from adaps.envs.host.spaces import flatten_as  # noqa: PLC0415
-
-            numbers, mask = flatten_as(space.layout, seen)
-        else:
-            numbers, mask = np.asarray(seen, np.float32).ravel(), None
+        numbers, mask = _flat(space, seen)
     except Exception as error:
         raise UserError(f"the observation of {name} is not in its space: {error}") from None
     if len(numbers) != space.obs_size:
         raise UserError(
             f"the observation of {name} has {len(numbers)} numbers, not {space.obs_size}"
         )
+    if not np.isfinite(numbers).all():
+        wrong = numbers[~np.isfinite(numbers)][0]
+        raise UserError(f"the observation of {name} is not finite: {wrong}")
     return numbers, mask
+
+
+def _flat(space: AgentSpace, seen: Any) -> tuple[Float[np.ndarray, " obs"], Any]:
+    mask = None
+    if seen is None:
+        raise ValueError("it is None")
+    if space.layout:
+        from adaps.envs.host.spaces import flatten_as  # noqa: PLC0415
+
+        seen, mask = flatten_as(space.layout, seen)
+    with np.errstate(over="ignore"):
+        return np.asarray(seen, np.float32).ravel(), mask

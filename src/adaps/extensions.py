@@ -5,9 +5,19 @@ import importlib
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from adaps.errors import UserError
+
+EXTRAS = {
+    "gymnasium": "pettingzoo",
+    "pettingzoo": "pettingzoo",
+    "jaxmarl": "jaxmarl",
+    "jumanji": "jumanji",
+}
+"""Packages that somebody's code may need, and the extra that brings each."""
 
 
 def is_dotted(name: str) -> bool:
@@ -24,6 +34,38 @@ def dotted_name(thing: Any) -> str:
     return f"{thing.__module__}:{thing.__qualname__}"
 
 
+def look_in_working_directory() -> None:
+    """Let modules in the working directory be imported, where nothing else has their name."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
+@contextmanager
+def theirs(failure: str) -> Iterator[None]:
+    """Whatever somebody else's code raises becomes one line that begins with ``failure``.
+
+    >>> with theirs("it cannot be made"):
+    ...     1 / 0
+    Traceback (most recent call last):
+    adaps.errors.UserError: it cannot be made: ZeroDivisionError: division by zero
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{failure}: {told(error)}") from error
+
+
+def told(error: BaseException) -> str:
+    """An exception in one line, and the extra that is missing, if one is."""
+    text = " ".join(str(error).split())
+    missing = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
+    extra = EXTRAS.get(missing.partition(".")[0])
+    hint = f" (pip install 'adaps[{extra}]')" if extra else ""
+    return f"{type(error).__name__}{': ' if text else ''}{text}{hint}"
+
+
 def load(kind: str, name: str) -> Any:
     """What ``package.module:Thing`` names; modules in the working directory are found too.
 
@@ -31,13 +73,9 @@ def load(kind: str, name: str) -> Any:
         UserError: there is no such module or thing, or the module fails while it is imported.
     """
     module_name, attribute = name.split(":")
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-    try:
+    look_in_working_directory()
+    with theirs(f"{kind} '{name}' cannot be imported"):
         module = importlib.import_module(module_name)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise UserError(f"{kind} '{name}' cannot be imported: {reason}") from error
     if not hasattr(module, attribute):
         raise UserError(f"{kind} '{name}': module {module_name} has no {attribute}")
     return getattr(module, attribute)

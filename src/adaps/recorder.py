@@ -331,9 +331,13 @@ class Recorder:
     def _identity_json(self) -> dict[str, Any]:
         """Lists with one entry per seed; null where a seed is not so far, or looks for no kinds."""
         found = [self._found.get(seed, (None, None))[0] for seed in self._seeds()]
+        names, parts = getattr(self.env, "agent_names", None), parts_of(self.env)
+        alike = [{"space": part.space.label, "agents": list(part.agents)} for part in parts]
         return {
             "schema": files.SCHEMA,
             "seeds": self._seeds(),
+            "agent_names": _each(names, lambda names: list(map(str, names))),
+            "parts": alike if len(parts) > 1 else None,
             "clusters": [_each(i, lambda i: i.clusters.tolist()) for i in found],
             "num_clusters": [_each(i, lambda i: len(i.centres)) for i in found],
             "adjusted_rand_index": [rand_index(self.env.agent_types, i) for i in found],

@@ -156,9 +156,17 @@ class Mixed(ParallelEnv):
         return self._seen(), rewards, no, no, {"number": {"action_mask": [1, 0]}}
 
 
+def odd(**members):
+    """A class of teams like :class:`Counting`, with some members replaced."""
+    return type("Odd", (Counting,), members)
+
+
 def mixed():
     return Mixed()
 
 
 def counting():
     return Counting(leave={"a": 2})
+
+
+COUNTING = counting()

@@ -1,5 +1,6 @@
 """Environments that run in Python: spaces, comings and goings, processes, and what goes wrong."""
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -10,11 +11,15 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiBinary, MultiDiscrete, Text, Tuple
+from pettingzoo import AECEnv
 
 import adaps
+from adaps.by_name import Agents, agents_of, as_arrays
 from adaps.envs import from_pettingzoo, make, to_pettingzoo
+from adaps.envs.host.spaces import flatten_as, legal_actions, split, view_of
 from adaps.errors import HostEnvironmentError, UserError
-from envs.teams_in_python import Counting, Mixed, counting, mixed
+from envs.teams_in_python import Counting, Mixed, counting, mixed, odd
 
 SPREAD = "bps:2-2"
 TESTS = Path(__file__).parents[1]
@@ -52,6 +57,135 @@ def test_spaces_are_flattened_filled_up_and_told_apart():
     np.testing.assert_array_equal(first.obs[0, 3], [0, 0, 0, 0, 1, 0, 0, 0])
     legal = [[1, 1, 0, 0], [0, 1, 0, 1], [1, 1, 1, 0], [1, 0, 0, 0]]
     np.testing.assert_array_equal(first.legal[0], np.array(legal, bool))
+
+
+PAIR, MANY = Box(0, 9, (2,)), Box(np.arange(99.0), np.arange(99.0) + 1, dtype=np.float64)
+MASKED = {"action_mask": MultiBinary(2)}
+SPACES = {
+    "unsorted": Dict([("z", PAIR), ("a", Discrete(3))]),
+    "unsorted within": Tuple((Dict([("z", Dict([("y", PAIR), ("b", PAIR)])), ("a", PAIR)]), PAIR)),
+    "keys of two types": Dict([(1, PAIR), ("1", Discrete(2)), (0, PAIR)]),
+    "starts": Tuple((MultiDiscrete([2, 3], start=[5, -1]), Discrete(2, start=7))),
+    "binary": Tuple((MultiBinary(3), MultiBinary([2, 2]), Box(0, 255, (2, 2), np.uint8))),
+    "mask beside a dict": Dict({"observation": Dict([("z", PAIR), ("a", PAIR)]), **MASKED}),
+    "mask beside a number": Dict({"observation": Discrete(5), **MASKED}),
+    "mask among others": Dict({"observation": PAIR, "z": Discrete(2), "a": PAIR, **MASKED}),
+}
+
+
+@pytest.mark.parametrize("kind", SPACES)
+def test_a_saved_policy_flattens_as_training_did(kind):
+    space = SPACES[kind]
+    space.seed(3)
+    view = view_of("odd", "a", space, Discrete(2))
+    saved = Agents.from_json(Agents(("a",), (view.described,)).to_json())
+    for _ in range(5):
+        own, mask = split(view, seen := space.sample())
+        numbers, same_mask = flatten_as(saved.spaces[0].layout, seen)
+        np.testing.assert_array_equal(numbers, view.flatten(own))
+        assert (len(numbers), mask is same_mask) == (view.size, True)
+
+
+def test_policies_that_were_saved_earlier_flatten_as_they_did():
+    box = {"box": [1], "dtype": "float32"}
+    one, two = np.float32([1]), np.float32([2])
+    plain = json.dumps({"masked": False, "space": {"dict": {"z": box, "a": box}}})
+    np.testing.assert_array_equal(flatten_as(plain, {"a": one, "z": two})[0], [2, 1])
+    masked = json.dumps({"masked": True, "space": box})
+    seen = {"observation": one, "action_mask": [0, 1]}
+    assert flatten_as(masked, seen) == (one, [0, 1])
+    more = json.dumps({"masked": True, "space": {"dict": {"observation": box, "a": box}}})
+    np.testing.assert_array_equal(flatten_as(more, {**seen, "a": two})[0], [1, 2])
+    numbers = json.dumps({"masked": False, "space": {"multi_discrete": [2, 3]}})
+    np.testing.assert_array_equal(flatten_as(numbers, np.array([1, 0]))[0], [0, 1, 1, 0, 0])
+
+
+def sees(space, seen):
+    """A class of teams whose agents see this."""
+    return odd(observation_space=lambda self, agent: space, sees=lambda self, agent: seen)
+
+
+def test_a_dict_within_the_observation_is_flattened_beside_its_mask():
+    seen = {"observation": {"z": np.zeros(2), "a": np.ones(2)}, "action_mask": np.array([0, 1])}
+    first = played(from_pettingzoo(sees(SPACES["mask beside a dict"], seen)), [])[0]
+    np.testing.assert_array_equal(first.obs[0, 0], [0, 0, 1, 1])
+    np.testing.assert_array_equal(first.legal[0, 0], [False, True])
+
+
+FIVE = {"observation": 4, "action_mask": [1, 0]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "seen", "reason"),
+    [
+        ("mask beside a number", FIVE | {"extra": 1}, "it has 'extra' besides observation, action"),
+        ("mask beside a number", {"action_mask": [1, 0], "extra": 1}, "it lacks observation"),
+        ("mask beside a number", {"observation": 4}, "it lacks action_mask"),
+        ("mask beside a number", np.zeros(5), "it is a ndarray, and no dict with action_mask"),
+        ("unsorted", {"z": np.zeros(2)}, "it lacks a"),
+        ("unsorted", {"z": np.zeros(2), "a": 1, "b": 1}, "it has 'b' besides z, a"),
+        ("unsorted", np.zeros(5), "it is a ndarray, and no dict"),
+    ],
+)
+def test_what_an_observation_has_too_much_or_too_little_is_named(kind, seen, reason):
+    with pytest.raises(HostEnvironmentError, match=f"is not in its space: {reason}"):
+        played(from_pettingzoo(sees(SPACES[kind], seen)), [])
+
+
+def test_integers_of_another_width_are_taken_where_they_fit():
+    flatten = view_of("odd", "a", Box(0, 255, (2,), np.uint8), Discrete(2)).flatten
+    np.testing.assert_array_equal(flatten(np.array([0, 255])), [0, 255])
+    for wrong in ([0, 256], [-1, 0], [0.0, 1.0]):
+        with pytest.raises(ValueError, match=r"its numbers are .*64, not uint8"):
+            flatten(np.array(wrong))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "bool", "uint8", "int64", "float32", "list"])
+def test_masks_are_zeros_and_ones(dtype):
+    mask = [0, 1, 1] if dtype == "list" else np.array([0, 1, 1], dtype)
+    np.testing.assert_array_equal(legal_actions(mask, 3), [False, True, True])
+
+
+@pytest.mark.parametrize(
+    ("mask", "reason"),
+    [
+        ([0, 1], "it has 2 entries, not 3"),
+        (np.ones(4, np.int8), "it has 4 entries, not 3"),
+        (np.zeros(3, bool), "it allows no action"),
+        (np.array([0, 2, 1], np.int8), "its entries must be 0 or 1, not 2"),
+        (np.array([0, 257, 1]), "its entries must be 0 or 1, not 257"),
+        ([0, 1, -1], "its entries must be 0 or 1, not -1"),
+        ([0, 1, 0.5], r"its entries must be 0 or 1, not 0\.5"),
+        ([0, 1, np.nan], "its entries must be 0 or 1, not nan"),
+        (np.array([0, 1, None]), "its entries are object, not 0 or 1"),
+        ([[0, 1], [1]], "it is no row of zeros and ones"),
+        ("yes", "it has 1 entries, not 3"),
+    ],
+)
+def test_what_is_no_mask_is_told_why(mask, reason):
+    with pytest.raises(ValueError, match=f"^{reason}"):
+        legal_actions(mask, 3)
+
+
+@pytest.mark.parametrize(
+    ("obs", "legal", "message"),
+    [
+        (None, None, "observations must be a dict by agents' names, not a NoneType"),
+        ({"a": None}, None, "the observation of a is not in its space: it is None"),
+        ({"a": [0, np.nan, 1]}, None, "the observation of a is not finite: nan"),
+        ({"a": [0, 1e300, 1]}, None, "the observation of a is not finite: inf"),
+        ({"a": [0, 1, 1]}, {"c": [1, 1]}, "the policy knows no agent 'c'; it is for a, b"),
+        ({"a": [0, 1, 1]}, [1, 1], "masks of legal actions must be a dict .*, not a list"),
+        ({"a": [0, 1, 1]}, {"a": [1]}, "the action mask of a is wrong: it has 1 entries, not 2"),
+        ({"a": [0, 1, 1]}, {"a": [0, 0]}, "the action mask of a is wrong: it allows no action"),
+        ({"a": [0, 1, 1]}, {"a": [2, 1]}, "the action mask of a is wrong: its entries must be"),
+    ],
+)
+def test_a_policy_is_asked_about_what_it_knows(obs, legal, message):
+    agents = agents_of(team())
+    for spaces in (agents.spaces, [space._replace(layout="") for space in agents.spaces]):
+        with pytest.raises(UserError, match=f"^{message}"):
+            as_arrays(agents._replace(spaces=tuple(spaces)), obs, legal)
 
 
 def test_actions_count_from_the_first_one():
@@ -185,6 +319,14 @@ SPOILT = {
     "an info of a list": (
         lambda env, o, r, t, c, i: (o, r, t, c, {"b": []}),
         "agent b, step 2: its info is a list, not a dict",
+    ),
+    "a mask of three": (
+        lambda env, o, r, t, c, i: (o, r, t, c, {"b": {"action_mask": [1, 1, 0]}}),
+        "agent b, step 2: its action mask is wrong: it has 3 entries, not 2",
+    ),
+    "a mask of none": (
+        lambda env, o, r, t, c, i: (o, r, t, c, {"b": {"action_mask": [0, 0]}}),
+        "agent b, step 2: its action mask is wrong: it allows no action",
     ),
     "a reward beyond all numbers": (
         lambda env, o, r, t, c, i: (o, {**r, "b": 10**400}, t, c, i),
@@ -343,6 +485,37 @@ def test_a_process_that_dies_is_missed():
     copies.close()
 
 
+def broke(*_):
+    raise RuntimeError("it\nbroke")
+
+
+def observing(space):
+    return odd(observation_space=lambda self, agent: space)
+
+
+def members(**values):
+    """What makes a team and then sets these."""
+
+    def make_one():
+        one = Counting()
+        vars(one).update(values)
+        return one
+
+    return make_one
+
+
+def prop(name):
+    """A class of teams that have a property that cannot be read."""
+    return odd(**{name: property(broke, lambda self, value: None)})
+
+
+class Turns(AECEnv):
+    """One agent after the other, as in chess."""
+
+    metadata = {}  # noqa: RUF012
+    possible_agents = ["a", "b"]  # noqa: RUF012
+
+
 @pytest.mark.parametrize(
     ("make_env", "message"),
     [
@@ -350,11 +523,58 @@ def test_a_process_that_dies_is_missed():
         (lambda: Counting(names=()), "has no agents: its possible_agents are empty"),
         (object, "is a object, and not a PettingZoo ParallelEnv or AECEnv"),
         (lambda: 1 / 0, "cannot be made: ZeroDivisionError: division by zero"),
+        (sys.exit, "cannot be made: SystemExit$"),
+        (Counting(), "name a function or a class that makes it"),
+        (lambda: Counting(names=(0, 1)), "the names of its possible_agents must be text, .* not 0"),
+        (lambda: Counting(names=("a", "b", "a")), "its possible_agents name 'a' twice"),
+        (members(possible_agents=None), "possible_agents must be a list of names, not None"),
+        (members(possible_agents="ab"), "possible_agents must be a list of names, not 'ab'"),
+        (members(possible_agents=5), "its possible_agents cannot be had: TypeError"),
+        (odd(__init__=lambda self: None), "possible_agents must be a list of names, not None"),
+        (prop("possible_agents"), "its possible_agents cannot be had: RuntimeError: it broke"),
+        (odd(observation_space=broke), "the spaces of a cannot be had: RuntimeError: it broke"),
+        (odd(action_space=broke), "the spaces of a cannot be had: RuntimeError: it broke"),
+        (observing(None), "the observation space of a is None, and no space"),
+        (odd(action_space=lambda *_: None), "the actions of a are None; only Discrete"),
+        (odd(action_space=lambda *_: Discrete(2**40)), "a has 1,099,511,627,776 actions; up to"),
+        (observing(Discrete(2**40)), "come to 1,099,511,627,776 numbers"),
+        (observing(Text(3)), "Text.*, cannot be flattened; wrap it so that they are of Box, "),
+        (observing(Graph(PAIR, None)), "Graph.*, cannot be flattened; wrap it"),
+        (observing(Dict([((0, 1), PAIR)])), "cannot be flattened; .*keys are text or whole"),
+        (odd(action_space=lambda *_: MANY), r"the actions of a are Box\(.* …; only Discrete"),
+        (members(agent_types="ab"), "agent_types must be 2 whole numbers, .* not 'ab'; give agent"),
+        (members(agent_types=5), "agent_types must be 2 whole numbers, one for each agent, not 5"),
+        (members(agent_types={0: 1, 1: 1}), "agent_types must be 2 whole numbers"),
+        (members(agent_types=[0, None]), "agent_types must be 2 whole numbers"),
+        (members(agent_types=[0.5, 0.7]), "agent_types must be 2 whole numbers"),
+        (members(agent_types=[0, 0, 1]), "3 agent types for 2 agents"),
+        (prop("agent_types"), "its agent_types cannot be had: RuntimeError: it broke"),
+        (Turns, "is turn-based: PettingZoo makes an AECEnv parallel only where"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(make_env, message):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as caught:
         from_pettingzoo(make_env)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("max_steps", [2.5, 0, -1, "x", None])
+def test_episodes_are_cut_off_after_whole_steps(max_steps):
+    with pytest.raises(UserError, match="max_steps must be a whole number from 1, not"):
+        from_pettingzoo(counting, max_steps=max_steps)
+
+
+def test_how_a_look_ends_does_not_matter():
+    assert from_pettingzoo(odd(close=broke, agent_types=np.array([0, 1]))).agent_types == (0, 1)
+
+
+def test_pictures_are_an_option():
+    def picky(render_mode=None):
+        if render_mode is not None:
+            raise ValueError(f"{render_mode} is none of my modes")
+        return Counting()
+
+    played(from_pettingzoo(picky).drawing(), [1])
 
 
 @pytest.mark.parametrize(
@@ -366,6 +586,10 @@ def test_what_cannot_be_trained_is_refused(make_env, message):
         ("pettingzoo:mpe2.simple_tag_v3?cycles=1", "cannot be made: TypeError"),
         ("pettingzoo:mpe2.simple_tag_v3?continuous_actions=True", "only Discrete actions"),
         ("pettingzoo:json", "has no parallel_env and no env"),
+        ("pettingzoo:..x", "unknown PettingZoo environment '..x'"),
+        ("pettingzoo:envs.teams_in_python:counting", "unknown PettingZoo environment"),
+        ("pettingzoo:mpe2.simple_tag_v3?max_steps=soon", "max_steps must be a whole number"),
+        ("envs.teams_in_python:COUNTING", "name a function or a class that makes it"),
     ],
 )
 def test_names_that_mean_nothing_are_refused(name, message):
@@ -381,6 +605,18 @@ def test_environments_are_made_by_name():
     assert (mine.name, mine.num_agents) == ("envs.teams_in_python:counting", 2)
     steps = played(env, [0] * 7)
     assert [bool(s.truncated[0]) for s in steps] == [False] * 7 + [True]
+
+
+def test_modules_in_the_working_directory_are_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "team_here.py").write_text(
+        "from envs.teams_in_python import counting as parallel_env"
+    )
+    assert make("pettingzoo:team_here").num_agents == 2
+    (tmp_path / "team_there.py").write_text("import te")
+    with pytest.raises(UserError, match="needs the package te: pip install te"):
+        make("pettingzoo:team_there")
 
 
 def test_one_after_the_other_becomes_side_by_side():

@@ -258,6 +258,19 @@ def test_kinds_that_were_given_or_are_one(tmp_path):
     )
 
 
+def test_agents_have_their_names_and_what_sets_them_apart_is_said(tmp_path):
+    parts = [{"space": "Box", "agents": [0, 1, 2]}, {"space": "Dict", "agents": [3, 4, 5]}]
+    names = ["fox_1", "fox_2", "fox_3", "hen", HOSTILE, "dog"]
+    html = page(tmp_path / "a", identity=identity(agent_names=names, parts=parts))
+    assert HOSTILE not in html
+    text = text_of(html)
+    assert f"kinds by construction: fox_1–3; hen, {HOSTILE}, dog. Within these" in text
+    assert "Kind Agents In figures Number" in text
+    assert "0 fox_1–3 0–2 3 3 of type 0" in text
+    given = identity(agent_names=names, parts=parts, groups="oracle")
+    assert "by construction" not in text_of(page(tmp_path / "b", identity=given))
+
+
 def test_unknown_types_and_no_bound(tmp_path):
     unknown = identity(agent_types=None, adjusted_rand_index=[None, None])
     earned = result(regret_per_seed=[None, None], best_return_mean=None)
@@ -326,6 +339,9 @@ def test_an_empty_learning_curve(tmp_path):
         ("identity.json", identity(clusters=[[0, 0, 0, 1, 1, 10**9]] * 2), "numbered from 0"),
         ("identity.json", identity(seeds=[0], clusters=[]), "shorter"),
         ("identity.json", identity(agent_types=[0]), "agent_types"),
+        ("identity.json", identity(agent_names=["a"]), "agent_names"),
+        ("identity.json", identity(agent_names=[1] * AGENTS), "1 is not a text"),
+        ("identity.json", identity(parts=[{"agents": [0, 0]}]), "in one of the parts"),
         ("sharing.json", {**sharing(), "masks": [{}, {}]}, "lacks 'actor'"),
         ("sharing.json", {**sharing(), "warnings": [[1], []]}, "1 is not a text"),
         ("sharing.json", {**sharing(), "group": [[0], [0]]}, "string of 0 and 1"),

@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from adaps.envs import bps, foraging, rware
 from adaps.envs.auto_reset import auto_reset
 from adaps.envs.foreign import parse
 from adaps.errors import UserError, unknown
-from adaps.extensions import is_dotted, load
+from adaps.extensions import is_dotted, load, theirs
 from adaps.types import AnyEnvironment, Environment
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def make(name: str, task_seed: int = 0) -> AnyEnvironment:
     options as in ``pettingzoo:mpe2.simple_tag_v3?max_cycles=50``. Your own is named
     ``package.module:thing``, where ``thing`` is a class or function that makes an environment
     without arguments, or an environment itself: an :class:`adaps.Environment`, or any that
-    :func:`from_pettingzoo`, :func:`from_jaxmarl` or :func:`from_jumanji` takes.
+    :func:`from_pettingzoo` (which needs what makes it), :func:`from_jaxmarl` or
+    :func:`from_jumanji` takes.
 
     >>> make("bps-1").num_agents
     15
@@ -77,7 +79,7 @@ def task_seed_of(env: AnyEnvironment) -> int:
 
 
 def from_pettingzoo(make_env: Any, **options: Any) -> "adaps.envs.host.pettingzoo.PettingZooTeam":
-    """A PettingZoo environment, parallel or agent by agent, to identify and train in.
+    """A PettingZoo environment to identify and train in: parallel, or one that can be made so.
 
     See :func:`adaps.envs.host.pettingzoo.from_pettingzoo` for what can be given.
 
@@ -86,7 +88,7 @@ def from_pettingzoo(make_env: Any, **options: Any) -> "adaps.envs.host.pettingzo
 
     Raises:
         UserError: the extra ``pettingzoo`` or what the environment needs is not installed, it
-            cannot be made, its actions are not discrete, or it has no agents.
+            cannot be made or looked at, its actions are not discrete, or it has no agents.
     """
     try:
         from adaps.envs.host import pettingzoo as adapter  # noqa: PLC0415
@@ -198,11 +200,15 @@ def _built_in(name: str) -> Environment:
 
 def _third_party(name: str) -> AnyEnvironment:
     thing = load("environment", name)
-    made = thing() if callable(thing) else thing
+    with theirs(f"environment '{name}' cannot be made"):
+        made: Any = thing() if callable(thing) else thing
+    if _is_pettingzoo(made):
+        if made is not thing:
+            with suppress(Exception):
+                made.close()
+        return from_pettingzoo(thing, name=name)
     if isinstance(made, AnyEnvironment):
         return made
-    if _is_pettingzoo(made):
-        return from_pettingzoo(thing, name=name)
     if all(hasattr(made, member) for member in ("agents", "step_env", "observation_space")):
         return from_jaxmarl(made, name=name)
     if all(hasattr(made, member) for member in ("num_agents", "observation_spec", "time_limit")):

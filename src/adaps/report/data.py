@@ -54,6 +54,10 @@ class Identities(NamedTuple):
     agent_types: list[int] | list[str] | None
     by_seed: dict[int, Kinds]
     """Without seeds that are not so far, or that look for no kinds."""
+    agent_names: list[str] | None = None
+    """None where agents have numbers alone."""
+    parts: list[list[int]] | None = None
+    """Agents whose spaces are alike; None where all agents' are."""
 
 
 class LayerShares(NamedTuple):
@@ -210,7 +214,23 @@ def _identities(data: Any) -> Identities:
             raise ValueError("as many agent_types as agents are needed")
     groups = data.get("groups", "discovered")
     named = groups if groups in NAMED_GROUPS else "given"
-    return Identities(named, None if types is None else as_labels(types), by_seed)
+    counts = {len(kinds.clusters) for kinds in by_seed.values()}
+    names, parts = _names(data.get("agent_names"), counts), _parts(data.get("parts"), counts)
+    return Identities(named, None if types is None else as_labels(types), by_seed, names, parts)
+
+
+def _names(data: Any, counts: set[int]) -> list[str] | None:
+    if data is not None and counts - {len(data)}:
+        raise ValueError("as many agent_names as agents are needed")
+    return None if data is None else [as_text(name) for name in data]
+
+
+def _parts(data: Any, counts: set[int]) -> list[list[int]] | None:
+    parts = None if data is None else [[as_whole(a) for a in part["agents"]] for part in data]
+    agents = sorted(agent for part in parts or () for agent in part)
+    if parts is not None and (agents != list(range(len(agents))) or counts - {len(agents)}):
+        raise ValueError("every agent must be in one of the parts")
+    return parts
 
 
 def _kinds(clusters: Any, latent: Any, index: Any, scores: Any) -> Kinds:

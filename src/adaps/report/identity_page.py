@@ -1,6 +1,5 @@
 """What was found out about the agents of a team, as its page's template wants it. Stage: report."""
 
-import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -67,7 +66,7 @@ def _context(found: Found) -> dict[str, Any]:
         "members": _members(found),
         "alone": found.num_kinds == found.num_agents > 1,
         "left_out": max(0, found.num_kinds - KINDS),
-        "numbered": _are_numbered(found.agent_names),
+        "numbered": words.are_numbered(found.agent_names),
         "typed": found.agent_types is not None,
         "map": identity_figures.code_map(found),
         "colours": list(enumerate(figures.kind_colours(found.num_kinds)))[:KINDS],
@@ -121,11 +120,6 @@ def _members(found: Found) -> list[Members]:
             )
         )
     return rows
-
-
-def _are_numbered(names: list[str]) -> bool:
-    """Whether every name ends in the number that its agent has in figures."""
-    return all(re.search(rf"(?<![0-9]){i}$", name) for i, name in enumerate(names))
 
 
 def _choices(found: Found) -> Iterator[dict[str, Any]]:

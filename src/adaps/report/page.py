@@ -148,6 +148,7 @@ def _maps(run: Run) -> dict[str, Any]:
         "colours": list(enumerate(figures.kind_colours(count))),
         "shapes": figures.type_markers(types, plain=True),
         "left_out": len(learnt) - len(shown),
+        "by_construction": words.by_construction(run),
     }
 
 
@@ -201,12 +202,13 @@ def _groups(run: Run) -> dict[str, Any] | None:
         return None
     seed, kinds = min(run.kinds.items())
     colours = figures.kind_colours(max(kinds.clusters) + 1)
-    types, rows = run.identities.agent_types, []
+    types, names, rows = run.identities.agent_types, run.identities.agent_names, []
     for kind in sorted(set(kinds.clusters)):
         agents = [agent for agent, own in enumerate(kinds.clusters) if own == kind]
         mix = words.type_mix(types, agents)
-        rows.append((kind, colours[kind], words.ranges(agents), len(agents), mix))
-    return {"seed": seed, "rows": rows}
+        numbers = words.ranges(agents)
+        rows.append((kind, colours[kind], words.who(agents, names), numbers, len(agents), mix))
+    return {"seed": seed, "rows": rows, "numbered": names is None or words.are_numbered(names)}
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -29,6 +29,8 @@ GROUPS = {
     "given": "as it was told",
 }
 """Where groups come from, unless they were discovered."""
+NAMES = 16
+"""Names of agents that are listed at once."""
 FAR_FROM_BOUND = 0.0005
 """A regret below this is 0.0 % when it is written out."""
 
@@ -146,6 +148,28 @@ def name_ranges(names: Iterable[str]) -> list[str]:
     return [f"{stem}{ranges(sorted(numbers))}" for (stem, _), numbers in alike.items()]
 
 
+def are_numbered(names: Sequence[str]) -> bool:
+    """Whether every name ends in the number that its agent has in figures.
+
+    >>> are_numbered(["agent_0", "agent_1"]), are_numbered(["agent_1", "agent_0"])
+    (True, False)
+    """
+    return all(re.search(rf"(?<![0-9]){i}$", name) for i, name in enumerate(names))
+
+
+def who(agents: Sequence[int], names: Sequence[str] | None) -> str:
+    """Agents by name, or by number where they have none.
+
+    >>> who([0, 1, 2], None), who([0, 2], ["fox", "hen_0", "hen_1"])
+    ('0–2', 'fox, hen_1')
+    """
+    if names is None:
+        return ranges(agents)
+    parts = name_ranges(names[agent] for agent in agents)
+    more = f" and {len(parts) - NAMES:,} more" if len(parts) > NAMES else ""
+    return ", ".join(parts[:NAMES]) + more
+
+
 def type_mix(types: Sequence[int] | Sequence[str] | None, agents: list[int]) -> str:
     """How many of these agents are of each true type.
 
@@ -165,6 +189,19 @@ def kinds_range(run: Run) -> str:
     """How many kinds the seeds found: one number where they agree."""
     counts = sorted({kinds.num_kinds for kinds in run.kinds.values()})
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
+
+
+def by_construction(run: Run) -> str:
+    """Which agents are of different kinds since their spaces differ; nothing where none are."""
+    parts = run.identities.parts
+    if parts is None or run.identities.groups != "discovered":
+        return ""
+    shown = "; ".join(who(part, run.identities.agent_names) for part in parts[:NAMES])
+    more = f"; and {len(parts) - NAMES:,} more groups" if len(parts) > NAMES else ""
+    return (
+        f"Agents that see or do different things are of different kinds by construction: "
+        f"{shown}{more}. Within these, kinds were looked for one by one."
+    )
 
 
 def mean_rand_index(run: Run) -> float | None:

@@ -4,14 +4,14 @@ Needs the extra ``pettingzoo``; Gymnasium's own utilities do the flattening.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from functools import partial
+import textwrap
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
 from gymnasium.spaces.utils import flatdim, flatten
-from jaxtyping import Bool
 
 from adaps.errors import UserError
 from adaps.types import AgentSpace
@@ -20,7 +20,12 @@ MASK = "action_mask"
 """Key of an observation or info that says which actions may be taken."""
 OBSERVATION = "observation"
 MOST_NUMBERS = 100_000
-"""Numbers that an observation may come to."""
+"""Numbers that an observation may come to, and actions that an agent may have."""
+TAKEN = (
+    "Box, Discrete, MultiBinary, MultiDiscrete, and Dict or Tuple of these, where a Dict's keys "
+    "are text or whole numbers"
+)
+"""Spaces of observations that can be used."""
 
 Flatten = Callable[[Any], np.ndarray]
 
@@ -37,6 +42,8 @@ class View(NamedTuple):
     masked: bool
     """Whether observations bring an action mask along."""
     flatten: Flatten
+    unpacked: bool = False
+    """Whether, without the mask, ``observation`` was left alone and is the space itself."""
 
     @property
     def described(self) -> AgentSpace:
@@ -46,43 +53,79 @@ class View(NamedTuple):
             self.num_actions,
             f"{self.space}, {self.num_actions} actions",
             self.first_action,
-            json.dumps({"masked": self.masked, "space": _to_json(self.space)}),
+            json.dumps(
+                {"masked": self.masked, "unpacked": self.unpacked, "space": _to_json(self.space)}
+            ),
         )
 
 
-def view_of(env: str, agent: str, obs: spaces.Space, action: spaces.Space) -> View:
-    """How an agent's observations become numbers.
+def view_of(env: str, agent: str, obs: Any, action: Any) -> View:
+    """How an agent's observations become numbers, from the spaces that its environment names.
 
     Raises:
         UserError: actions that are not discrete, or observations that cannot be flattened.
     """
-    if not isinstance(action, spaces.Discrete):
+    num_actions, first_action = _numbered(env, agent, action)
+    if not isinstance(obs, spaces.Space):
         raise UserError(
-            f"{env}: the actions of {agent} are {action}; only Discrete actions can be trained: "
-            "choose the environment's discrete setting, or wrap it so that its actions are numbered"
+            f"{env}: the observation space of {agent} is {_short(obs)}, and no space of Gymnasium's"
         )
     masked = isinstance(obs, spaces.Dict) and MASK in obs.spaces
+    unpacked = isinstance(obs, spaces.Dict) and masked and set(obs.spaces) == {MASK, OBSERVATION}
     obs = _without_mask(obs)
     try:
         size = flatdim(obs)
         _to_json(obs)
     except (NotImplementedError, ValueError, OverflowError):
-        raise UserError(f"{env}: the observations of {agent}, {obs}, cannot be flattened") from None
+        raise UserError(
+            f"{env}: the observations of {agent}, {_short(obs)}, cannot be flattened; wrap it so "
+            f"that they are of {TAKEN}"
+        ) from None
     if not 0 < size <= MOST_NUMBERS:
         raise UserError(
             f"{env}: the observations of {agent} come to {size:,} numbers; from 1 to "
             f"{MOST_NUMBERS:,} can be used"
         )
-    return View(obs, size, int(action.n), int(action.start), masked, _flattener(obs))
+    return View(obs, size, num_actions, first_action, masked, _flattener(obs), unpacked)
+
+
+def _numbered(env: str, agent: str, action: Any) -> tuple[int, int]:
+    """How many actions there are, and the first one's number."""
+    if not isinstance(action, spaces.Discrete):
+        raise UserError(
+            f"{env}: the actions of {agent} are {_short(action)}; only Discrete actions can be "
+            "trained: choose the environment's discrete setting, or wrap it so that its actions "
+            "are numbered"
+        )
+    if action.n > MOST_NUMBERS:
+        raise UserError(
+            f"{env}: {agent} has {int(action.n):,} actions; up to {MOST_NUMBERS:,} can be used"
+        )
+    return int(action.n), int(action.start)
+
+
+def _short(space: Any) -> str:
+    """In words, on one line."""
+    return textwrap.shorten(str(space), 200, placeholder=" …")
 
 
 def split(view: View, seen: Any) -> tuple[Any, Any]:
-    """What was seen without the action mask, and the mask; None where there is none."""
+    """What was seen without the action mask, and the mask; None where there is none.
+
+    Raises:
+        ValueError: there should be a mask and is none, or something else is in the way.
+    """
     if not view.masked:
         return seen, None
-    rest = {key: value for key, value in seen.items() if key != MASK}
-    alone = set(rest) == {OBSERVATION} and not isinstance(view.space, spaces.Dict)
-    return (rest[OBSERVATION] if alone else rest), seen[MASK]
+    if not isinstance(seen, Mapping):
+        raise ValueError(f"it is a {type(seen).__name__}, and no dict with {MASK}")
+    if MASK not in seen:
+        raise ValueError(f"it lacks {MASK}")
+    if not view.unpacked:
+        return {key: value for key, value in seen.items() if key != MASK}, seen[MASK]
+    if len(seen) != 2 or OBSERVATION not in seen:
+        _check_keys((OBSERVATION, MASK), seen)
+    return seen[OBSERVATION], seen[MASK]
 
 
 def flatten_as(layout: str, seen: Any) -> tuple[np.ndarray, Any]:
@@ -95,11 +138,18 @@ def flatten_as(layout: str, seen: Any) -> tuple[np.ndarray, Any]:
     Raises:
         ValueError: it does not belong to the space.
     """
-    data = json.loads(layout)
-    space = _from_json(data["space"])
-    view = View(space, 0, 0, 0, data["masked"], _flattener(space))
+    view = _view_of_layout(layout)
     own, mask = split(view, seen)
     return view.flatten(own), mask
+
+
+@lru_cache(256)
+def _view_of_layout(layout: str) -> View:
+    """What :attr:`View.described` wrote, also before it said what was unpacked."""
+    data = json.loads(layout)
+    space, masked = _from_json(data["space"]), data["masked"]
+    unpacked = data.get("unpacked", masked and not isinstance(space, spaces.Dict))
+    return View(space, 0, 0, 0, masked, _flattener(space), unpacked)
 
 
 def _to_json(space: spaces.Space) -> Any:
@@ -112,15 +162,16 @@ def _to_json(space: spaces.Space) -> Any:
         case spaces.MultiBinary():
             return {"multi_binary": np.array(space.n).tolist()}
         case spaces.MultiDiscrete():
-            return {"multi_discrete": space.nvec.tolist()}
-        case spaces.Dict():
-            return {"dict": {key: _to_json(part) for key, part in space.spaces.items()}}
+            return {"multi_discrete": space.nvec.tolist(), "start": space.start.tolist()}
+        case spaces.Dict() if all(isinstance(key, str | int) for key in space.spaces):
+            return {"dict": [[key, _to_json(part)] for key, part in space.spaces.items()]}
         case spaces.Tuple():
             return {"tuple": [_to_json(part) for part in space.spaces]}
     raise NotImplementedError
 
 
 def _from_json(data: Any) -> spaces.Space:
+    """What :func:`_to_json` wrote, now or when it did not yet write the keys' types and starts."""
     match data:
         case {"box": shape, "dtype": dtype}:
             low, high = (-np.inf, np.inf) if np.dtype(dtype).kind == "f" else (0, 1)
@@ -130,18 +181,14 @@ def _from_json(data: Any) -> spaces.Space:
         case {"multi_binary": n}:
             return spaces.MultiBinary(n)
         case {"multi_discrete": nvec}:
-            return spaces.MultiDiscrete(nvec)
+            return spaces.MultiDiscrete(nvec, start=data.get("start"))
         case {"dict": parts}:
-            return spaces.Dict({key: _from_json(part) for key, part in parts.items()})
+            # In pairs, since a dict's keys would be sorted, and here their order counts.
+            pairs = parts.items() if isinstance(parts, Mapping) else parts
+            return spaces.Dict([(key, _from_json(part)) for key, part in pairs])
         case {"tuple": parts}:
             return spaces.Tuple([_from_json(part) for part in parts])
     raise ValueError(f"{data!r} is no space")
-
-
-def legal_actions(mask: Any, num_actions: int) -> Bool[np.ndarray, " action"] | None:
-    """A mask as booleans; None where it has another length, or allows nothing."""
-    legal = np.asarray(mask).astype(bool).ravel()
-    return legal if legal.shape == (num_actions,) and legal.any() else None
 
 
 def _without_mask(obs: spaces.Space) -> spaces.Space:
@@ -167,9 +214,16 @@ def _flat_box(shape: tuple[int, ...], dtype: Any, seen: Any) -> np.ndarray:
     array = np.asarray(seen)
     if array.shape != shape:
         raise ValueError(f"its shape is {array.shape}, not {shape}")
-    if array.dtype != dtype and not np.can_cast(array.dtype, dtype, "same_kind"):
+    if array.dtype != dtype and not _fits(array, dtype):
         raise ValueError(f"its numbers are {array.dtype}, not {dtype}")
     return array.ravel()
+
+
+def _fits(array: np.ndarray, dtype: Any) -> bool:
+    """Whether numbers of another type are of the same kind, and integers none too great."""
+    if array.dtype.kind in "iu" and dtype.kind in "iu":
+        return bool((array == array.astype(dtype)).all())
+    return np.can_cast(array.dtype, dtype, "same_kind")
 
 
 def _flat(space: spaces.Space, seen: Any) -> np.ndarray:
@@ -179,8 +233,9 @@ def _flat(space: spaces.Space, seen: Any) -> np.ndarray:
 def _checked(space: spaces.Space, seen: Any) -> Any:
     """What was seen, if its structure is that of the space; bounds are not asked for."""
     if isinstance(space, spaces.Dict):
-        if not isinstance(seen, Mapping) or set(seen) != set(space.spaces):
-            raise ValueError(f"it lacks one of {', '.join(map(str, space.spaces))}")
+        if not isinstance(seen, Mapping):
+            raise ValueError(f"it is a {type(seen).__name__}, and no dict")
+        _check_keys(space.spaces, seen)
         return {key: _checked(part, seen[key]) for key, part in space.spaces.items()}
     if isinstance(space, spaces.Tuple):
         if len(seen) != len(space.spaces):
@@ -191,3 +246,11 @@ def _checked(space: spaces.Space, seen: Any) -> Any:
     if not space.contains(seen):
         raise ValueError(f"{seen!r} is not in {space}")
     return seen
+
+
+def _check_keys(expected: Collection[Any], seen: Mapping[Any, Any]) -> None:
+    """Say which key is missing, or which is one too many."""
+    if lacking := [key for key in expected if key not in seen]:
+        raise ValueError(f"it lacks {lacking[0]}")
+    if more := [key for key in seen if key not in expected]:
+        raise ValueError(f"it has {more[0]!r} besides {', '.join(map(str, expected))}")

@@ -15,8 +15,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from pettingzoo import ParallelEnv
 
-from adaps.envs.host.spaces import MASK, View, legal_actions, split, view_of
+from adaps.envs.host.spaces import MASK, View, split, view_of
 from adaps.envs.host.values import RETURNED, as_number, as_truth, check_returned
+from adaps.envs.masks import legal_actions
 from adaps.errors import HostEnvironmentError, UserError
 
 MakeEnv = Callable[[], ParallelEnv]
@@ -159,7 +160,7 @@ class Team:
         try:
             legal = 1 if mask is None else legal_actions(mask, num_actions)
         except ValueError as error:
-            raise self._wrong(name, f"its action mask {error}") from None
+            raise self._wrong(name, f"its action mask is wrong: {error}") from None
         record.legal[i, :num_actions] = legal
 
     def _mask_of_info(self, name: str, info: Any) -> Any:
