@@ -12,7 +12,7 @@ from adaps.cli import COMMANDS, main
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 TINY = (
-    "--steps 4_000 --gather-steps 1_600 --encoder.updates 600 --seeds 1 --evaluations 2 "
+    "--steps 4_000 --gather-steps 1_600 --encoder.updates 100 --seeds 1 --evaluations 2 "
     "--eval-episodes 8"
 )
 STUDIED = ("gather-steps=1_600", "encoder.updates=50", "evaluations=2", "eval-episodes=8")
@@ -50,7 +50,7 @@ def run(words):
     if words[0] == "train" and "--help" not in words:
         words = [*words, *TINY.split()]
     if words[0] == "identify" and "--help" not in words:
-        words = [*words, "--gather-steps", "3_200", "--encoder.updates", "600"]
+        words = [*words, "--gather-steps", "1_600", "--encoder.updates", "100"]
     if words[0] in ("compare", "sweep"):
         words = [*words, "--seeds", "1", "--steps", "8_000", "--options", *STUDIED]
     if words[0] == "bench":
