@@ -80,7 +80,7 @@ class Side(gymnasium.Env[np.ndarray, np.ndarray]):
     """The copies of one process, one after the other."""
 
     def __init__(self, make_env: MakeEnv, roster: Roster, num_copies: int) -> None:
-        self._make, self._env = partial(Team, make_env, roster), roster.env
+        self._make, self._name = partial(Team, make_env, roster), roster.env
         self._layout = layout_of(roster)
         self._teams: list[Team] = []
         self._rows = np.zeros((num_copies, self._layout.size), np.float32)
@@ -129,7 +129,7 @@ class Side(gymnasium.Env[np.ndarray, np.ndarray]):
         teams = [self._make() for _ in self._rows]
         if len({id(team.innermost) for team in teams}) < len(teams):
             raise HostEnvironmentError(
-                f"{self._env}: what makes it returned the same environment twice; it must make a "
+                f"{self._name}: what makes it returned the same environment twice; it must make a "
                 "new one each time"
             )
         return teams
@@ -139,7 +139,7 @@ class Side(gymnasium.Env[np.ndarray, np.ndarray]):
         if isinstance(error, HostEnvironmentError):
             return {FAILED: (str(error), error.trace)}
         text = " ".join(f"{type(error).__name__}: {error}".split())
-        return {FAILED: (f"{self._env}: {text}", traceback.format_exc())}
+        return {FAILED: (f"{self._name}: {text}", traceback.format_exc())}
 
 
 def _depend_on_the_process_above() -> None:
