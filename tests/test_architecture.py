@@ -42,9 +42,13 @@ ALLOWED = {
     "sinks": {"errors"},
     "parsing": {"errors", "config", "identity", "run_folder", "sharing", "sinks", "algos"},
     "study": {"types", "errors", "config", "envs", "parsing", "stages", "running", "evaluate"}
-    | {"host", "progress", "provenance", "result", "resume", "run_folder", "sharing", "algos"},
+    | {"host", "progress", "provenance", "result", "resume", "run_folder", "sharing", "algos"}
+    | {"checkpoints"},
     "journal": {"types", "errors", "checkpoints", "host", "run_folder"},
-    "resume": {"types", "errors", "checkpoints", "config", "placement", "run_folder"},
+    "facts": {"checkpoints", "journal"},
+    "fitting": {"types", "errors", "checkpoints", "config", "host", "identity", "journal"}
+    | {"placement", "stages"},
+    "resume": {"types", "errors", "checkpoints", "config", "facts", "placement", "run_folder"},
     "placement": set(),
     "provenance": {"placement"},
     "progress": set(),

@@ -3,10 +3,12 @@
 import dataclasses
 import html
 import json
+import multiprocessing
 import os
 import re
 import signal
 import subprocess
+import sys
 import time
 
 import jax
@@ -14,6 +16,8 @@ import numpy as np
 import pytest
 
 import adaps
+import adaps_command
+from adaps import cli
 from adaps import run_folder as files
 from adaps.cli import main
 from adaps.config import (
@@ -370,6 +374,8 @@ def test_an_interrupt_saves_and_says_where(number, code, tmp_path):
         text=True,
     ) as process:
         try:
+            metrics = tmp_path / "run" / files.METRICS
+            wait_for(lambda: metrics.exists() and metrics.stat().st_size, seconds=120)
             wait_for(lambda: len(files.saved_seeds(tmp_path / "run")) == 2, seconds=120)
             process.send_signal(number)
             sent = time.monotonic()
@@ -395,6 +401,57 @@ def test_a_second_interrupt_ends_it_at_once(tmp_path):
             process.kill()
     assert process.returncode == 130, err
     assert "Traceback" not in err
+
+
+def test_the_second_interrupt_ends_other_processes_too(monkeypatch):
+    child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
+    child.start()
+    ended = []
+    monkeypatch.setattr("adaps.cli.os._exit", ended.append)
+    cli._end(130)
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+    assert ended == [130]
+
+
+def interrupting(*_args, **_options):
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_says_what_is_true(tmp_path, monkeypatch, capsys):
+    out, there = tmp_path / "run", f"in {tmp_path / 'run'}; go on with: adaps train --resume"
+    monkeypatch.setattr(cli, "run", interrupting)
+    words = ["train", "bps:2-2", "--auto-resume", "--out", str(out)]
+    said = []
+    for name in (None, files.CONFIG, "checkpoints/seed-3.safetensors", files.METRICS):
+        if name is not None:
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            (out / name).write_text("{}")
+        assert main(words) == 130
+        said.append(capsys.readouterr().err)
+    assert said[0] == "adaps: interrupted; nothing was saved yet\n"
+    assert f"saved no policy yet; the settings {there}" in said[1]
+    assert f"saved policies of seeds [3] {there}" in said[2]
+    assert f"saved policies of seeds [3] and the metrics {there}" in said[3]
+
+
+def test_an_interrupt_of_identify_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "run_identify", interrupting)
+    assert main(["identify", "bps:2-2", "--out", str(tmp_path / "found")]) == 130
+    assert capsys.readouterr().err == "adaps: interrupted; nothing was saved\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_while_it_is_imported_has_no_traceback(monkeypatch):
+    class Interrupted:
+        find_spec = staticmethod(interrupting)
+
+    with monkeypatch.context() as patched:
+        patched.delitem(sys.modules, "adaps.cli")
+        patched.setattr(sys, "meta_path", [Interrupted()])
+        assert adaps_command.main() == 130
+    monkeypatch.setattr(sys, "argv", ["adaps", "--version"])
+    assert adaps_command.main() == 0
 
 
 def wait_for(condition, seconds):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -189,6 +190,88 @@ def test_changes_are_refused_field_by_field(tmp_path):
     assert "config.num_envs: 8 there, 4 here" in str(caught.value)
     go_on(dataclasses.replace(changed, num_envs=8), out, allow_changes=True)
     assert files.read_json(out, files.CONFIG)["config"]["algo"]["entropy"] == 0.5
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """A run that was stopped while it trained."""
+    out = tmp_path_factory.mktemp("begun") / "run"
+    stopped(config_of(method="fups"), out, "train", 1_000)
+    return out
+
+
+def contents(out):
+    return {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+
+
+def assert_refused(config, out, message):
+    """In one line, with nothing changed."""
+    before = contents(out)
+    with pytest.raises(UserError, match=message) as caught:
+        go_on(config, out, allow_changes=True)
+    assert len(str(caught.value).splitlines()) == 1
+    assert {p: data for p, data in contents(out).items() if p.name != ".lock"} == {
+        p: data for p, data in before.items() if p.name != ".lock"
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"sharing": adaps.NoPS()}, 'config.sharing.name: "fups" there, "nops" here'),
+        ({"sharing": adaps.SNPPS(keep_ratio=(0.5,))}, "config.sharing.keep_ratio"),
+        ({"hidden": (32, 32)}, "config.hidden"),
+        ({"encoder": adaps.VAE(updates=7)}, "config.encoder.updates"),
+        ({"normalise_obs": True}, "config.normalise_obs"),
+        ({"clusterer": "kmeans"}, "config.clusterer"),
+    ],
+)
+def test_what_is_used_up_cannot_be_changed(changed, said, begun):
+    message = f"shared out its network already, .*{said}.*or begin another run"
+    assert_refused(dataclasses.replace(config_of(method="fups"), **changed), begun, message)
+
+
+def test_what_does_not_fit_changes_nothing(begun, tmp_path):
+    out = shutil.copytree(begun, tmp_path / "run")
+    files.write_json(out / files.RESULT, {"of": "before"})
+    message = r"does not fit this run: rollout.* in the checkpoint, but .* \(go on with"
+    assert_refused(config_of(method="fups", num_envs=4), out, message)
+
+
+def test_a_look_that_does_not_fit_changes_nothing(tmp_path):
+    stopped(config_of(), tmp_path / "run", "identify", 60)
+    assert_refused(config_of(gather_steps=3_200), tmp_path / "run", "fit this run: rollout")
+    wider = config_of(encoder=dataclasses.replace(SHORT["encoder"], hidden=48))
+    assert_refused(wider, tmp_path / "run", "fit this run: params.encoder")
+
+
+def test_when_kinds_are_looked_for_again_is_not_changed_without_a_word(tmp_path):
+    looks = {"looks": 2, "steps": 10_000}
+    stopped(config_of(**looks), tmp_path / "run", "gather", 100)
+    for changed in ({"steps": 12_000}, {"evaluations": 4}):
+        with pytest.raises(UserError, match=f"config.{next(iter(changed))}.*--allow-changes"):
+            go_on(config_of(**{**looks, **changed}), tmp_path / "run")
+
+
+def test_the_last_evaluation_can_be_stopped(begun, tmp_path):
+    class Evaluating(StopAt):
+        def begin(self, name):
+            if name == "evaluate":
+                self.stop.set()
+
+    out = shutil.copytree(begun, tmp_path / "run")
+    config = config_of(method="fups", eval_episodes=250)
+    with pytest.raises(KeyboardInterrupt):
+        go_on(config, out, Evaluating())
+    assert not (out / files.RESULT).exists()
+    again = go_on(config, out)
+    assert again.returns == run(adaps.make(config.env), config, None, Watch()).returns
+
+
+def test_a_folder_that_is_taken_is_refused_at_once(begun, monkeypatch):
+    monkeypatch.setattr("adaps.running.check", pytest.fail)
+    with pytest.raises(UserError, match="already holds a run"):
+        run(adaps.make("bps:2-2"), config_of(method="fups"), begun, Watch())
 
 
 def test_other_versions_are_refused(tmp_path):

@@ -112,3 +112,15 @@ def test_numbers_by_hand():
     assert returns_per_type(episodes, None) is None
     assert regret(episodes._replace(best=None)) is None
     assert regret(episodes._replace(best=np.zeros(2))) is None
+
+
+def test_batches_end_with_the_wish_to_stop():
+    played = []
+
+    def play(numbers):
+        played.append(int(numbers[0]))
+        return Episodes(numbers[:, None] * jnp.ones(2), None)
+
+    found = in_batches(play, 450, stopping=lambda: len(played) == 2)
+    assert played == [0, 100]
+    np.testing.assert_array_equal(found.returns[:, 0], np.arange(200))

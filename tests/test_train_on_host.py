@@ -1,19 +1,24 @@
 """Identify, train, evaluate and play where the environment runs in Python."""
 
+import dataclasses
 import json
 import shutil
 import sys
+from contextlib import closing
 
 import jax
 import numpy as np
 import pytest
 
 import adaps
+from adaps.checkpoints import Series, load
 from adaps.cli import main
 from adaps.config import TrainConfig
 from adaps.errors import HostEnvironmentError, UserError
-from adaps.evaluate import evaluate_run, random_return
-from adaps.host import rollout, start
+from adaps.evaluate import evaluate_on_host, evaluate_run, random_return
+from adaps.facts import check_facts
+from adaps.fitting import check_fits
+from adaps.host import make_host_stages, rollout, start
 from adaps.progress import Watch
 from adaps.render import film, random_team
 from adaps.resume import Resume
@@ -204,6 +209,32 @@ def test_a_stopped_run_goes_on_with_all_but_its_episodes(tmp_path):
     assert last[0].returns[0] == pytest.approx(9)
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [line["env_steps"] for line in lines] == [3_400, 3_600]
+
+
+def test_an_evaluation_in_python_ends_with_the_wish_to_stop():
+    env, steps = adaps.from_pettingzoo(counting), []
+    with closing(env.open(2, 0)) as copies:
+
+        def act(key, timestep):
+            steps.append(key)
+            return np.zeros((2, env.num_agents), int)
+
+        numbers = np.arange(2)
+        evaluate_on_host(act, copies, numbers, env.max_steps, stopping=lambda: len(steps) == 3)
+    assert len(steps) == 3
+
+
+def test_a_checkpoint_of_another_size_is_refused(tmp_path):
+    out, env = tmp_path / "run", adaps.from_pettingzoo(dying)
+    config = TrainConfig(env.name, adaps.FuPS(), adaps.A2C(), **QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        run(env, config, out, StopAt("train", 300))
+    found = load(Series(out, 0), pytest.fail, check_facts)
+    check_fits(config, make_host_stages(env, config), found)
+    for changed in ({"hidden": (8, 8)}, {"algo": adaps.A2C(max_grad_norm=None)}):
+        other = dataclasses.replace(config, **changed)
+        with pytest.raises(UserError, match="does not fit this run: "):
+            check_fits(other, make_host_stages(env, other), found)
 
 
 def test_any_team_can_be_filmed(tmp_path):

@@ -1,12 +1,13 @@
 """The ``adaps`` command: ``adaps COMMAND …``. Nothing is computed here."""
 
+import multiprocessing
 import os
 import re
 import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
@@ -204,21 +205,24 @@ def train_command(words: list[str]) -> int:
         with watch.showing():
             result = run(env, command.config, out, watch, sinks=command.sinks, resume=resume)
     except (KeyboardInterrupt, RunError) as stopped:
-        saved = run_folder.saved_seeds(out)
-        what = (
-            f"policies of seeds {saved} and the metrics" if saved else "no policy yet; the settings"
-        )
         how = next(how for kind, how in STOPPED.items() if isinstance(stopped, kind))
-        print(
-            f"adaps: {how}; saved {what} in {out}; go on with: adaps train --resume "
-            f"{shlex.quote(str(out))}",
-            file=sys.stderr,
-        )
+        print(f"adaps: {how}; {_saved(out)}", file=sys.stderr)
         raise
     page = write_report(out)
     _print_result(env, result)
     print(f"report  {page}")
     return 0
+
+
+def _saved(out: Path) -> str:
+    """What a run that did not come to its end has left, and how it goes on."""
+    if not (out / run_folder.CONFIG).exists():
+        return "nothing was saved yet"
+    metrics, seeds = out / run_folder.METRICS, run_folder.saved_seeds(out)
+    has_metrics = metrics.exists() and metrics.stat().st_size > 0
+    what = f"policies of seeds {seeds}" if seeds else "no policy yet; the settings"
+    what += " and the metrics" if has_metrics else ""
+    return f"saved {what} in {out}; go on with: adaps train --resume {shlex.quote(str(out))}"
 
 
 def identify_command(words: list[str]) -> int:
@@ -235,8 +239,12 @@ def identify_command(words: list[str]) -> int:
         raise UserError(f"{out} already holds an answer; name another folder with --out")
     run_folder.check_free(out)
     watch = ConsoleWatch()
-    with watch.showing():
-        identity = run_identify(env, config, watch)
+    try:
+        with watch.showing():
+            identity = run_identify(env, config, watch)
+    except KeyboardInterrupt:
+        print("adaps: interrupted; nothing was saved", file=sys.stderr)
+        raise
     out.mkdir(parents=True, exist_ok=True)
     run_folder.write_json(out / run_folder.IDENTITY, identity.findings)
     _print_findings(identity.findings or {})
@@ -404,7 +412,7 @@ def _signals_handled() -> Iterator[None]:
     def stop(number: int, _: Any) -> None:
         wishes.append(codes[signal.Signals(number)])
         if len(wishes) > 1:
-            os._exit(wishes[0])
+            _end(wishes[0])
         raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
     # What a shell has a command in the background ignore, it goes on to ignore.
@@ -416,6 +424,14 @@ def _signals_handled() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _end(code: int) -> None:
+    """End at once, and the processes of this one with it."""
+    with suppress(Exception):  # it may be that they are just being begun
+        for process in multiprocessing.active_children():
+            process.kill()
+    os._exit(code)
 
 
 def _print_overview() -> None:

@@ -66,10 +66,22 @@ def evaluate(env: Environment, policy: Policy, numbers: Int[Array, " episode"]) 
     return Episodes(total, best)
 
 
+def go_on() -> bool:
+    """No wish to stop."""
+    return False
+
+
 def evaluate_on_host(
-    act: Act, copies: Copies, numbers: Int[np.ndarray, " copy"], max_steps: int
+    act: Act,
+    copies: Copies,
+    numbers: Int[np.ndarray, " copy"],
+    max_steps: int,
+    stopping: Callable[[], bool] = go_on,
 ) -> Episodes:
-    """The same in copies that run in Python: an episode in each, cut off after ``max_steps``."""
+    """The same in copies that run in Python: an episode in each, cut off after ``max_steps``.
+
+    What it returns means nothing if it was stopped.
+    """
     timestep = copies.reset([episode_seed(int(number)) for number in numbers])
     running = np.ones(len(numbers), bool)
     total: Any = np.zeros(timestep.reward.shape, np.float32)
@@ -77,7 +89,7 @@ def evaluate_on_host(
         timestep = copies.step(act(key, timestep))
         total += np.where(running[:, None], timestep.reward, 0.0)
         running &= ~(timestep.terminated | timestep.truncated)
-        if not running.any():
+        if stopping() or not running.any():
             break
     return Episodes(total, None)
 
@@ -116,20 +128,28 @@ def in_batches(
     num_episodes: int,
     axis: int = 0,
     most: int = BATCH_EPISODES,
+    stopping: Callable[[], bool] = go_on,
 ) -> T:
     """Episodes 0, 1, …, played batch by batch so that one program serves any number of them.
+
+    What it returns means nothing if it was stopped.
 
     Args:
         play: numbers of episodes → episodes.
         num_episodes: how many to play in all.
         axis: that of the episodes in what ``play`` returns.
         most: episodes to play side by side.
+        stopping: asked between batches whether to leave out the others.
     """
     batch = first_batch(num_episodes, most)
-    starts = range(0, num_episodes, len(batch))
-    parts = [jax.device_get(play(batch + start)) for start in starts]
+    parts = [jax.device_get(play(batch))]
+    for start in range(len(batch), num_episodes, len(batch)):
+        if stopping():
+            break
+        parts.append(jax.device_get(play(batch + start)))
     joined = jax.tree.map(lambda *part: np.concatenate(part, axis), *parts)
-    return jax.tree.map(lambda x: x.take(range(num_episodes), axis), joined)
+    played = range(min(num_episodes, len(batch) * len(parts)))
+    return jax.tree.map(lambda x: x.take(played, axis), joined)
 
 
 def mean_return(episodes: Episodes) -> float:

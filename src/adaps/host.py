@@ -144,6 +144,10 @@ class Fleet:
             self._open[key] = self._stack.enter_context(closing(copies))
         return self._open[key]
 
+    def stopping(self) -> bool:
+        """Whether to stop."""
+        return self._stop.is_set()
+
     @property
     def seconds(self) -> float:
         """Processor time spent in the environment's own code so far."""
@@ -264,12 +268,12 @@ class Program:
     def evaluate(
         self, params: Params, sharing: Sharing, numbers: Int[Array, " episode"]
     ) -> tuple[Episodes, Episodes]:
-        """Greedy and sampled episodes from the same resets, side by side."""
+        """Greedy and sampled episodes from the same resets, side by side, unless it is to stop."""
         half = len(numbers)
         act = partial(self._compiled.act_both_ways, params, sharing)
         copies = self._fleet.copies("evaluate", 2 * half)
         twice = np.tile(np.asarray(numbers), 2)
-        both = evaluate_on_host(act, copies, twice, self._env.max_steps)
+        both = evaluate_on_host(act, copies, twice, self._env.max_steps, self._fleet.stopping)
         greedy, drawn = both.returns[:half], both.returns[half:]
         return Episodes(greedy[None], None), Episodes(drawn[None], None)
 

@@ -55,6 +55,8 @@ class Journal:
     ) -> None:
         self._series, self._every, self._facts, self._warn = series, every, facts, warn
         self._found = dict(found.parts) if found else {}
+        for name in (SHARINGS, IDENTITIES):
+            self._found.pop(name, None)
         own = found.facts["journal"] if found else {}
         self._counts: dict[str, int] = dict(own.get("counts", {}))
         self._trees: dict[str, Any] = {}
@@ -62,7 +64,7 @@ class Journal:
         """Updates that had been made at the last point of the learning curve."""
         self.looks: int = own.get("looks", 0)
         """How often it was found out who is alike."""
-        self.shared: Shared | None = self._restored_shared(own) if self.looks else None
+        self.shared: Shared | None = restored_shared(found) if found else None
         self.seconds = 0.0
         """Time that saving has taken."""
         self._saved_at, self._saved_when, self._last_cost = 0, time.monotonic(), 0.0
@@ -171,15 +173,24 @@ class Journal:
             "thresholds": shared.thresholds if shared else [],
         }
 
-    def _restored_shared(self, facts: dict[str, Any]) -> Shared:
-        sharings = _by_seed(self._found.pop(SHARINGS), facts["num_seeds"])
-        identities = _by_seed(self._found.pop(IDENTITIES, {}), facts["num_seeds"])
-        each = zip(identities, facts["scores"], strict=True)
-        return Shared(
-            [_identity(arrays, scores) for arrays, scores in each],
-            [sharing_of(arrays) for arrays in sharings],
-            facts["thresholds"],
-        )
+
+def restored_shared(checkpoint: Checkpoint) -> Shared | None:
+    """What had been shared when a checkpoint was saved; None where that was before.
+
+    Raises:
+        KeyError, IndexError, TypeError, ValueError: it is not there.
+    """
+    facts, parts = checkpoint.facts["journal"], checkpoint.parts
+    if not facts["looks"]:
+        return None
+    sharings = _by_seed(parts[SHARINGS], facts["num_seeds"])
+    identities = _by_seed(parts.get(IDENTITIES, {}), facts["num_seeds"])
+    each = zip(identities, facts["scores"], strict=True)
+    return Shared(
+        [_identity(arrays, scores) for arrays, scores in each],
+        [sharing_of(arrays) for arrays in sharings],
+        facts["thresholds"],
+    )
 
 
 def _arrays(each_seed: Any) -> dict[str, np.ndarray]:

@@ -24,7 +24,7 @@ from adaps.config import (
     num_updates,
 )
 from adaps.diversity import between_groups, snd
-from adaps.errors import NotFiniteError, RunError, UserError
+from adaps.errors import NotFiniteError, RunError
 from adaps.evaluate import Episodes, mean_return, regret, returns_per_type
 from adaps.identity.clusters import rand_index
 from adaps.identity.encoders import updates_of
@@ -306,15 +306,12 @@ class Recorder:
     def _take_up(self, checkpoint: Checkpoint) -> None:
         """Go on where a checkpoint's seeds were."""
         facts = checkpoint.facts
-        try:
-            seeds = facts["seeds"]
-            self._started = min(self._started, time.perf_counter() - facts["seconds"])
-            self._work[seeds[0]] = Work(*facts["work"])
-            for line in facts["lines"]:
-                self._lines[line[1]].append(Line(*line))
-            self._looks |= dict(zip(seeds, facts["moves"], strict=True))
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise UserError(f"{checkpoint.path} is no checkpoint of a run: {error!r}") from None
+        seeds = facts["seeds"]
+        self._started = min(self._started, time.perf_counter() - facts["seconds"])
+        self._work[seeds[0]] = Work(*facts["work"])
+        for line in facts["lines"]:
+            self._lines[line[1]].append(Line(*line))
+        self._looks |= dict(zip(seeds, facts["moves"], strict=True))
 
     def _warn(self, seeds: list[int]) -> None:
         """Say what is wrong with the seeds' masks."""

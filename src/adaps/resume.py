@@ -17,6 +17,7 @@ import jax
 from adaps.checkpoints import Checkpoint, Series, differences, load, numbers
 from adaps.config import TrainConfig, num_updates, to_json
 from adaps.errors import UserError
+from adaps.facts import check_facts
 from adaps.placement import Placement
 from adaps.run_folder import CONFIG, read_json
 from adaps.types import AnyEnvironment
@@ -32,12 +33,32 @@ FREE = (
 )
 """What may be changed without a word: what was learnt so far would be the same."""
 
+SCHEDULE = ("config.steps", "config.evaluations")
+"""Of these, what says when kinds are looked for again, in a run that does."""
+
+CONSUMED = (
+    "config.sharing",
+    "config.encoder",
+    "config.algo.name",
+    "config.gather_steps",
+    "config.gather_policy",
+    "config.identity",
+    "config.clusterer",
+    "config.criterion",
+    "config.hidden",
+    "config.normalise_obs",
+    "config.scale_rewards",
+)
+"""What has been used up once the network is shared out, with all that each of them holds."""
+
 
 class Resume(NamedTuple):
     """How to go on with a run."""
 
     allow_changes: bool = False
     """Whether other settings, versions and environments are meant so."""
+    advice: str = "leave that as it was, or say --allow-changes"
+    """What to do where they are other ones."""
 
 
 def statement(env: AnyEnvironment, config: TrainConfig) -> dict[str, Any]:
@@ -78,7 +99,8 @@ def checkpoints_of(
     """What there is to go on from, by the first seed of each program.
 
     Raises:
-        UserError: checkpoints are there, but none that is whole; or they are of another run.
+        UserError: checkpoints are there, but none that is whole; or they are of another run, or
+            of one that is past what is to be changed.
     """
     now = statement(env, config)
     _refuse_changes(out, read_json(out, CONFIG), now, resume)
@@ -88,15 +110,15 @@ def checkpoints_of(
         if not numbers(series):
             warn(f"seed {seeds[0]} has no checkpoint yet, and begins anew")
             continue
-        checkpoint = load(series, warn)
+        checkpoint = load(series, warn, check_facts)
         facts = checkpoint.facts
         _refuse_changes(out, facts, now, resume)
-        if facts.get("seeds") != seeds:
+        _refuse_what_is_over(out, facts, now, config)
+        if facts["seeds"] != seeds:
             raise UserError(
-                f"{checkpoint.path} is of seeds {facts.get('seeds')} in one program, and here "
+                f"{checkpoint.path} is of seeds {facts['seeds']} in one program, and here "
                 f"seeds {seeds} would be one: go on where it was begun"
             )
-        _refuse_fewer_steps(out, facts, config)
         found[seeds[0]] = checkpoint
     return found
 
@@ -104,23 +126,48 @@ def checkpoints_of(
 def _refuse_changes(out: Path, saved: Any, now: dict[str, Any], resume: Resume) -> None:
     if resume.allow_changes:
         return
-    before = {part: _said(out, saved, part) for part in now if part in saved}
-    changed = differences(before, {part: now[part] for part in before})
-    changed = [text for text in changed if text.split(":")[0] not in FREE]
+    free = [name for name in FREE if now["config"]["looks"] == 1 or name not in SCHEDULE]
+    changed = {n: text for n, text in _changes(out, saved, now).items() if n not in free}
     if changed:
         raise UserError(
-            f"{out} was begun with other settings: {'; '.join(changed)} (leave that as it was, or "
-            "say --allow-changes)"
+            f"{out} was begun with other settings: {'; '.join(changed.values())} ({resume.advice})"
         )
 
 
-def _refuse_fewer_steps(out: Path, facts: dict[str, Any], config: TrainConfig) -> None:
-    done = facts["journal"]["counts"].get("train", 0)
+def _refuse_what_is_over(
+    out: Path, facts: dict[str, Any], now: dict[str, Any], config: TrainConfig
+) -> None:
+    """Refuse what would be written down, but could not come true any more."""
+    done, looks = facts["journal"]["counts"].get("train", 0), facts["journal"]["looks"]
     if done > num_updates(config):
         raise UserError(
             f"--steps {config.steps}: {out} has trained longer than that already, "
             f"{done:,} updates of {config.steps_per_update} steps; say more steps"
         )
+    if looks > config.looks:
+        raise UserError(f"--looks {config.looks}: {out} has looked {looks} times; say at least so")
+    # An option that came with a later version could not be used up.
+    changed = [
+        text
+        for name, text in _changes(out, facts, now).items()
+        if _is_consumed(name) and not text.startswith(f"{name}: none there")
+    ]
+    if looks and changed:
+        raise UserError(
+            f"{out} has shared out its network already, which cannot be changed any more: "
+            f"{'; '.join(changed)} (leave that as it was, or begin another run)"
+        )
+
+
+def _is_consumed(name: str) -> bool:
+    return any(name == own or name.startswith(f"{own}.") for own in CONSUMED)
+
+
+def _changes(out: Path, saved: Any, now: dict[str, Any]) -> dict[str, str]:
+    """Fields that are not as they were saved, each in words."""
+    before = {part: _said(out, saved, part) for part in now if part in saved}
+    changed = differences(before, {part: now[part] for part in before})
+    return {text.split(":")[0]: text for text in changed}
 
 
 def _said(out: Path, saved: Any, part: str) -> dict[str, Any]:

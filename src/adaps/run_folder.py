@@ -227,11 +227,14 @@ def read_json(path: Path, name: str) -> Any:
 def replace(path: Path, write: Callable[[Path], Any]) -> None:
     """Write beside the file and rename, so that no reader ever sees half of it.
 
-    The writer's own name is in that of the file beside, so that two writers do not mix.
+    It is on the disk before it takes the name, so that nobody does after a power cut either. The
+    writer's own name is in that of the file beside, so that two writers do not mix.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         write(temporary)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

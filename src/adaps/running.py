@@ -18,6 +18,7 @@ from adaps.config import (
     to_json,
 )
 from adaps.errors import UserError
+from adaps.fitting import check_fits
 from adaps.host import HostStages, make_host_stages
 from adaps.placement import Placement, place, run_side_by_side, seeds_at_a_time
 from adaps.progress import Watch
@@ -103,17 +104,19 @@ def run(
         KeyboardInterrupt: likewise.
     """
     check_sinks(sinks, out)
-    if resume is not None and out is not None and holds_run(out):
+    if out is not None and (resume is None or not holds_run(out)):
+        check_free(out)
+    elif out is not None:
         config = as_chosen(config, out)
     check(config, env)
     config = resolved(config, env)
     placement = placement_of(env, config)
+    stages = stages or stages_of(env, config, len(placement.programs[0]))
     with (
-        _folder(out, env, config, placement, resume, watch) as (folder, found),
+        _folder(out, env, config, placement, stages, resume, watch) as (folder, found),
         opened(sinks, out, to_json(config)) as others,
     ):
         recorder = Recorder(env, config, placement, folder, watch, others, found)
-        stages = stages or stages_of(env, config, len(placement.programs[0]))
         seeds = _trained(stages, recorder)
         result = summarise(env, seeds, recorder.times, out)
         recorder.finish(result_json(env, config, result, seeds[0].episodes, recorder.times))
@@ -126,6 +129,7 @@ def _folder(
     env: AnyEnvironment,
     config: TrainConfig,
     placement: Placement,
+    stages: Stages | HostStages,
     resume: Resume | None,
     watch: Watch,
 ) -> Iterator[tuple[RunFolder | None, dict[int, Checkpoint]]]:
@@ -134,12 +138,13 @@ def _folder(
         yield None, {}
         return
     if resume is None or not holds_run(out):
-        check_free(out)
         with locked(out):
             yield RunFolder(out), {}
         return
     with locked(out):
         found = checkpoints_of(out, env, config, placement, resume, watch.warn)
+        for checkpoint in found.values():
+            check_fits(config, stages, checkpoint)
         yield RunFolder(out, goes_on=True), found
 
 

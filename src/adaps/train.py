@@ -112,6 +112,8 @@ def results_of(program: Program) -> list[SeedResult]:
             if recorder.stopping:
                 return []
             state = evaluate_now(program, state, sharing, done)
+            if recorder.stopping:
+                return []
         if looks_due(config, until) > journal.looks:
             matches, shared = look_again(program, state.learner.params)
             if recorder.stopping:
@@ -125,7 +127,10 @@ def results_of(program: Program) -> list[SeedResult]:
     now = stages.scaled(sharing, state.normaliser)
     play = partial(stages.evaluate, state.learner.params, now)
     num_episodes = eval_episodes(config, recorder.env)
-    final, _ = in_batches(play, num_episodes, axis=1, most=batch_episodes(recorder.env))
+    most = batch_episodes(recorder.env)
+    final, _ = in_batches(play, num_episodes, 1, most, stopping=lambda: recorder.stopping)
+    if recorder.stopping:
+        return []
     recorder.advance("evaluate", len(seeds))
     policies = policies_of(program, state, now)
     each = zip(seeds, journal.known.identities, policies, unstack(final, len(seeds)), strict=True)
@@ -311,12 +316,17 @@ def keep_policies(program: Program, state: TrainState, sharing: Sharing, done: i
 
 
 def evaluate_now(program: Program, state: TrainState, sharing: Sharing, done: int) -> TrainState:
-    """A point of the learning curve after so many updates; returns the state to go on with."""
+    """A point of the learning curve after so many updates; returns the state to go on with.
+
+    There is none if it was stopped: what was played then means nothing.
+    """
     config, stages, recorder, journal, seeds, _ = program
     env_steps = steps_taken(config, done, journal.looks)
     now = stages.scaled(sharing, state.normaliser)
     batch = first_batch(eval_episodes(config, recorder.env), batch_episodes(recorder.env))
     episodes = stages.evaluate(state.learner.params, now, batch)
+    if recorder.stopping:
+        return state
     metrics = state.mean_metrics()
     if config.not_finite == "skip":
         metrics["skipped_updates"] = state.skipped.astype(jnp.float32)

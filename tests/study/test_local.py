@@ -17,7 +17,7 @@ from adaps.study import carry_out
 from adaps.study.board import Board
 from adaps.study.local import Local, Waiting
 from adaps.study.plan import jobs
-from adaps.study.worker import ERROR
+from adaps.study.worker import ERROR, Outcome
 from processes import INTERRUPTIBLE
 
 
@@ -127,6 +127,37 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(tmp_path, monkeypatch):
     assert "no\nluck" in (out / folder / ERROR).read_text()
     assert json.loads((out / "failures.json").read_text())["failures"] == failures
     assert len(finished(out)) == 1
+
+
+class Failing:
+    """Fails every run, and is interrupted after so many."""
+
+    def __init__(self, most=9):
+        self.most = most
+
+    def run(self, left, out, board):
+        for number, job in enumerate(left):
+            if number == self.most:
+                raise KeyboardInterrupt
+            board.ended(job, Outcome(0.0, 0.0, None, f"no {job.seed}"))
+
+
+def test_failures_are_kept_until_the_run_is_whole(tmp_path):
+    def failures():
+        return json.loads((tmp_path / "failures.json").read_text())["failures"]
+
+    one, other = jobs(tiny(seeds=(0, 1)))
+    carry_out(tiny(seeds=(0,)), tmp_path, Failing(), quiet())
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(tiny(seeds=(1, 2)), tmp_path, Failing(1), quiet())
+    assert failures() == {one.folder: "no 0", other.folder: "no 1"}
+    (tmp_path / one.folder).mkdir(parents=True)
+    (tmp_path / one.folder / "result.json").write_text("{}")
+    carry_out(tiny(seeds=(2,)), tmp_path, Failing(), quiet())
+    assert list(failures().values()) == ["no 1", "no 2"]
+    (tmp_path / "failures.json").write_text("[]")
+    carry_out(tiny(seeds=(2,)), tmp_path, Failing(), quiet())
+    assert list(failures().values()) == ["no 2"]
 
 
 def test_two_studies_in_one_folder_at_a_time_are_refused(tmp_path):

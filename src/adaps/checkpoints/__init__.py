@@ -5,22 +5,26 @@ holds tensors in files of :mod:`safetensors`, and a manifest that says what they
 """
 
 from adaps.checkpoints.configurations import differences
-from adaps.checkpoints.failures import CheckpointError
+from adaps.checkpoints.failures import CheckpointError, DamagedError, InUseError, shown
 from adaps.checkpoints.files import Series, numbers
 from adaps.checkpoints.lock import locked
 from adaps.checkpoints.reading import Checkpoint, load
-from adaps.checkpoints.trees import from_arrays, to_arrays
+from adaps.checkpoints.trees import check_same, from_arrays, to_arrays
 from adaps.checkpoints.writing import save
 
 __all__ = [
     "Checkpoint",
     "CheckpointError",
+    "DamagedError",
+    "InUseError",
     "Series",
+    "check_same",
     "differences",
     "from_arrays",
     "load",
     "locked",
     "numbers",
     "save",
+    "shown",
     "to_arrays",
 ]

@@ -11,6 +11,10 @@ class CheckpointError(StorageError):
     """A checkpoint could not be saved. Those before it are whole, and training may go on."""
 
 
+class InUseError(UserError):
+    """Another process, or another run in this one, writes to a run's folder."""
+
+
 class DamagedError(UserError):
     """A checkpoint is not what its manifest says, or its manifest says what cannot be."""
 

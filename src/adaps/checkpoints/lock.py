@@ -19,7 +19,7 @@ import psutil
 from filelock import BaseFileLock, FileLock, Timeout
 
 from adaps.checkpoints import processes
-from adaps.checkpoints.failures import DamagedError
+from adaps.checkpoints.failures import DamagedError, InUseError
 from adaps.checkpoints.files import read_bytes
 from adaps.errors import UserError, reason
 from adaps.run_folder import write_json
@@ -62,7 +62,8 @@ def locked(folder: Path) -> Iterator[None]:
     Two runs in one process shut each other out as two processes do.
 
     Raises:
-        UserError: someone else is, with who it is; or the folder cannot be written to.
+        InUseError: someone else is, with who it is.
+        UserError: the folder cannot be written to.
     """
     lock = _acquired(folder)
     try:
@@ -91,7 +92,7 @@ def _acquired(folder: Path) -> BaseFileLock:
             known = holder is not None and holder.may_live()
             if known or time.monotonic() > until:
                 who = holder if known else "a process that has not said who it is"
-                raise UserError(
+                raise InUseError(
                     f"{folder} is in use by {who}; wait for it to end, or name another folder"
                 ) from None
             time.sleep(0.02)

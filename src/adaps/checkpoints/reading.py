@@ -36,12 +36,17 @@ class Checkpoint(NamedTuple):
     facts: dict[str, Any]
 
 
-def load(series: Series, warn: Callable[[str], None]) -> Checkpoint:
+def load(
+    series: Series,
+    warn: Callable[[str], None],
+    check: Callable[[Checkpoint], None] = lambda _: None,
+) -> Checkpoint:
     """The newest checkpoint that is whole.
 
     Args:
         series: where to look.
         warn: is told of each newer one that is damaged, once one is found that is not.
+        check: raises ``DamagedError`` for one that holds what no run would have saved.
 
     Raises:
         UserError: there is none; with what is wrong with each.
@@ -50,6 +55,7 @@ def load(series: Series, warn: Callable[[str], None]) -> Checkpoint:
     for number in reversed(numbers(series)):
         try:
             found = read(series, number, series.path(number))
+            check(found)
         except DamagedError as error:
             wrong.append(f"checkpoint {series.path(number).name} is damaged: {error}")
             continue

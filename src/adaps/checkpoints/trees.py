@@ -50,6 +50,20 @@ def from_arrays(like: Any, arrays: Mapping[str, np.ndarray]) -> Any:
         UserError: with the name of the first leaf that is missing, left over, or of another
             dtype or shape.
     """
+    leaves = check_same(like, arrays)
+    restored = [_restored(leaf, arrays[name]) for name, leaf in leaves.items()]
+    return jax.tree.unflatten(jax.tree.structure(like), restored)
+
+
+def check_same(like: Any, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Refuse arrays that are not a tree's like ``like``, as :func:`from_arrays` takes it.
+
+    Returns:
+        The leaves of ``like`` by name.
+
+    Raises:
+        UserError: as from :func:`from_arrays`.
+    """
     leaves = _named(like)
     for name, leaf in leaves.items():
         _check(name, leaf)
@@ -60,8 +74,7 @@ def from_arrays(like: Any, arrays: Mapping[str, np.ndarray]) -> Any:
             raise UserError(f"{name} is {there} in the checkpoint, but {here} in this run")
     if left := [name for name in arrays if name not in leaves]:
         raise UserError(f"the checkpoint has {left[0]}, which this run does not")
-    restored = [_restored(leaf, arrays[name]) for name, leaf in leaves.items()]
-    return jax.tree.unflatten(jax.tree.structure(like), restored)
+    return leaves
 
 
 def _named(tree: Any) -> dict[str, Any]:

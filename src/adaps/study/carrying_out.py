@@ -55,10 +55,12 @@ def _carry_out(
     console.print(f"{len(every)} runs{before}: {out}", highlight=False)
     _write_references(out, {job.env: job.config.task_seed for job in every})
     board = Board(out, len(every), done, console)
-    if left:
-        with board.showing():
-            backend.run(left, out, board)
-    write_failures(out, board.failures)
+    try:
+        if left:
+            with board.showing():
+                backend.run(left, out, board)
+    finally:
+        write_failures(out, board.failures)
     return board.failures
 
 

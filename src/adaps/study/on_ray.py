@@ -135,6 +135,8 @@ def _gathered(reference: Any, job: Job, out: Path) -> Outcome:
         outcome, files = ray.get(reference)
     except ray.exceptions.RayError as error:
         return Outcome(0.0, 0.0, None, " ".join(str(error).split())[:300])
+    if not files:  # it failed before it had written any
+        return outcome
     folder = out / job.folder
     beside = folder.with_name(f".{folder.name}")
     for place in (beside, folder):

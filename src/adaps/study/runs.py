@@ -125,11 +125,24 @@ def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def write_failures(out: Path, failures: dict[str, str]) -> None:
-    """What went wrong by run's folder; no file where nothing did."""
-    if failures:
-        write_json(out / FAILURES, {"schema": SCHEMA, "failures": failures})
+    """What went wrong by run's folder, now or before, in runs that are still not whole.
+
+    There is no file where nothing did.
+    """
+    every = {**_failures(out), **failures}
+    left = {folder: why for folder, why in every.items() if not (out / folder / RESULT).exists()}
+    if left:
+        write_json(out / FAILURES, {"schema": SCHEMA, "failures": left})
     else:
         (out / FAILURES).unlink(missing_ok=True)
+
+
+def _failures(out: Path) -> dict[str, str]:
+    """What went wrong before, as far as that can be read."""
+    try:
+        return dict(read_json(out, FAILURES)["failures"])
+    except (UserError, KeyError, TypeError, ValueError):
+        return {}
 
 
 def _machine() -> str:

@@ -1,28 +1,29 @@
 """One run of a study, in whatever process it is sent to. Stage: study."""
 
+import contextlib
 import json
-import shutil
 import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from adaps.checkpoints import InUseError, Series, locked, numbers
 from adaps.config import TrainConfig, to_json
 from adaps.envs import make
-from adaps.errors import UserError
+from adaps.errors import RunError, UserError
 from adaps.host import HostStages
 from adaps.progress import Watch
 from adaps.result import memory_mb
-from adaps.resume import Resume
-from adaps.run_folder import RESULT, read_json
+from adaps.resume import Resume, holds_run
+from adaps.run_folder import CONFIG, METRICS, RESULT, read_json
 from adaps.running import run, stages_of
 from adaps.stages import Stages
 from adaps.study.plan import Job
 from adaps.types import AnyEnvironment
 
 ERROR = "error.txt"
-"""In the folder of a run that failed: the whole story."""
+"""In the folder of a run that failed: the whole story, where one line does not say it."""
 
 
 class Outcome(NamedTuple):
@@ -53,26 +54,57 @@ def work(job: Job, out: Path) -> Outcome:
     started = time.perf_counter()
     folder = out / job.folder
     try:
-        if (folder / ERROR).exists():
-            shutil.rmtree(folder)
-        programs = _programs(job.config)
-        _go_on(programs, job.config, folder)
+        _go_on(job.config, folder)
         value, failure = read_json(folder, RESULT)["return_mean"], None
+        (folder / ERROR).unlink(missing_ok=True)
+    except UserError as error:
+        # One line says it all; and the folder may be another's.
+        value, failure = None, str(error)
     except Exception as error:
-        value = None
-        failure = " ".join("".join(traceback.format_exception_only(error)).split())
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ERROR).write_text(traceback.format_exc())
+        value, failure = None, _one_line(error)
+        # Where the disk is full, the line alone has to do.
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / ERROR).write_text(traceback.format_exc())
     return Outcome(time.perf_counter() - started, memory_mb(), value, failure)
 
 
-def _go_on(programs: Programs, config: TrainConfig, folder: Path) -> None:
-    """Train from where an earlier process left it; from the beginning where that is of no use."""
+def _go_on(config: TrainConfig, folder: Path) -> None:
+    """Train from where an earlier process left it; from the beginning where it saved nothing.
+
+    Raises:
+        UserError: another process writes there; or what was saved cannot be gone on with.
+    """
+    if holds_run(folder):
+        _clear(config, folder)
+    env, stages = _programs(config)[1:]
     try:
-        run(programs.env, config, folder, Watch(), programs.stages, resume=Resume())
-    except UserError:
-        shutil.rmtree(folder)
-        run(programs.env, config, folder, Watch(), programs.stages)
+        run(env, config, folder, Watch(), stages, resume=Resume(advice="leave that as it was"))
+    except InUseError:
+        raise
+    except UserError as error:
+        if not _has_checkpoints(config, folder):
+            raise
+        raise UserError(f"{error}; to begin this run anew, remove {folder}") from None
+
+
+def _clear(config: TrainConfig, folder: Path) -> None:
+    """A run that ended before its first checkpoint is begun anew, whatever it was told to do."""
+    with locked(folder):
+        if not _has_checkpoints(config, folder):
+            for name in (CONFIG, METRICS):
+                (folder / name).unlink(missing_ok=True)
+
+
+def _has_checkpoints(config: TrainConfig, folder: Path) -> bool:
+    """Whether there are any, be they damaged."""
+    return folder.is_dir() and bool(numbers(Series(folder, config.seed)))
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, RunError):
+        return str(error)
+    return " ".join("".join(traceback.format_exception_only(error)).split())
 
 
 def _programs(config: TrainConfig) -> Programs:

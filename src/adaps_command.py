@@ -1,0 +1,13 @@
+"""Where the ``adaps`` command begins: outside the package, whose imports take seconds."""
+
+INTERRUPTED = 130
+
+
+def main() -> int:
+    """``adaps``; Ctrl-C while it is being imported ends it without a traceback."""
+    try:
+        from adaps.cli import main as command  # noqa: PLC0415
+
+        return command()
+    except KeyboardInterrupt:
+        return INTERRUPTED
