@@ -17,24 +17,28 @@ ALLOWED = {
     "errors": set(),
     "extensions": {"errors"},
     "types": set(),
+    "plain_files": set(),
     "envs": {"types", "errors", "extensions"},
     "rollout": {"types"},
     "by_name": {"types", "errors", "envs"},
     "normalise": {"types"},
-    "identity": {"types", "errors", "rollout"},
+    "identity": {"types", "errors", "plain_files", "rollout"},
     "learned_masks": set(),
     "networks": {"types", "learned_masks"},
     "sharing": {"types", "errors", "networks"},
     "algos": {"types", "networks"},
-    "run_folder": {"types", "errors", "by_name", "networks"},
-    "checkpoints": {"types", "errors", "run_folder"},
+    "policy_arrays": {"types", "networks"},
+    "run_folder": {"types", "errors", "plain_files", "by_name", "networks", "policy_arrays"},
+    "checkpoints": {"types", "errors", "plain_files", "run_folder"},
     "statistics": {"errors"},
     "diversity": {"types", "networks"},
     "policy": {"types", "errors", "by_name", "networks", "rollout", "run_folder"},
     "evaluate": {"types", "placement", "policy", "rollout", "run_folder"},
     "host": {"types", "config", "diversity", "evaluate", "identity", "networks", "placement"}
     | {"policy", "rollout", "stages"},
-    "config": {"types", "errors", "extensions", "identity", "sharing", "algos"},
+    "saved_options": set(),
+    "config": {"types", "errors", "extensions", "plain_files", "saved_options", "identity"}
+    | {"sharing", "algos"},
     "advice": {"types", "identity", "networks"},
     "findings": {"types", "identity", "advice", "run_folder"},
     "identify": {"types", "errors", "envs", "identity", "findings", "config", "host"}
@@ -42,8 +46,8 @@ ALLOWED = {
     "sinks": {"errors"},
     "parsing": {"errors", "config", "identity", "run_folder", "sharing", "sinks", "algos"},
     "study": {"types", "errors", "config", "envs", "parsing", "stages", "running", "evaluate"}
-    | {"host", "progress", "provenance", "result", "resume", "run_folder", "sharing", "algos"}
-    | {"checkpoints"},
+    | {"host", "plain_files", "progress", "provenance", "result", "resume", "run_folder"}
+    | {"sharing", "algos", "checkpoints"},
     "journal": {"types", "errors", "checkpoints", "host", "run_folder"},
     "facts": {"checkpoints", "journal"},
     "fitting": {"types", "errors", "checkpoints", "config", "host", "identity", "journal"}
@@ -52,7 +56,7 @@ ALLOWED = {
     "placement": set(),
     "provenance": {"placement"},
     "progress": set(),
-    "report": {"errors", "run_folder", "statistics"},
+    "report": {"types", "errors", "plain_files", "run_folder", "statistics"},
     "render": {"types", "errors", "envs", "networks", "rollout", "run_folder", "policy"}
     | {"evaluate", "progress", "report"},
 }

@@ -17,7 +17,7 @@ import pytest
 
 import adaps
 import adaps_command
-from adaps import cli
+from adaps import catalogue, cli
 from adaps import run_folder as files
 from adaps.cli import main
 from adaps.config import (
@@ -28,7 +28,10 @@ from adaps.config import (
     sharing_options,
     to_json,
 )
+from adaps.identity.groups import as_identity
+from adaps.networks import count_params, init_params
 from adaps.sharing import METHODS
+from adaps.types import NetworkShape
 from processes import INTERRUPTIBLE
 
 TINY = (
@@ -43,6 +46,12 @@ BAD = [
     ("train bps:5-0-5", "such as bps:5-5-5"),
     ("train bps-1 --sharing fupz", "did you mean 'fups'"),
     ("train bps-1 --sharing", "sharing"),
+    ("train bps-1 --sharing=", "unknown sharing method ''"),
+    ("train bps-1 --algo=", "unknown algorithm ''"),
+    ("train bps-1 --encoder=", "unknown encoder ''"),
+    ("train bps-1 --preset=", "unknown preset ''"),
+    ("train bps-１", "unknown environment 'bps-１'"),
+    ("train bps:２-2", "such as bps:5-5-5"),
     ("train bps-1 --algo a3c", "did you mean 'a2c'"),
     ("train bps-1 --preset papr", "did you mean 'paper'"),
     ("train bps-1 --stepz 100", "did you mean '--steps'"),
@@ -83,6 +92,19 @@ BAD = [
     ("train bps-1 --seeds 0", "at least 1"),
     ("train bps-1 --seeds -2", "at least 1"),
     ("train bps-1 --seeds two", "not a number"),
+    ("train bps-1 --seeds 1e9", "--seeds must be at most 10,000, not 1,000,000,000"),
+    ("train bps-1 --steps 1e18", "--steps must be at most 1,000,000,000,000,000"),
+    ("train bps-1 --num-envs 1e15", "--num-envs must be at most 10,000,000"),
+    ("train bps-1 --rollout-length 1e15", "--rollout-length must be at most"),
+    ("train bps-1 --evaluations 1e15", "--evaluations must be at most"),
+    ("train bps-1 --eval-episodes 1e15", "--eval-episodes must be at most"),
+    ("train bps-1 --gather-steps 1e18", "--gather-steps must be at most"),
+    ("train bps-1 --hidden 64 999999999999", "at most 65,536"),
+    ("train bps-1 --encoder.latent-size 999999999999", r"latent-size must be in \[1, 10000\]"),
+    ("train bps-1 --sharing kaleidoscope --sharing.renew-every 2147483648", "renew-every"),
+    (f"train bps-1 --out {'x' * 300}", "cannot write to x+: File name too long"),
+    (f"train bps-1 --out {'x' * 300}/run", "cannot write to x+/run: File name too long"),
+    ("train bps-1 --out a\0b", "zero byte"),
     ("train bps-1 --seed -1", "from 0"),
     ("train bps-1 --seed 1e20", "from 0"),
     ("train bps-1 --task-seed 3", "environment 'bps-1' has no task seed"),
@@ -117,6 +139,8 @@ BAD = [
     ("identify bps-1 --clusters 16", "number of agents, 15"),
     ("identify bps-1 --clusters 0", "from 1 to"),
     ("identify bps-1 --gather-steps 3", "at least 32"),
+    ("identify bps-1 --gather-steps 1e18", "--gather-steps must be at most"),
+    (f"identify bps-1 --out {'x' * 300}", "cannot write to x+: File name too long"),
     ("identify bps-1 --encoder random --encoder.latent-size 0", "latent-size"),
     ("identify bps-1 --encoder.context 5", "unknown option"),
     ("identify bps-1 --seed -1", "from 0"),
@@ -140,6 +164,8 @@ BAD = [
     ("train mine:make_env", "cannot be imported"),
     ("train --config nowhere.json", "nowhere.json cannot be read"),
     ("train --config x.json --resume y", "leave out --config"),
+    ("train --config x.json --preset paper", "--config starts from .* leave out --preset"),
+    ("train --resume nowhere --preset paper", "--resume starts from .* leave out --preset"),
     ("train --resume nowhere", "nowhere/config.json cannot be read"),
     ("train --resume nowhere --out other", "nowhere/config.json cannot be read"),
     ("train bps-1 --auto-resume", "name it with --out"),
@@ -149,14 +175,22 @@ BAD = [
     ("train bps-1 --not-finite ignore", "known: stop, skip"),
     ("list bps-9", "bps-"),
     ("list bps-1 --clusters 16", "from 1 to 15"),
+    ("list bps-1 --clusters 0", "from 1 to 15"),
     ("list bps-1 --hidden 0", "at least 1"),
+    ("list bps-1 --hidden 999999999999", "at most 65,536"),
+    (f"list bps-1 --hidden {'8 ' * 101}", "1 to 100 widths, not 101"),
     ("bench bps-1 --methods fupz", "did you mean 'fups'"),
     ("evaluate nowhere", "nowhere"),
     ("evaluate", "required"),
     ("evaluate nowhere --episodes 0", "at least 1"),
+    ("evaluate nowhere --episodes 1e15", "--episodes must be at most 10,000,000"),
+    ("report", "name a run's or a study's folder"),
     ("report nowhere", "nowhere"),
     ("bench bps-9", "bps-"),
     ("bench --repeats 0", "at least 1"),
+    ("bench --out no/such/x.json", "cannot write no/such/x.json: no/such is not a folder"),
+    ("bench --out .", "it is a folder"),
+    (f"bench --out {'x' * 300}", "cannot write x+: File name too long"),
     ("trian bps-1", "did you mean 'train'"),
     ("--nonsense", "unknown command"),
 ]
@@ -343,6 +377,16 @@ def test_a_configuration_without_a_task_seed_means_0(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"config": data}))
     with pytest.raises(adaps.UserError, match="task_seed is 'three'"):
         saved_env(tmp_path / "config.json")
+
+
+def test_parameters_are_counted_as_they_would_be_made():
+    env, hidden, key = adaps.make("bps:2-1"), (8, 4), jax.random.key(0)
+    shape = NetworkShape(env.num_agents, env.obs_size, env.num_actions, hidden)
+    for row in catalogue.rows(env, hidden, 2):
+        identity = as_identity(np.array([0, 1, 0]), 10, 0)
+        sharing = METHODS[row.method]().build(key, shape, identity)
+        params = init_params(key, shape, row.num_sets, row.num_tags, sharing.learned)
+        assert row.parameters == count_params(params), row.method
 
 
 def test_list_counts_each_methods_parameters(capsys):

@@ -28,6 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from adaps.checkpoints import Series
 from adaps.config import TrainConfig, algo_options, sharing_options
+from adaps.errors import UserError, reason
 from adaps.identity import clusters as cluster_codes
 from adaps.journal import PAUSE, Journal
 from adaps.networks import count_params
@@ -52,6 +53,29 @@ def run(
     console.print(_table(figures))
     if out is not None:
         out.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def check_out(out: Path | None) -> None:
+    """Refuse a file that cannot be written, before minutes are spent on what is to be in it.
+
+    Raises:
+        UserError: with the reason.
+    """
+    if out is None:
+        return
+    try:
+        exists, has_folder = out.exists(), out.parent.is_dir()
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {reason(error)}") from None
+    if out.is_dir():
+        why = "it is a folder"
+    elif not has_folder:
+        why = f"{out.parent} is not a folder"
+    elif not os.access(out if exists else out.parent, os.W_OK):
+        why = "permission denied"
+    else:
+        return
+    raise UserError(f"cannot write {out}: {why}")
 
 
 def measure(

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from adaps.identity.groups import as_identity
-from adaps.networks import count_params, init_params, num_sets_of
+from adaps.networks import num_params, num_sets_of
 from adaps.sharing import METHODS
 from adaps.types import AnyEnvironment, NetworkShape
 
@@ -40,8 +40,9 @@ def rows(env: AnyEnvironment, hidden: Sequence[int], num_groups: int) -> list[Ro
     for name, method in METHODS.items():
         sharing = method().build(key, shape, identity)
         sets, tags = num_sets_of(sharing), sharing.tags.shape[-1]
-        params = init_params(key, shape, sets, tags, sharing.learned)
+        thresholds = 0 if sharing.learned is None else env.num_agents
         masked = any((mask != 1).any() for mask in jax.tree.leaves(sharing.masks))
         masks = "weights" if sharing.learned else "neurons" if masked else "–"
-        found.append(Row(name, sets, tags, masks, count_params(params)))
+        parameters = num_params(shape, sets, tags, thresholds)
+        found.append(Row(name, sets, tags, masks, parameters))
     return found

@@ -22,6 +22,8 @@ from adaps.algos import ALGORITHMS
 from adaps.config import (
     PRESETS,
     Count,
+    check_count,
+    check_hidden,
     encoder_options,
     saved_env,
     sharing_options,
@@ -184,6 +186,8 @@ def _dispatch(words: list[str]) -> int:
     if words[0] == "--version":
         print(f"adaps {adaps.__version__}")
         return 0
+    if any("\0" in word for word in words):
+        raise UserError("a word of the command holds a zero byte; leave it out")
     command, *rest = words
     if command.lower() not in COMMANDS:
         raise unknown("command", command, COMMANDS)
@@ -235,9 +239,9 @@ def identify_command(words: list[str]) -> int:
     env = make(config.env) if config.env else None
     name = f"identify-{config.env or config.transitions}"
     out = command.out or run_folder.free_folder(Path("runs"), re.sub(r"[^\w.-]+", "-", name))
+    run_folder.check_free(out)
     if (out / run_folder.IDENTITY).exists():
         raise UserError(f"{out} already holds an answer; name another folder with --out")
-    run_folder.check_free(out)
     watch = ConsoleWatch()
     try:
         with watch.showing():
@@ -256,8 +260,7 @@ def identify_command(words: list[str]) -> int:
 def evaluate_command(words: list[str]) -> int:
     """``adaps evaluate``."""
     command = parse(EvaluateCommand, "evaluate", words)
-    if command.episodes < 1:
-        raise UserError(f"--episodes must be at least 1, not {command.episodes}")
+    check_count("episodes", command.episodes)
     env = make(*saved_env(command.run / run_folder.CONFIG))
     rows = evaluate_run(env, command.run, command.episodes)
     table = Table(
@@ -342,7 +345,10 @@ def _check_play(command: PlayCommand) -> None:
 
 def report_command(words: list[str]) -> int:
     """``adaps report``."""
-    for folder in parse(ReportCommand, "report", words).runs:
+    folders = parse(ReportCommand, "report", words).runs
+    if not folders:
+        raise UserError("name a run's or a study's folder, such as runs/bps-1-adaps-001")
+    for folder in folders:
         print(write_report(folder))
     return 0
 
@@ -375,6 +381,7 @@ def bench_command(words: list[str]) -> int:
     env = make(command.env)
     if not isinstance(env, Environment):
         raise UserError(f"adaps bench measures environments in JAX; {env.name} runs in Python")
+    bench.check_out(command.out)
     bench.run(env, command.methods, command.repeats, command.out, Console())
     return 0
 
@@ -483,8 +490,7 @@ def _print_findings(findings: dict[str, Any]) -> None:
 
 
 def _print_parameters(env: AnyEnvironment, hidden: tuple[int, ...], clusters: int | None) -> None:
-    if not hidden or min(hidden) < 1:
-        raise UserError(f"--hidden must be one or more widths of at least 1, not {hidden}")
+    check_hidden(hidden)
     kinds = catalogue.num_kinds(env)
     num_groups = clusters or kinds or min(2, env.num_agents)
     if clusters is not None and not 1 <= clusters <= env.num_agents:

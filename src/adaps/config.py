@@ -1,8 +1,8 @@
 """What a run is told to do: the Python options, the command line and the saved file are one."""
 
 import dataclasses
-import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar, cast
@@ -20,13 +20,21 @@ from adaps.identity.gathering import GATHER_POLICIES
 from adaps.identity.groups import FOUND, as_identity, given_groups, regroup, saved_identity
 from adaps.identity.parts import parts_of
 from adaps.identity.samples import BLOCKS
+from adaps.plain_files import read_json
+from adaps.saved_options import GREATEST, fits, with_saved
 from adaps.sharing import METHODS, AdaPS, Grouped
-from adaps.types import STEP_TIMEOUT, AnyEnvironment, HostEnvironment, Identity, NetworkShape
+from adaps.types import (
+    MOST_SEEDS,
+    STEP_TIMEOUT,
+    AnyEnvironment,
+    HostEnvironment,
+    Identity,
+    NetworkShape,
+)
 
 S = TypeVar("S")
 A = TypeVar("A")
 E = TypeVar("E")
-
 
 NOT_FINITE = ("stop", "skip")
 
@@ -130,6 +138,21 @@ LEAST_GATHERING = 3_200
 EPISODES, HOST_EPISODES = 1_000, 100
 """Episodes of the final evaluation; there are fewer where the environment runs in Python."""
 
+MOST = {
+    "steps": 10**15,
+    "gather_steps": 10**15,
+    "checkpoint_every": 10**15,
+    "seeds": MOST_SEEDS,
+    "num_envs": 10**7,
+    "rollout_length": 10**6,
+    "evaluations": 10**6,
+    "eval_episodes": 10**7,
+    "episodes": 10**7,
+}
+"""More of something than any machine can do is a slip of the keyboard."""
+MOST_WIDTH, MOST_LAYERS = 2**16, 100
+"""Of hidden layers."""
+
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},
     # As published: every measured improvement taken back, and the authors' learning rate.
@@ -198,24 +221,23 @@ def check(config: TrainConfig, env: AnyEnvironment) -> None:
         UserError: one line that names the option, its value and what is allowed.
     """
     for name in ("steps", "seeds", "num_envs", "rollout_length", "evaluations"):
-        _at_least(name, getattr(config, name), 1)
+        check_count(name, getattr(config, name))
     if config.gather_steps is not None:
-        _at_least("gather_steps", config.gather_steps, BLOCKS)
+        check_count("gather_steps", config.gather_steps, BLOCKS)
     if config.gather_policy not in GATHER_POLICIES:
         raise unknown("gather policy", config.gather_policy, GATHER_POLICIES)
     check_clustering(config.clusterer, config.criterion)
     if config.not_finite not in NOT_FINITE:
         raise unknown("answer to --not-finite", config.not_finite, NOT_FINITE)
     if config.checkpoint_every is not None:
-        _at_least("checkpoint_every", config.checkpoint_every, 1)
-    _at_least("eval_episodes", eval_episodes(config, env), 1)
+        check_count("checkpoint_every", config.checkpoint_every)
+    check_count("eval_episodes", eval_episodes(config, env))
     _within("seed", config.seed, 0, 2**32 - config.seeds)
     if config.workers is not None:
         _at_least("workers", config.workers, 0 if isinstance(env, HostEnvironment) else 1)
     check_step_timeout(config.step_timeout)
     _check_parts(config, env)
-    if not config.hidden or min(config.hidden) < 1:
-        raise UserError(f"--hidden must be one or more widths of at least 1, not {config.hidden}")
+    check_hidden(config.hidden)
     for prefix in RANGES:
         _check_ranges(prefix, getattr(config, prefix))
     _check_threshold(config.sharing)
@@ -256,6 +278,31 @@ def check_clustering(clusterer: str, criterion: str) -> None:
     ):
         if name not in known:
             raise unknown(kind, name, known)
+
+
+def check_count(name: str, value: int, least: int = 1) -> None:
+    """Refuse too few of something, and more of it than any machine can do.
+
+    Raises:
+        UserError: one line that names the option, its value and what is allowed.
+    """
+    _at_least(name, value, least)
+    if value > MOST[name]:
+        raise UserError(f"--{name.replace('_', '-')} must be at most {MOST[name]:,}, not {value:,}")
+
+
+def check_hidden(hidden: tuple[int, ...]) -> None:
+    """Refuse hidden layers that no network can have.
+
+    Raises:
+        UserError: one line that names the option, its value and what is allowed.
+    """
+    if not 1 <= len(hidden) <= MOST_LAYERS:
+        raise UserError(f"--hidden must be 1 to {MOST_LAYERS} widths, not {len(hidden)}")
+    if min(hidden) < 1 or max(hidden) > MOST_WIDTH:
+        raise UserError(
+            f"--hidden must be widths of at least 1 and at most {MOST_WIDTH:,}, not {hidden}"
+        )
 
 
 def check_encoder(encoder: Any) -> None:
@@ -410,10 +457,10 @@ class Range(NamedTuple):
     """A square bracket where an end is included, a round one where it is not."""
 
     def holds(self, value: int | float) -> bool:
-        """Whether a finite value lies inside."""
+        """Whether the value is finite and lies inside."""
         low = value > self.low or (value == self.low and self.ends[0] == "[")
         high = value < self.high or (value == self.high and self.ends[1] == "]")
-        return math.isfinite(value) and low and high
+        return abs(value) <= GREATEST and low and high
 
     def __str__(self) -> str:
         return f"{self.ends[0]}{self.low}, {self.high}{self.ends[1]}"
@@ -423,13 +470,13 @@ POSITIVE = Range(0, ends="()")
 ANY = Range(-math.inf)
 RANGES = {
     "encoder": {
-        "latent_size": Range(1),
-        "hidden": Range(1),
+        "latent_size": Range(1, 10_000),
+        "hidden": Range(1, MOST_WIDTH),
         "kl_weight": Range(0),
         "learning_rate": POSITIVE,
-        "batch_size": Range(1),
-        "updates": Range(1),
-        "context": Range(1),
+        "batch_size": Range(1, 10**6),
+        "updates": Range(1, 10**9),
+        "context": Range(1, 10**6),
     },
     "algo": {
         "learning_rate": POSITIVE,
@@ -443,11 +490,11 @@ RANGES = {
         "threshold": Range(0, 1, ends="()"),
         "keep": Range(0, 1, ends="(]"),
         "overlap": Range(0, 1, ends="(]"),
-        "mapping_hidden": Range(1),
+        "mapping_hidden": Range(1, MOST_WIDTH),
         "keep_ratio": Range(0, 1),
         "diversity": Range(0),
         "initial": ANY,
-        "renew_every": Range(1),
+        "renew_every": Range(1, 2**31 - 1),
         "renew_share": Range(0, 1),
     },
 }
@@ -494,18 +541,25 @@ def from_json(path: Path) -> TrainConfig:
     """
     data = _saved(path)
     try:
-        sharing, algo, encoder = (dict(data[part]) for part in ("sharing", "algo", "encoder"))
-        return TrainConfig(
-            **{
-                **data,
-                "sharing": dataclasses.replace(sharing_options(sharing.pop("name")), **sharing),
-                "algo": dataclasses.replace(algo_options(algo.pop("name")), **algo),
-                "encoder": dataclasses.replace(encoder_options(encoder.pop("name")), **encoder),
-                "hidden": tuple(data["hidden"]),
-            }
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        parts = {
+            "sharing": _saved_part(data, "sharing", sharing_options),
+            "algo": _saved_part(data, "algo", algo_options),
+            "encoder": _saved_part(data, "encoder", encoder_options),
+        }
+        start = TrainConfig("", parts["sharing"], parts["algo"], parts["encoder"])
+        return with_saved(start, {"env": data["env"], **data, **parts})
+    except KeyError as error:
+        raise UserError(f"{path} is not a run's configuration: it lacks {error}") from None
+    except (AttributeError, TypeError, ValueError) as error:
         raise UserError(f"{path} is not a run's configuration: {error}") from None
+
+
+def _saved_part(data: dict[str, Any], part: str, options: Callable[[str], Any]) -> Any:
+    saved = dict(data[part])
+    name = saved.pop("name")
+    if not isinstance(name, str):
+        raise TypeError(f"{part}'s name is {name!r:.40}")
+    return with_saved(options(name), saved, f"{part}.")
 
 
 def saved_env(path: Path) -> tuple[str, int]:
@@ -518,7 +572,7 @@ def saved_env(path: Path) -> tuple[str, int]:
     name, task_seed = data.get("env"), data.get("task_seed", 0)
     if not isinstance(name, str):
         raise UserError(f"{path} is not a run's configuration: env is {name!r}")
-    if not isinstance(task_seed, int):
+    if not fits(int, task_seed):
         raise UserError(f"{path} is not a run's configuration: task_seed is {task_seed!r}")
     return name, task_seed
 
@@ -526,7 +580,7 @@ def saved_env(path: Path) -> tuple[str, int]:
 def _saved(path: Path) -> dict[str, Any]:
     """What a ``config.json`` says, with tuples for lists."""
     try:
-        data = json.loads(path.read_text())["config"]
+        data = read_json(path)["config"]
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except (KeyError, TypeError, ValueError) as error:

@@ -17,7 +17,15 @@ import tyro
 from jaxtyping import Array, Key
 
 from adaps import envs
-from adaps.config import Count, check_clustering, check_encoder, check_step_timeout, encoder_options
+from adaps.config import (
+    Count,
+    check_clustering,
+    check_count,
+    check_encoder,
+    check_hidden,
+    check_step_timeout,
+    encoder_options,
+)
 from adaps.errors import UserError
 from adaps.findings import Asked, Found, Team, findings, findings_of_one, joined
 from adaps.host import gather_on_host
@@ -170,8 +178,7 @@ def _team(
     check_clustering(config.clusterer, config.criterion)
     if not 0 <= config.seed < 2**32:
         raise UserError(f"--seed must be from 0 to {2**32 - 1}, not {config.seed}")
-    if not config.hidden or min(config.hidden) < 1:
-        raise UserError(f"--hidden must be one or more widths of at least 1, not {config.hidden}")
+    check_hidden(config.hidden)
     if env is not None:
         _check_clusters(config.clusters, env.num_agents)
         _check_parts(config.clusters, len(parts_of(env)))
@@ -202,8 +209,8 @@ def _gathered_team(
     """Everybody's transitions under random actions."""
     check_step_timeout(config.step_timeout)
     wanted = config.gather_steps
-    if wanted is not None and wanted < samples.BLOCKS:
-        raise UserError(f"--gather-steps must be at least {samples.BLOCKS}, not {wanted}")
+    if wanted is not None:
+        check_count("gather_steps", wanted, samples.BLOCKS)
     plan = gathering.plan(env, wanted or gathering.steps_needed(env))
     watch.plan("gather", "steps", plan.num_steps, timed=True)
     watch.begin("gather")

@@ -154,11 +154,20 @@ def count_params(params: ActorCritic) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def num_params(shape: NetworkShape, num_sets: int = 1, num_tags: int = 0) -> int:
-    """What :func:`count_params` would say, without making them."""
+def num_params(
+    shape: NetworkShape, num_sets: int = 1, num_tags: int = 0, num_thresholds: int = 0
+) -> int:
+    """What :func:`count_params` would say, without making them.
+
+    Args:
+        shape: sizes of one network.
+        num_sets: how many networks there are.
+        num_tags: numbers appended to an observation.
+        num_thresholds: agents that have a threshold of their own for every weight.
+    """
     inputs = (shape.obs_size + num_tags, *shape.hidden)
-    return num_sets * sum(
-        (fan_in + 1) * fan_out
+    return sum(
+        num_sets * (fan_in + 1) * fan_out + num_thresholds * fan_in * fan_out
         for sizes in ((*inputs, shape.num_actions), (*inputs, 1))
         for fan_in, fan_out in itertools.pairwise(sizes)
     )

@@ -28,6 +28,7 @@ from adaps.sinks import SINKS
 S = TypeVar("S")
 A = TypeVar("A")
 E = TypeVar("E")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,17 +69,12 @@ class TrainCommand(Generic[S, A, E]):
 def parse_train(words: list[str]) -> TrainCommand:
     """Parse in two steps: which method and algorithm, then everything with their options."""
     preset = chosen(words, "--preset", "default")
-    saved = chosen(words, "--config", "")
     method, algorithm, encoder = (
-        chosen(words, flag, "") for flag in ("--sharing", "--algo", "--encoder")
+        chosen(words, flag, None) for flag in ("--sharing", "--algo", "--encoder")
     )
-    resumed = chosen(words, "--resume", "")
-    if saved and resumed:
-        raise UserError("--resume goes on under the run's own settings; leave out --config")
-    if resumed:
-        saved = str(Path(resumed) / CONFIG)
-    if saved:
-        start = from_json(Path(saved))
+    saved = _saved_settings(words)
+    if saved is not None:
+        start = from_json(saved)
     else:
         start = TrainConfig(
             env="",
@@ -86,11 +82,11 @@ def parse_train(words: list[str]) -> TrainCommand:
             algo=algo_options("a2c", preset),
             **run_options(preset),
         )
-    if method:
+    if method is not None:
         start = replace(start, sharing=sharing_options(method, preset))
-    if algorithm:
+    if algorithm is not None:
         start = replace(start, algo=algo_options(algorithm, preset))
-    if encoder:
+    if encoder is not None:
         start = replace(start, encoder=encoder_options(encoder, preset))
     default = TrainCommand(
         start,
@@ -105,6 +101,25 @@ def parse_train(words: list[str]) -> TrainCommand:
     return command
 
 
+def _saved_settings(words: list[str]) -> Path | None:
+    """The file with the settings to start from, where a run's are to be.
+
+    Raises:
+        UserError: options that exclude each other.
+    """
+    saved, resumed, preset = (
+        chosen(words, flag, None) for flag in ("--config", "--resume", "--preset")
+    )
+    if saved is not None and resumed is not None:
+        raise UserError("--resume goes on under the run's own settings; leave out --config")
+    if preset is not None and not (saved is None and resumed is None):
+        other = "--config" if resumed is None else "--resume"
+        raise UserError(f"{other} starts from a run's own settings; leave out --preset")
+    if resumed is not None:
+        return Path(resumed) / CONFIG
+    return None if saved is None else Path(saved)
+
+
 def _check_resume(command: TrainCommand) -> None:
     if command.resume and (command.out or command.auto_resume):
         other = "--out" if command.out else "--auto-resume"
@@ -115,9 +130,9 @@ def _check_resume(command: TrainCommand) -> None:
         raise UserError("--allow-changes goes with --resume or --auto-resume")
 
 
-def chosen(words: list[str], flag: str, default: str) -> str:
+def chosen(words: list[str], flag: str, default: T) -> str | T:
     """The value that follows ``flag``, where it is given; the parser reports what is wrong."""
-    value = default
+    value: str | T = default
     for word, following in zip(words, [*words, default][1:], strict=True):
         if word == flag:
             value = following

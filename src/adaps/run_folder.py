@@ -19,6 +19,9 @@ from safetensors.numpy import load_file, save_file
 from adaps.by_name import Agents
 from adaps.errors import StorageError, UserError, refusal
 from adaps.networks import ActorCritic, Layer
+from adaps.plain_files import open_plain, parsed
+from adaps.plain_files import read_json as read_plain_json
+from adaps.policy_arrays import check_arrays, shape_of
 from adaps.types import LearnedMasks, Masks, NetworkShape, Scaling, Sharing
 
 T = TypeVar("T")
@@ -130,7 +133,8 @@ def policy_file(path: Path, seed: int) -> Path:
 def saved_seeds(path: Path) -> list[int]:
     """Seeds that have a saved policy, in rising order."""
     files = (path / "checkpoints").glob("seed-*.safetensors")
-    return sorted(int(f.stem.removeprefix("seed-")) for f in files)
+    found = (re.fullmatch(r"seed-(0|[1-9][0-9]{0,9})", file.stem) for file in files)
+    return sorted(int(seed[1]) for seed in found if seed)
 
 
 def load_policy(path: Path, seed: int) -> tuple[ActorCritic, Sharing, NetworkShape, Agents | None]:
@@ -145,19 +149,19 @@ def load_policy(path: Path, seed: int) -> tuple[ActorCritic, Sharing, NetworkSha
             f"{path} has no policy of seed {seed}; it has {saved_seeds(path) or 'none'}"
         )
     try:
-        arrays = load_file(file)
+        with open_plain(file):
+            arrays = load_file(file)
         agents = _agents(file)
         sharing = sharing_of(arrays)
         own = {name: jnp.asarray(array) for name, array in arrays.items()}
         params = ActorCritic(_layers(own, "actor"), _layers(own, "critic"))
-    except (SafetensorError, KeyError, OSError, TypeError, ValueError) as error:
-        raise UserError(f"{file} is damaged: {error}") from None
-    shape = NetworkShape(
-        num_agents=sharing.group.shape[0],
-        obs_size=params.actor[0].weight.shape[1] - sharing.tags.shape[1],
-        num_actions=params.actor[-1].weight.shape[2],
-        hidden=tuple(layer.weight.shape[2] for layer in params.actor[:-1]),
-    )
+        shape = shape_of(params, sharing)
+        check_arrays(own, params, sharing, shape)
+    except KeyError as error:
+        raise UserError(f"{file} is damaged: it lacks {error}") from None
+    except (SafetensorError, OSError, RecursionError, TypeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise UserError(f"{file} is damaged: {reason or ' '.join(str(error).split())}") from None
     return params, sharing, shape, agents
 
 
@@ -181,7 +185,7 @@ def _agents(file: Path) -> Agents | None:
     """Whom a saved policy is for; None where that was not saved."""
     with safe_open(file, "numpy") as opened:
         text = (opened.metadata() or {}).get("adaps")
-    facts = json.loads(text) if text else {}
+    facts = parsed(text) if text else {}
     return Agents.from_json(facts["agents"]) if "agents" in facts else None
 
 
@@ -191,7 +195,13 @@ def check_free(path: Path) -> None:
     Raises:
         UserError: with the reason.
     """
-    if (path / CONFIG).exists():
+    if "\0" in str(path):
+        raise UserError(f"cannot write to {str(path)!r}: no name may hold a zero byte")
+    try:
+        holds_run = (path / CONFIG).exists()
+    except OSError as error:
+        raise UserError(f"cannot write to {path}: {error.strerror}") from None
+    if holds_run:
         raise UserError(f"{path} already holds a run; name another folder with --out")
     existing = path
     while not existing.exists():
@@ -217,7 +227,7 @@ def read_json(path: Path, name: str) -> Any:
         UserError: it is missing or damaged.
     """
     try:
-        return json.loads((path / name).read_text())
+        return read_plain_json(path / name)
     except OSError as error:
         raise UserError(f"{path / name} cannot be read: {error.strerror}") from None
     except ValueError as error:

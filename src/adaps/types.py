@@ -14,6 +14,9 @@ from jaxtyping import Array, Bool, Float, Int, Key
 STEP_TIMEOUT = 300.0
 """Seconds that a step of an environment that runs in Python may take, unless it is told."""
 
+MOST_SEEDS = 10_000
+"""Of one run or study."""
+
 EnvState = Any
 """Whatever an environment needs to go on: a pytree of arrays."""
 

@@ -1,13 +1,14 @@
 """Groups that are given, and groups that are shuffled."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
 import adaps
-from adaps.identity.groups import as_identity, given_groups, regroup
+from adaps.identity.groups import as_identity, given_groups, regroup, saved_identity
 from probes import Probe, constant
 
 ENV = adaps.make("bps:2-2")
@@ -69,6 +70,16 @@ def test_what_is_no_file_is_told(tmp_path):
         given_groups(str(tmp_path / "text"), ENV)
     with pytest.raises(adaps.UserError, match="knows none"):
         given_groups("oracle", Blind("blind", constant, agent_types=None))
+
+
+def test_what_cannot_be_read_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "deep").write_text("[" * 100_000)
+    for read in (lambda path: given_groups(str(path), ENV), lambda path: saved_identity(path, 4)):
+        with pytest.raises(adaps.UserError, match="cannot be read: it is not a plain file"):
+            read(tmp_path / "pipe")
+        with pytest.raises(adaps.UserError, match="nested too deeply"):
+            read(tmp_path / "deep")
 
 
 def test_given_groups_become_an_identity_without_codes():

@@ -1,5 +1,6 @@
 """Transitions from a file."""
 
+import os
 import zipfile
 
 import jax
@@ -152,7 +153,8 @@ def test_what_is_no_npz_file_is_refused(tmp_path, write):
 
 
 def test_what_cannot_be_read_is_refused(tmp_path):
-    for path in (tmp_path / "nowhere.npz", tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    for path in (tmp_path / "nowhere.npz", tmp_path, tmp_path / "pipe.npz"):
         with pytest.raises(adaps.UserError, match="cannot be read"):
             logged.read(path)
 

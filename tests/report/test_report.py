@@ -1,6 +1,7 @@
 """The page of a run: made from files written by hand, whole, partial, damaged and hostile."""
 
 import json
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -332,7 +333,8 @@ def test_an_empty_learning_curve(tmp_path):
         ("config.json", {"schema": 1}, "lacks 'config'"),
         ("config.json", {**config(), "schema": 2}, "schema 2"),
         ("config.json", config(env=3), "3 is not a text"),
-        ("config.json", config(seeds=10**30), "no number of seeds"),
+        ("config.json", config(seeds=10**30), "out of range"),
+        ("config.json", config(seeds=10_001), "10001 is no number of seeds"),
         ("identity.json", "null", "damaged"),
         ("identity.json", "[" * 100_000, "nested too deeply"),
         ("identity.json", identity(latent=[[[1.0]]] * 2), "one row of finite numbers"),
@@ -347,8 +349,11 @@ def test_an_empty_learning_curve(tmp_path):
         ("sharing.json", {**sharing(), "group": [[0], [0]]}, "string of 0 and 1"),
         ("result.json", result(parameters="many"), "'many' is not a whole number"),
         ("result.json", result(return_per_seed=[None, None]), "no seed has a return"),
+        ("result.json", result(parameters_fups=10**400), "out of range"),
+        ("result.json", result(parameters_nops=10**30), "out of range"),
         ("metrics.jsonl", "{}\n", "lacks 'returns_per_type'"),
         ("metrics.jsonl", "\nnonsense\n", "line 2"),
+        ("metrics.jsonl", "[" * 100_000 + "\n", "line 1: it is nested too deeply"),
     ],
 )
 def test_a_damaged_file_is_named_in_one_line(tmp_path, file, data, reason):
@@ -360,6 +365,17 @@ def test_a_damaged_file_is_named_in_one_line(tmp_path, file, data, reason):
     assert reason in message
     assert "\n" not in message
     assert not (folder / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "identity.json", "sharing.json", "result.json", "metrics.jsonl"]
+)
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    folder = write(tmp_path / "run")
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(UserError, match=rf"{name} cannot be read: it is not a plain file"):
+        write_report(folder)
 
 
 def test_files_that_contradict_each_other(tmp_path):

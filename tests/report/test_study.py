@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 from html.parser import HTMLParser
@@ -29,7 +30,7 @@ from adaps.errors import UserError
 from adaps.report import write_study
 from adaps.report.study_data import read_study
 from adaps.report.study_figures import figure_labels, log_ticks, looks_of, slugs
-from adaps.report.study_files import marl_eval_json, scores_csv
+from adaps.report.study_files import curves_csv, marl_eval_json, scores_csv
 from adaps.report.study_statistics import numbers_of, sweep_of
 from adaps.report.study_words import answer, by_environment
 
@@ -325,6 +326,7 @@ def other(**changes):
         ("config.json", other(sharing={"name": "seps"}), "sharing is 'seps', not 'adaps'"),
         ("config.json", other(seed=1), "its seeds are 1 to 1, not 0"),
         ("config.json", other(seeds=4), "its seeds are 0 to 3, not 0"),
+        ("config.json", other(seeds=2**32), "4294967296 is no number of seeds"),
         ("config.json", other(sharing=3), "damaged"),
         ("identity.json", "null", "damaged"),
         ("sharing.json", "[]", "damaged"),
@@ -557,6 +559,41 @@ def test_a_folder_that_cannot_be_written_to(tmp_path):
     (folder / "figures").write_text("")
     with pytest.raises(UserError, match=r"cannot write .*figures: File exists"):
         write_study(folder)
+
+
+def test_nothing_is_written_where_a_link_leads(tmp_path):
+    folder = write_study_folder(tmp_path / "study", plan_of(seeds=[0]))
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "figures").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="figures is a symbolic link"):
+        write_study(folder)
+    assert not (folder / "report.html").exists()
+    (folder / "figures").unlink()
+    for name in ("report.html", "scores.csv"):
+        (tmp_path / name).write_text("mine")
+        (folder / name).symlink_to(tmp_path / name)
+    write_study(folder)
+    for name in ("report.html", "scores.csv"):
+        assert (tmp_path / name).read_text() == "mine"
+        assert not (folder / name).is_symlink()
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_plan_that_is_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "study.json")
+    with pytest.raises(UserError, match="cannot be read: it is not a plain file"):
+        write_study(tmp_path)
+
+
+def test_no_spreadsheet_computes_a_name(tmp_path):
+    names = ["=cmd|calc", "@SUM(1)", "+1", "-1", "\t=1", "fups"]
+    plan = plan_of(["=1"], [{"name": name, "options": {}} for name in names], [0])
+    study = read_study(write_study_folder(tmp_path / "study", plan))
+    for table in (scores_csv(study, numbers_of(study)), curves_csv(study)):
+        rows = list(csv.DictReader(table.splitlines()))
+        assert {row["variant"] for row in rows} == {*(f"'{name}" for name in names[:5]), "fups"}
+        assert {row["env"] for row in rows} == {"'=1"}
+    assert float(rows[0]["return_greedy"]) < 0
 
 
 def test_scores_of_runs_are_those_of_the_formula(tmp_path):

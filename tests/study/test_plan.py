@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 
 import pytest
@@ -11,7 +12,7 @@ from adaps.cli import main
 from adaps.errors import UserError
 from adaps.study import Study, Variant, carry_out, of_methods, of_values
 from adaps.study.plan import default_folder, from_file, jobs, slug
-from adaps.study.runs import PLAN
+from adaps.study.runs import PLAN, REFERENCES
 
 
 def test_every_variant_meets_every_environment_with_every_seed():
@@ -94,16 +95,44 @@ BAD_FILES = {
     'envs = 5\nvariants = ["fups"]': "not a study",
     'envs = ["bps-1"]\nvariants = ["fups"]\nseeds = "many"': "not a study",
     'envs = ["bps-1"]\nvariants = ["fups"]\noptions = 3': "not a study",
+    'envs = "bps-1"\nvariants = ["fups"]': "envs must be a list, not 'bps-1'",
+    'envs = [1]\nvariants = ["fups"]': "an environment must be a text, not 1",
+    'envs = ["bps-1", "bps-1"]\nvariants = ["fups"]': "bps-1 twice",
+    'envs = ["bps-1"]\nvariants = "fups"': "variants must be a list, not 'fups'",
+    'envs = ["bps-1"]\n[over]': "over must name at least one option",
+    'envs = ["bps-1"]\n[over]\n"sharing.clusters" = "12"': "must be a list, not '12'",
+    'envs = ["bps-1"]\nvariants = ["fups"]\ntitle = {a = 1}': "title must be a text",
+    **{
+        f'envs = ["bps-1"]\nvariants = ["fups"]\nseeds = {seeds}': reason
+        for seeds, reason in {
+            '"12"': "a whole number or a list of them, not '12'",
+            "true": "a whole number or a list of them, not True",
+            "1.5": "a whole number or a list of them, not 1.5",
+            "[1.7]": "a whole number or a list of them, not [1.7]",
+            "[true]": "a whole number or a list of them, not [True]",
+            "[inf]": "a whole number or a list of them, not [inf]",
+            "0": "--seeds must be at least 1",
+            "10_000_000_000": "--seeds must be at most 10,000",
+        }.items()
+    },
+    "a = " + "[" * 5_000 + "]" * 5_000: "nested too deeply",
+    "a = " + "[" * 150 + "]" * 150: "nested too deeply",
 }
 
 
-@pytest.mark.parametrize("text", BAD_FILES)
+@pytest.mark.parametrize("text", BAD_FILES, ids=range(len(BAD_FILES)))
 def test_a_file_that_says_something_else(text, tmp_path):
     path = tmp_path / "study.toml"
     path.write_text(text)
     with pytest.raises(UserError, match=re.escape(BAD_FILES[text])) as error:
         from_file(path)
     assert "\n" not in str(error.value)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "study.toml")
+    with pytest.raises(UserError, match="cannot be read: it is not a plain file"):
+        from_file(tmp_path / "study.toml")
 
 
 BAD = {
@@ -117,6 +146,19 @@ BAD = {
     "option": (Study({"bps-1": {}}, [Variant("a", {"stepz": "3"})], [0]), "did you mean '--steps'"),
     "value": (Study({"bps-1": {}}, [Variant("a", {"steps": "0"})], [0]), "at least 1"),
     "seeds": (Study({"bps-1": {}}, [Variant("a", {"seeds": "3"})], [0]), "seeds is nothing that"),
+    "many seeds": (Study({"bps-1": {}}, [Variant("a", {})], list(range(10_001))), "at most 10,000"),
+    "case": (Study({"bps-1": {}, "BPS-1": {}}, [Variant("a", {})], [0]), "bps-1 twice"),
+    "no name": (Study({"bps-1": {}}, [Variant("", {})], [0]), "a variant needs a name"),
+    "resume": (Study({"bps-1": {}}, [Variant("a", {"resume": "x"})], [0]), "resume is nothing"),
+    "config": (Study({"bps-1": {}}, [Variant("a", {"config": "x"})], [0]), "config is nothing"),
+    "written otherwise": (
+        Study({"bps-1": {}}, [Variant("a", {"auto_resume": "true"})], [0]),
+        "auto-resume is nothing that",
+    ),
+    "smuggled": (
+        Study({"bps-1": {}}, [Variant("a", {"num-envs": "4 --out=x"})], [0]),
+        "out is nothing that",
+    ),
     "help": (Study({"bps-1": {}}, [Variant("a", {"help": "1"})], [0]), "help is nothing that"),
     "quote": (Study({"bps-1": {}}, [Variant("a", {"steps": "'3"})], [0]), "no closing quotation"),
 }
@@ -245,6 +287,13 @@ BAD_COMMANDS = {
     "compare --envs bps-1 --backend slurm": "unknown backend",
     "compare --envs bps-1 --workers 0": "--workers must be at least 1",
     "compare --envs bps-1 --memory-gib 0": "--memory-gib must be above 0",
+    "compare --envs bps-1 --memory-gib inf": "--memory-gib must be above 0 and at most 1048576",
+    "compare --envs bps-1 --memory-gib 1e300": "at most 1048576, not 1e+300",
+    "compare --envs bps-1 --seeds 1e10": "--seeds must be at most 10,000, not 10,000,000,000",
+    "compare --envs bps-1 bps-1": "bps-1 twice",
+    "compare --envs bps-1 BPS-1": "bps-1 twice",
+    "compare --envs bps-1 --options resume=run": "resume is nothing that",
+    "compare --envs bps-1 --options config=x.json": "config is nothing that",
     "sweep": "say what varies",
     "sweep --over sharing.clusters=1,2": "at least one of its envs",
     "sweep bps-1": "say what varies",
@@ -264,6 +313,23 @@ def test_bad_input_ends_in_one_line(words, tmp_path, monkeypatch, capsys):
     assert error.count("\n") == 1
     assert BAD_COMMANDS[words] in error
     assert not list(tmp_path.iterdir())
+
+
+def test_a_name_that_is_too_long_for_a_folder(tmp_path, capsys):
+    words = f"compare --envs bps-1 --methods fups --out {tmp_path / ('x' * 300)}"
+    assert main(words.split()) == 2
+    assert capsys.readouterr().err.endswith("x: File name too long\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 5_000, '"abc"', '{"random_return": "abc"}', '{"random_return": {"bps:2-2": "x"}}'],
+)
+def test_references_that_are_damaged_are_made_anew(text, tmp_path, monkeypatch):
+    monkeypatch.setattr("adaps.study.carrying_out.random_return", lambda env: -1.0)
+    (tmp_path / REFERENCES).write_text(text)
+    carry_out(tiny(), tmp_path, Nowhere(), quiet())
+    assert json.loads((tmp_path / REFERENCES).read_text())["random_return"] == {"bps:2-2": -1.0}
 
 
 def test_options_from_the_command_line_go_before_the_files(tmp_path):

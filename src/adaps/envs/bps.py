@@ -161,13 +161,13 @@ def parse(name: str) -> BlindParticleSpread | None:
     Raises:
         UserError: a name that starts as ours, but states no groups that can be built.
     """
-    if variant := re.fullmatch(r"bps-(\d+)", name):
+    if variant := re.fullmatch(r"bps-(\d+)", name, re.ASCII):
         number = int(variant[1])
         if number in VARIANTS:
             return BlindParticleSpread(name, VARIANTS[number], number in SHUFFLED_VARIANTS)
     if not name.startswith("bps:"):
         return None
-    custom = re.fullmatch(r"bps:([1-9]\d{0,3}(?:-[1-9]\d{0,3})*)(-shuffled)?", name)
+    custom = re.fullmatch(r"bps:([1-9]\d{0,3}(?:-[1-9]\d{0,3})*)(-shuffled)?", name, re.ASCII)
     if custom is None:
         raise UserError(
             f"environment '{name}': groups are whole numbers of agents from 1 to 9999 joined by "

@@ -363,7 +363,7 @@ def parse(name: str) -> ColouredWarehouse | None:
         return None
     sizes = "|".join(SIZES)
     form = rf"rware-([1-9]\d{{0,3}})color-({sizes})-([1-9]\d{{0,3}})ag(?:-(easy|hard))?"
-    match = re.fullmatch(form, name)
+    match = re.fullmatch(form, name, re.ASCII)
     if match is None:
         raise UserError(
             f"environment '{name}': a warehouse is named rware-{{colours}}color-"

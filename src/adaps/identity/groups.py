@@ -1,6 +1,5 @@
 """Groups that a user gives, or that are dealt out wrongly on purpose. Stage: identity."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from jaxtyping import Int
 from sklearn.metrics import adjusted_rand_score
 
 from adaps.errors import UserError
+from adaps.plain_files import read_json
 from adaps.types import AnyEnvironment, Identity
 
 Grouping = Any
@@ -106,7 +106,7 @@ def _least_alike(clusters: np.ndarray, ways: Any) -> np.ndarray:
 
 def _read(path: Path, flag: str, wanted: str) -> Any:
     try:
-        return json.loads(path.read_text())
+        return read_json(path)
     except OSError as error:
         raise UserError(f"{flag} {path} cannot be read: {error.strerror}; it is {wanted}") from None
     except ValueError as error:

@@ -22,6 +22,7 @@ from jaxtyping import Float
 from adaps.errors import UserError
 from adaps.identity import samples
 from adaps.identity.samples import BLOCKS, Gathered, Rows, Steps
+from adaps.plain_files import open_plain
 
 LEAST_STEPS = 2 * BLOCKS
 MOST_ACTIONS = 1024
@@ -113,7 +114,7 @@ def rows_of_agent(logged: Logged, agent: int) -> Rows:
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with path.open("rb") as opened:
+        with open_plain(path) as opened:
             if not zipfile.is_zipfile(opened):
                 raise UserError(f"{path} is no .npz file of plain arrays: not a zip file")
             opened.seek(0)

@@ -47,6 +47,8 @@ def write_study(folder: Path) -> Path:
         UserError: there is no plan, no run is finished, or the folder cannot be written to.
     """
     study = read_study(folder)
+    if (folder / FIGURES).is_symlink():
+        raise UserError(f"{folder / FIGURES} is a symbolic link; put a folder there, or remove it")
     numbers = numbers_of(study)
     plates = study_page.draw(study, numbers)
     html = study_page.render(study, numbers, plates)

@@ -1,6 +1,5 @@
 """What a run's folder holds, read and checked. Stage: report."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adaps.errors import UserError
+from adaps.plain_files import parsed, read_text
 from adaps.report.reading import T, as_codes, as_labels, as_number, as_text, as_whole, checked, read
 from adaps.run_folder import CONFIG, IDENTITY, METRICS, RESULT, SHARING
+from adaps.types import MOST_SEEDS
 
 NETWORKS = ("actor", "critic")
 NAMED_GROUPS = ("discovered", "oracle", "shuffled")
@@ -189,7 +190,7 @@ def _read_if_there(folder: Path, name: str, build: Callable[[Any], T], otherwise
 def _settings(data: Any) -> Settings:
     config = data["config"]
     first, count = as_whole(config["seed"]), as_whole(config["seeds"])
-    if not 1 <= count <= 2**32:
+    if not 1 <= count <= MOST_SEEDS:
         raise ValueError(f"{count} is no number of seeds")
     return Settings(
         config=config,
@@ -302,8 +303,10 @@ def _points(folder: Path) -> list[Point]:
     if not path.exists():
         return []
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
+        text = read_text(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
         raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     *whole, _ = text.split("\n")
     lines = [(number, line) for number, line in enumerate(whole, start=1) if line.strip()]
@@ -315,7 +318,7 @@ def _points(folder: Path) -> list[Point]:
 
 def _point(number: int, line: str) -> Point:
     try:
-        data = json.loads(line)
+        data = parsed(line)
     except ValueError as error:
         raise ValueError(f"line {number}: {error}") from None
     per_type = data["returns_per_type"]

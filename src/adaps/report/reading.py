@@ -39,8 +39,11 @@ def checked(path: Path, build: Callable[[], T]) -> T:
 
 
 def as_whole(value: Any) -> int:
+    """As arrays and figures can hold it."""
     if not isinstance(value, int):
         raise ValueError(f"{value!r} is not a whole number")
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"{str(value)[:20]} is out of range")
     return value
 
 

@@ -240,7 +240,7 @@ def _differences(plan: Plan, planned: Planned, settings: Settings) -> Iterator[s
     """What a run's configuration says otherwise than the plan."""
     if settings.env.casefold() != planned.env.casefold():
         yield f"env is {settings.env!r}, not {planned.env!r}"
-    if list(settings.seeds) != [planned.seed]:
+    if settings.seeds != range(planned.seed, planned.seed + 1):
         seeds = settings.seeds
         yield f"its seeds are {seeds[0]} to {seeds[-1]}, not {planned.seed}"
     own = next(v.options for v in plan.variants if v.name == planned.variant)

@@ -149,8 +149,18 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows(map(_no_formula, row) for row in rows)
     return text.getvalue()
+
+
+def _no_formula(value: Any) -> Any:
+    """A text that a spreadsheet would compute gets an apostrophe before it, as it asks for.
+
+    >>> _no_formula("=1+1"), _no_formula("fups"), _no_formula(-1.0)
+    ("'=1+1", 'fups', -1.0)
+    """
+    computed = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if computed else value
 
 
 def _nth(found: Reached | None, i: int) -> float | None:

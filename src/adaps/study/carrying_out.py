@@ -67,8 +67,10 @@ def _carry_out(
 def _write_references(out: Path, task_seeds: dict[str, int]) -> None:
     """What random play comes to, in environments of which it is not known yet."""
     known: dict[str, float] = {}
-    with contextlib.suppress(UserError, KeyError, TypeError):  # not there, or to be made anew
-        known = dict(read_json(out, REFERENCES)["random_return"])
+    # What is not there or damaged is made anew.
+    with contextlib.suppress(UserError, KeyError, TypeError, AttributeError):
+        saved = read_json(out, REFERENCES)["random_return"]
+        known = {env: value for env, value in saved.items() if type(value) in (int, float)}
     for env, task_seed in task_seeds.items():
         if env not in known:
             known[env] = random_return(make(env, task_seed))

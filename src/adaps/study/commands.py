@@ -13,7 +13,7 @@ from adaps.errors import UserError, unknown
 from adaps.sharing import METHODS
 from adaps.study import plan
 from adaps.study.carrying_out import Backend, carry_out
-from adaps.study.local import Local
+from adaps.study.local import Local, check_memory
 from adaps.study.plan import Study
 
 METHODS_COMPARED = ("adaps", "fups", "fups+id", "seps", "snp-ps", "nops")
@@ -105,11 +105,11 @@ def compared(command: CompareCommand) -> Study:
         study = plan.from_file(Path(command.file))
         seeds = study.seeds
         if command.seeds is not None:
-            seeds = _seeds(command.seed, command.seeds)
+            seeds = plan.seeds_from(command.seed, command.seeds)
         return replace(study, seeds=seeds, options={**study.options, **common})
     if not command.envs:
         raise UserError("name environments, such as --envs bps-1 bps-2, or a study's file")
-    seeds = _seeds(command.seed, DEFAULT_SEEDS if command.seeds is None else command.seeds)
+    seeds = plan.seeds_from(command.seed, DEFAULT_SEEDS if command.seeds is None else command.seeds)
     return plan.of_methods(command.envs, command.methods, command.algos, seeds, common)
 
 
@@ -128,7 +128,7 @@ def swept(command: SweepCommand) -> Study:
         **plan.pairs(command.options),
         **_steps(command.steps),
     }
-    return plan.of_values(command.envs, over, _seeds(command.seed, command.seeds), common)
+    return plan.of_values(command.envs, over, plan.seeds_from(command.seed, command.seeds), common)
 
 
 def carry_out_command(study: Study, where: Where, console: Console) -> tuple[Path, dict[str, str]]:
@@ -152,16 +152,11 @@ def _ray(where: Where) -> Backend:
         from adaps.study.on_ray import OnRay  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise UserError(f"package {error.name} is missing: pip install 'adaps[ray]'") from error
+    check_memory(where.memory_gib)
     return OnRay(where.ray_address, where.cpus, where.gpus, where.memory_gib)
 
 
 BACKENDS = {"local": _local, "ray": _ray}
-
-
-def _seeds(first: int, count: int) -> list[int]:
-    if count < 1:
-        raise UserError(f"--seeds must be at least 1, not {count}")
-    return list(range(first, first + count))
 
 
 def _steps(steps: int | None) -> dict[str, str]:

@@ -30,8 +30,19 @@ ATTEMPTS = 3
 PATIENCE_SECONDS = 0.5
 """Between two looks at the memory that is free."""
 GIB = 1024**3
+MOST_GIB = 1024**2
 PROGRAMS = ".programs"
 """Folder of what has been compiled, in the study's while it goes on."""
+
+
+def check_memory(memory_gib: float) -> None:
+    """Refuse what no run can hold.
+
+    Raises:
+        UserError: a number that cannot be.
+    """
+    if not 0 < memory_gib <= MOST_GIB:
+        raise UserError(f"--memory-gib must be above 0 and at most {MOST_GIB}, not {memory_gib}")
 
 
 class Local:
@@ -50,8 +61,7 @@ class Local:
         """
         if workers is not None and workers < 1:
             raise UserError(f"--workers must be at least 1, not {workers}")
-        if not memory_gib > 0:
-            raise UserError(f"--memory-gib must be above 0, not {memory_gib}")
+        check_memory(memory_gib)
         # On an accelerator, this process and its workers would each take all of its memory.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         self.memory = int(memory_gib * GIB)

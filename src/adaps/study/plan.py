@@ -5,21 +5,26 @@ import hashlib
 import re
 import shlex
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from adaps.config import TrainConfig, check, resolved
+from adaps.config import TrainConfig, check, check_count, resolved
 from adaps.envs import make
 from adaps.errors import UserError, unknown
 from adaps.parsing import parse_train
+from adaps.plain_files import parsed, read_text
 
 Options = dict[str, str]
 """Option of ``adaps train``, without its dashes → its value, both as on the command line."""
 
-NOT_OPTIONS = ("seed", "seeds", "out", "sinks", "help")
+NOT_OPTIONS = (
+    *("seed", "seeds", "out", "sinks", "help"),
+    *("config", "resume", "auto-resume", "allow-changes"),
+)
 """What the study itself decides, or what a run of it does not have."""
 FIELDS = ("title", "envs", "variants", "over", "seeds", "options")
 """What a study's file may say."""
@@ -93,7 +98,7 @@ def of_methods(
         label = f"{method}, {algo}" if len(algos) > 1 else method
         variants.append(Variant(label, {"sharing": name, **learner, **pairs(own)}))
     title = f"{_listed(methods)} in {_listed(envs)}"
-    return Study({env: {} for env in envs}, variants, list(seeds), options, title=title)
+    return Study(_named(envs), variants, list(seeds), options, title=title)
 
 
 def of_values(
@@ -111,7 +116,17 @@ def of_values(
         variants.append(Variant(", ".join(f"{k}={v}" for k, v in own.items()), own))
     title = f"{_listed(list(over))} in {_listed(envs)}"
     each = {name: list(values) for name, values in over.items()}
-    return Study({env: {} for env in envs}, variants, list(seeds), options, each, title)
+    return Study(_named(envs), variants, list(seeds), options, each, title)
+
+
+def _named(envs: Sequence[str]) -> dict[str, Options]:
+    """Environments of which there is nothing to say.
+
+    Raises:
+        UserError: one that is named twice.
+    """
+    _check_each_once("environment", envs)
+    return {env: {} for env in envs}
 
 
 def from_file(path: Path) -> Study:
@@ -121,7 +136,7 @@ def from_file(path: Path) -> Study:
         UserError: the file cannot be read, or says something else; one line that names it.
     """
     try:
-        data = tomllib.loads(path.read_text())
+        data = parsed(read_text(path), tomllib.loads)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
@@ -138,22 +153,70 @@ def from_file(path: Path) -> Study:
 
 def _from_tables(data: dict[str, Any]) -> Study:
     """The file's tables, which may be lists where there is nothing to say of their entries."""
-    envs, seeds, options = data["envs"], data.get("seeds", 5), _texts(data.get("options", {}))
+    envs, options = _envs(data["envs"]), _texts(data.get("options", {}))
     if ("over" in data) == ("variants" in data):
         raise ValueError("it needs either variants or over")
     if "over" in data:
-        over = {name: [_text(v) for v in values] for name, values in data["over"].items()}
-        study = of_values(list(envs), over, [], options)
+        study = of_values(list(envs), _over(data["over"]), [], options)
     elif isinstance(data["variants"], dict):
         study = Study({}, _variants(data["variants"]), [], options)
     else:
-        study = of_methods(list(envs), list(map(_text, data["variants"])), ["a2c"], [], options)
+        methods = [_text(method) for method in _list("variants", data["variants"])]
+        study = of_methods(list(envs), methods, ["a2c"], [], options)
     return dataclasses.replace(
         study,
-        envs={name: _texts(envs[name]) if isinstance(envs, dict) else {} for name in envs},
-        seeds=list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds],
-        title=str(data.get("title", study.title)),
+        envs=envs,
+        seeds=_seeds(data.get("seeds", 5)),
+        title=_name("title", data.get("title", study.title)),
     )
+
+
+def _envs(data: Any) -> dict[str, Options]:
+    if isinstance(data, dict):
+        return {name: _texts(options) for name, options in data.items()}
+    return _named([_name("an environment", name) for name in _list("envs", data)])
+
+
+def _over(tables: Any) -> dict[str, list[str]]:
+    over = {k: [_text(v) for v in _list(f"over's {k}", values)] for k, values in tables.items()}
+    if not over:
+        raise ValueError("over must name at least one option")
+    return over
+
+
+def _list(what: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"{what} must be a list, not {value!r}")
+    return value
+
+
+def _name(what: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{what} must be a text, not {value!r}")
+    return value
+
+
+def _seeds(value: Any) -> list[int]:
+    """So many seeds from 0, or these."""
+    if _is_whole(value):
+        return seeds_from(0, value)
+    if isinstance(value, list) and all(map(_is_whole, value)):
+        return value
+    raise ValueError(f"seeds must be a whole number or a list of them, not {value!r:.60}")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def seeds_from(first: int, count: int) -> list[int]:
+    """So many seeds in a row.
+
+    Raises:
+        UserError: none, or more than a study may have.
+    """
+    check_count("seeds", count)
+    return list(range(first, first + count))
 
 
 def _variants(tables: dict[str, Any]) -> list[Variant]:
@@ -187,13 +250,22 @@ def _check(study: Study) -> None:
     for what in ("envs", "variants", "seeds"):
         if not getattr(study, what):
             raise UserError(f"a study needs at least one of its {what}")
-    names = [variant.name for variant in study.variants]
-    for name in (*names, *study.seeds):
-        if (*names, *study.seeds).count(name) > 1:
-            raise UserError(f"a study has each variant and seed once, but {name} twice")
+    # Upper and lower case are one where an environment's name is looked up.
+    _check_each_once("environment", [env.casefold() for env in study.envs])
+    _check_each_once("variant", [variant.name for variant in study.variants])
+    if "" in (name for name, _ in study.variants):
+        raise UserError("a variant needs a name")
+    _check_each_once("seed", study.seeds)
+    check_count("seeds", len(study.seeds))
     for seed in study.seeds:
         if not 0 <= seed < 2**32:
             raise UserError(f"a seed must be from 0 to {2**32 - 1}, not {seed}")
+
+
+def _check_each_once(what: str, names: Iterable[str | int]) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise UserError(f"a study has each {what} once, but {name} twice")
 
 
 def _config(env: str, options: Options) -> TrainConfig:
@@ -202,10 +274,12 @@ def _config(env: str, options: Options) -> TrainConfig:
     Raises:
         UserError: an option that cannot be.
     """
-    for name in NOT_OPTIONS:
-        if name in options:
+    words = [env, *_words(options)]
+    for word in words:
+        name = word.removeprefix("--").partition("=")[0].replace("_", "-")
+        if word.startswith("--") and name in NOT_OPTIONS:
             raise UserError(f"{name} is nothing that a study's run can be told; leave it out")
-    config = parse_train([env, *_words(options), "--seeds", "1"]).config
+    config = parse_train([*words, "--seeds", "1"]).config
     made = make(env, config.task_seed)
     check(config, made)
     return resolved(config, made)
