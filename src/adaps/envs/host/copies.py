@@ -5,6 +5,7 @@ process are a single environment whose observation is everything there is to kno
 """
 
 import contextlib
+import math
 import multiprocessing
 import os
 import signal
@@ -15,6 +16,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -60,13 +62,12 @@ class Layout(NamedTuple):
     @property
     def size(self) -> int:
         """Numbers of a row, the last of which are seconds in the environment's own code."""
-        return 1 + sum(int(np.prod(shape)) for shape in self.shapes.values())
+        return 1 + sum(map(math.prod, self.shapes.values()))
 
     def views(self, rows: Float[np.ndarray, "*copy number"]) -> Record:
         """Parts of rows, to be read and written in place."""
-        ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes.values()])
-        starts = [0, *ends[:-1]]
-        parts = zip(self.shapes.items(), starts, ends, strict=True)
+        ends = [*accumulate(map(math.prod, self.shapes.values()))]
+        parts = zip(self.shapes.items(), [0, *ends[:-1]], ends, strict=True)
         return Record(
             **{
                 name: rows[..., start:end].reshape(*rows.shape[:-1], *shape)
