@@ -28,7 +28,7 @@ from adaps.study.local import Local
 from adaps.study.plan import from_file
 
 HERE = Path(__file__).parent
-STUDIES = ("bps", "ablation", "sensitivity", "keep", "foraging", "warehouses")
+STUDIES = ("bps", "ablation", "sensitivity", "keep", "foraging", "warehouses", "warehouse_controls")
 ALL = (*STUDIES, *measurements.NAMES)
 """In this order: what measures speed comes last, when nothing else goes on."""
 SHOWN = ("learning-steps", "scores", "sweep")

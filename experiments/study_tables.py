@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from itertools import zip_longest
 from pathlib import Path
 
-from formatting import bold, decimals, number, short_percent, table, with_ends
+from formatting import NONE, bold, decimals, number, short_percent, table, with_ends
 from scores import Run, Runs, best, final, leader, ranked, read, regret, steps_to_target, swept
 from study_page import PUBLISHED
 
@@ -53,16 +53,22 @@ def _return_and_regret(variants: dict[str, list[Run]], name: str) -> str:
 
 
 def by_variant(folder: Path) -> list[str]:
-    """Of each environment that is finished: variants, the best first."""
+    """Of each environment that is finished: variants, the best first, and what is known of them."""
     runs = read(folder)
     whole = [env for env in runs if len(runs[env]) == len(ranked(runs))]
     lines: list[str] = []
     for env in whole:
-        head = (f"variant{_on(env, runs)}", "final greedy return", "regret", "steps to 90 %")
-        lines += [*table(head, _by_variant(runs[env])), ""]
+        rows = list(_by_variant(runs[env]))
+        known = [i for i, cells in enumerate(zip(*rows, strict=True)) if set(cells) != {NONE}]
+        kept = [[row[i] for i in known] for row in (_head(f"variant{_on(env, runs)}"), *rows)]
+        lines += [*table(kept[0], kept[1:]), ""]
     if unfinished := [env for env in runs if env not in whole]:
         lines += [f"Not finished, and not shown: {', '.join(unfinished)}.", ""]
     return [*lines[:-1], *source(folder)]
+
+
+def _head(first: str) -> tuple[str, ...]:
+    return (first, "final greedy return", "regret", "steps to 90 %", "parameters")
 
 
 def _by_variant(variants: dict[str, list[Run]]) -> Iterable[tuple[str, ...]]:
@@ -73,6 +79,7 @@ def _by_variant(variants: dict[str, list[Run]]) -> Iterable[tuple[str, ...]]:
             with_ends(final(own), decimals([final(own).value])),
             short_percent(regret(own)),
             number(steps_to_target(own), 0),
+            number(own[0].parameters, 0),
         )
 
 

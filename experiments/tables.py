@@ -24,6 +24,7 @@ TABLES: dict[str, tuple[str, Callable[[Path], list[str]]]] = {
     "curves": ("curves.json", measured.curves),
     "foraging": ("studies/foraging", studies.by_environment),
     "warehouses": ("studies/warehouses", studies.by_environment),
+    "warehouse_controls": ("studies/warehouse_controls", studies.by_variant),
     "identity": ("identity.json", measured.identity),
     "ways_of_looking": ("ways_of_looking.json", measured.ways_of_looking),
     "placing": ("placing.json", measured.placing),

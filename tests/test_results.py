@@ -92,10 +92,16 @@ class TestStudies:
     def test_of_two_environments_the_finished_one_is_shown(self, study):
         lines = [*runs("one", "A", 1, 1, 1), *runs("one", "B", 2, 2), *runs("two", "A", 1)]
         found = by_variant(study(*lines))
-        assert found[0] == "| variant, on one | final greedy return | regret | steps to 90 % |"
+        assert found[0].startswith("| variant, on one | final greedy return |")
         assert [line.split(" |")[0] for line in found[2:4]] == ["| B, 2 runs", "| A"]
         assert "Not finished, and not shown: two." in found
         assert found[-1].endswith("(studies/mine/summary.md). Seeds 0 to 2; budget; commit abc.")
+
+    def test_what_is_known_of_no_variant_has_no_column(self, study):
+        first = "| variant | final greedy return |"
+        known = [("one", "A", "-110,0.9,0.1,"), ("one", "B", "-120,0.8,,")]
+        assert by_variant(study(*known))[0] == f"{first} regret | parameters |"
+        assert by_variant(study(*runs("one", "A", 1, 2)))[0] == f"{first} parameters |"
 
     def test_the_leader_is_bold_where_intervals_do_not_overlap(self, study):
         lines = []
