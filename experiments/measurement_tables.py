@@ -10,6 +10,7 @@ from formatting import NONE, bold, number, percent, rounded, short, table
 from provenance import stated
 
 from adaps.bench import SEPS_GFLOPS, SEPS_STEPS_PER_SECOND
+from adaps.journal import PAUSE
 from adaps.report.words import METHOD_NAMES
 
 CRITERIA = {
@@ -132,6 +133,11 @@ def bench(file: Path) -> list[str]:
     ]
     if two := found.get("adaps_two_seeds_two_cores"):
         rows.append(("AdaPS, two seeds on two cores", rounded(two, 100), ""))
+    if saving := found.get("checkpoint_seconds"):
+        often = f"saving a checkpoint, every {PAUSE:.0f} s"
+        rows.append(
+            (often, f"{saving * 1000:,.0f} ms, {percent(saving / PAUSE, 2)} of the time", "")
+        )
     if env == "bps-1":
         theirs = sorted(SEPS_STEPS_PER_SECOND.items(), key=lambda one: -one[1])
         label = "the SePS authors' PyTorch code, one thread, on another machine"
