@@ -219,7 +219,10 @@ def assert_refused(config, out, message):
     ("changed", "said"),
     [
         ({"sharing": adaps.NoPS()}, 'config.sharing.name: "fups" there, "nops" here'),
-        ({"sharing": adaps.SNPPS(keep_ratio=(0.5,))}, "config.sharing.keep_ratio"),
+        (
+            {"sharing": adaps.SNPPS(keep_ratio=(0.5,))},
+            'config.sharing.name: "fups" there, "snp-ps" here',
+        ),
         ({"hidden": (32, 32)}, "config.hidden"),
         ({"encoder": adaps.VAE(updates=7)}, "config.encoder.updates"),
         ({"normalise_obs": True}, "config.normalise_obs"),
