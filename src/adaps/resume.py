@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from adaps.checkpoints import Checkpoint, Series, differences, load, numbers
+from adaps.checkpoints import Checkpoint, Difference, Series, differences, load, numbers
 from adaps.config import TrainConfig, num_updates, to_json
 from adaps.errors import UserError
 from adaps.facts import check_facts
@@ -127,10 +127,10 @@ def _refuse_changes(out: Path, saved: Any, now: dict[str, Any], resume: Resume) 
     if resume.allow_changes:
         return
     free = [name for name in FREE if now["config"]["looks"] == 1 or name not in SCHEDULE]
-    changed = {n: text for n, text in _changes(out, saved, now).items() if n not in free}
+    changed = [str(change) for change in _changes(out, saved, now) if change.name not in free]
     if changed:
         raise UserError(
-            f"{out} was begun with other settings: {'; '.join(changed.values())} ({resume.advice})"
+            f"{out} was begun with other settings: {'; '.join(changed)} ({resume.advice})"
         )
 
 
@@ -147,11 +147,8 @@ def _refuse_what_is_over(
     if looks > config.looks:
         raise UserError(f"--looks {config.looks}: {out} has looked {looks} times; say at least so")
     # An option that came with a later version could not be used up.
-    changed = [
-        text
-        for name, text in _changes(out, facts, now).items()
-        if _is_consumed(name) and not text.startswith(f"{name}: none there")
-    ]
+    changes = _changes(out, facts, now)
+    changed = [str(own) for own in changes if _is_consumed(own.name) and not own.is_new]
     if looks and changed:
         raise UserError(
             f"{out} has shared out its network already, which cannot be changed any more: "
@@ -163,11 +160,10 @@ def _is_consumed(name: str) -> bool:
     return any(name == own or name.startswith(f"{own}.") for own in CONSUMED)
 
 
-def _changes(out: Path, saved: Any, now: dict[str, Any]) -> dict[str, str]:
-    """Fields that are not as they were saved, each in words."""
+def _changes(out: Path, saved: Any, now: dict[str, Any]) -> list[Difference]:
+    """Fields that are not as they were saved."""
     before = {part: _said(out, saved, part) for part in now if part in saved}
-    changed = differences(before, {part: now[part] for part in before})
-    return {text.split(":")[0]: text for text in changed}
+    return differences(before, {part: now[part] for part in before})
 
 
 def _said(out: Path, saved: Any, part: str) -> dict[str, Any]:

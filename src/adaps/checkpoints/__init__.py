@@ -4,7 +4,7 @@ A :class:`Series` is a folder of numbered checkpoints, ``checkpoints/state/seed-
 holds tensors in files of :mod:`safetensors`, and a manifest that says what they must be.
 """
 
-from adaps.checkpoints.configurations import differences
+from adaps.checkpoints.configurations import Difference, differences
 from adaps.checkpoints.failures import CheckpointError, DamagedError, InUseError, shown
 from adaps.checkpoints.files import Series, numbers
 from adaps.checkpoints.lock import locked
@@ -16,6 +16,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "DamagedError",
+    "Difference",
     "InUseError",
     "Series",
     "check_same",

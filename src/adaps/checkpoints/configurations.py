@@ -1,33 +1,48 @@
 """In what two configurations differ. Stage: train."""
 
 import json
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 _ABSENT = object()
 
 
-def differences(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
+class Difference(NamedTuple):
+    """A field that is not as it was saved."""
+
+    name: str
+    """With the names of what it lies in, and dots between."""
+    saved: Any
+    now: Any
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there was no such field when it was saved."""
+        return self.saved is _ABSENT
+
+    def __str__(self) -> str:
+        return f"{self.name}: {_shown(self.saved)} there, {_shown(self.now)} here"
+
+
+def differences(saved: dict[str, Any], now: dict[str, Any]) -> list[Difference]:
     """Fields that differ, in the order of ``now``; what only ``saved`` has comes last.
 
     Tuples are lists, and 1 is 1.0, since JSON makes no difference; True is not 1.
 
-    >>> differences({"algo": {"entropy": 0.01}}, {"algo": {"entropy": 0.02}})
-    ['algo.entropy: 0.01 there, 0.02 here']
+    >>> str(differences({"algo": {"entropy": 0.01}}, {"algo": {"entropy": 0.02}})[0])
+    'algo.entropy: 0.01 there, 0.02 here'
     """
-    return _differences("", saved, now)
+    return list(_differences("", saved, now))
 
 
-def _differences(name: str, saved: Any, now: Any) -> list[str]:
+def _differences(name: str, saved: Any, now: Any) -> Iterator[Difference]:
     if isinstance(saved, dict) and isinstance(now, dict):
         before = f"{name}." if name else ""
-        return [
-            text
-            for key in dict.fromkeys([*now, *saved])
-            for text in _differences(
-                f"{before}{key}", saved.get(key, _ABSENT), now.get(key, _ABSENT)
-            )
-        ]
-    return [] if _alike(saved, now) else [f"{name}: {_shown(saved)} there, {_shown(now)} here"]
+        for key in dict.fromkeys([*now, *saved]):
+            both = saved.get(key, _ABSENT), now.get(key, _ABSENT)
+            yield from _differences(f"{before}{key}", *both)
+    elif not _alike(saved, now):
+        yield Difference(name, saved, now)
 
 
 def _alike(saved: Any, now: Any) -> bool:
