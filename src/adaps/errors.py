@@ -21,6 +21,10 @@ class RunError(RuntimeError):
         self.trace = trace
 
 
+class Stopped(Exception):  # noqa: N818
+    """A run was told to stop; what it has come to is in its journal."""
+
+
 class HostEnvironmentError(RunError):
     """An environment that runs in Python failed or broke its rules."""
 

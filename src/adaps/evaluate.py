@@ -66,7 +66,7 @@ def evaluate(env: Environment, policy: Policy, numbers: Int[Array, " episode"]) 
     return Episodes(total, best)
 
 
-def go_on() -> bool:
+def never() -> bool:
     """No wish to stop."""
     return False
 
@@ -76,7 +76,7 @@ def evaluate_on_host(
     copies: Copies,
     numbers: Int[np.ndarray, " copy"],
     max_steps: int,
-    stopping: Callable[[], bool] = go_on,
+    stopping: Callable[[], bool] = never,
 ) -> Episodes:
     """The same in copies that run in Python: an episode in each, cut off after ``max_steps``.
 
@@ -128,7 +128,7 @@ def in_batches(
     num_episodes: int,
     axis: int = 0,
     most: int = BATCH_EPISODES,
-    stopping: Callable[[], bool] = go_on,
+    stopping: Callable[[], bool] = never,
 ) -> T:
     """Episodes 0, 1, …, played batch by batch so that one program serves any number of them.
 

@@ -24,7 +24,7 @@ from adaps.config import (
     num_updates,
 )
 from adaps.diversity import between_groups, snd
-from adaps.errors import NotFiniteError, RunError
+from adaps.errors import NotFiniteError, RunError, Stopped
 from adaps.evaluate import Episodes, mean_return, regret, returns_per_type
 from adaps.identity.clusters import rand_index
 from adaps.identity.encoders import updates_of
@@ -99,6 +99,15 @@ class Recorder:
     def stopping(self) -> bool:
         """Whether seeds should save and return."""
         return self.watch.stop.is_set()
+
+    def end_if_stopping(self) -> None:
+        """Ends a program's seeds where they are, if they are to stop.
+
+        Raises:
+            Stopped: they are.
+        """
+        if self.stopping:
+            raise Stopped
 
     @property
     def times(self) -> Times:

@@ -27,7 +27,7 @@ from adaps.config import (
     num_updates,
     steps_taken,
 )
-from adaps.errors import HostEnvironmentError
+from adaps.errors import HostEnvironmentError, Stopped
 from adaps.evaluate import batch_episodes, first_batch, in_batches
 from adaps.identity import finding, gathering
 from adaps.identity.autoencoder import CoderState
@@ -81,19 +81,25 @@ def train_seeds(
     """
     keys, journal = stages.keys(jnp.asarray(seeds, jnp.uint32)), recorder.journal(seeds)
     program = Program(config, stages, recorder, journal, seeds, keys)
-    with journal:
-        return results_of(program)
+    try:
+        with journal:
+            return results_of(program)
+    except Stopped:
+        return []
 
 
 def results_of(program: Program) -> list[SeedResult]:
-    """The paper's algorithm, from wherever an earlier process left it."""
+    """The paper's algorithm, from wherever an earlier process left it.
+
+    Raises:
+        Stopped: before the end; from the functions below as well.
+    """
     config, stages, recorder, journal, seeds, keys = program
     if journal.shared is None:
         each_key = unstack(keys.masks, len(seeds))
         all_alike = [FuPS().build(key, stages.shape, None) for key in each_key]
         identities = identify(program, initial_params(stages.shape, keys, all_alike), all_alike)
-        if recorder.stopping:
-            return []
+        recorder.end_if_stopping()
         journal.share(share_out(program, identities))
     recorder.shared(seeds, journal.known)
 
@@ -109,15 +115,10 @@ def results_of(program: Program) -> list[SeedResult]:
         if until > journal.evaluated:
             state, done = train_until(program, state, sharing, done, until)
             keep_policies(program, state, sharing, done)
-            if recorder.stopping:
-                return []
+            recorder.end_if_stopping()
             state = evaluate_now(program, state, sharing, done)
-            if recorder.stopping:
-                return []
         if looks_due(config, until) > journal.looks:
             matches, shared = look_again(program, state.learner.params)
-            if recorder.stopping:
-                return []
             recorder.moved(seeds, journal.looks + 1, matches)
             journal.share(shared)
             recorder.shared(seeds, journal.known)
@@ -129,8 +130,7 @@ def results_of(program: Program) -> list[SeedResult]:
     num_episodes = eval_episodes(config, recorder.env)
     most = batch_episodes(recorder.env)
     final, _ = in_batches(play, num_episodes, 1, most, stopping=lambda: recorder.stopping)
-    if recorder.stopping:
-        return []
+    recorder.end_if_stopping()
     recorder.advance("evaluate", len(seeds))
     policies = policies_of(program, state, now)
     each = zip(seeds, journal.known.identities, policies, unstack(final, len(seeds)), strict=True)
@@ -146,9 +146,6 @@ def identify(program: Program, params: Params, sharings: list[Sharing]) -> list[
     if not looks_for_identity(config):
         return [known_identity(config, recorder.env, seed) for seed in seeds]
     samples = gather(program, params, stack(sharings))
-    if recorder.stopping:
-        return []
-
     kinds = [find_kinds(program, number, of_part) for number, of_part in enumerate(samples)]
     parts = parts_of(recorder.env)
     each = zip(zip(*kinds, strict=True), seeds, strict=True)
@@ -168,8 +165,7 @@ def gather(program: Program, params: Params, sharing: Sharing) -> list[Samples]:
     state, done = journal.went_on("gather", stages.begin_gathering(keys))
     recorder.went_on("gather", done * plan.steps_per_round * len(seeds))
     for piece in gathering.in_pieces(plan.rounds - done, PIECES):
-        if recorder.stopping:
-            break
+        recorder.end_if_stopping()
         state = stages.gather(state, params, sharing, jnp.int32(piece))
         jax.block_until_ready(state.gathered)
         done += piece
@@ -199,8 +195,7 @@ def learn_codes(program: Program, part: int, samples: Samples) -> CoderState:
     recorder.went_on("identify", done * len(seeds))
     num_updates = updates_of(config.encoder, samples.num_rare.shape[-1])
     for piece in gathering.in_pieces(num_updates - done, PIECES):
-        if recorder.stopping:
-            break
+        recorder.end_if_stopping()
         encoder, loss = stages.train_encoder(encoder, samples, jnp.int32(piece))
         if not np.isfinite(loss).all():
             raise recorder.broken_identity(seeds, loss)
@@ -246,15 +241,11 @@ def threshold(
 
 
 def look_again(program: Program, params: Params) -> tuple[list[Match], Shared]:
-    """Identify with the trained policy; kinds that go on keep their part of the network.
-
-    What it returns means nothing if it was stopped.
-    """
+    """Identify with the trained policy; kinds that go on keep their part of the network."""
     journal, old = program.journal, program.journal.known
     fresh = program.stages.fresh_keys(program.keys, jnp.int32(journal.looks + 1))
     found = identify(program._replace(keys=fresh), params, old.sharings)
-    if program.recorder.stopping:
-        return [], old
+    program.recorder.end_if_stopping()
     both = zip(cast(list[Identity], old.identities), cast(list[Identity], found), strict=True)
     matches = [match(*each) for each in both]
     new = share_out(program, [matched.identity for matched in matches])
@@ -316,17 +307,13 @@ def keep_policies(program: Program, state: TrainState, sharing: Sharing, done: i
 
 
 def evaluate_now(program: Program, state: TrainState, sharing: Sharing, done: int) -> TrainState:
-    """A point of the learning curve after so many updates; returns the state to go on with.
-
-    There is none if it was stopped: what was played then means nothing.
-    """
+    """A point of the learning curve after so many updates; returns the state to go on with."""
     config, stages, recorder, journal, seeds, _ = program
     env_steps = steps_taken(config, done, journal.looks)
     now = stages.scaled(sharing, state.normaliser)
     batch = first_batch(eval_episodes(config, recorder.env), batch_episodes(recorder.env))
     episodes = stages.evaluate(state.learner.params, now, batch)
-    if recorder.stopping:
-        return state
+    recorder.end_if_stopping()  # an evaluation in Python may have been cut short
     metrics = state.mean_metrics()
     if config.not_finite == "skip":
         metrics["skipped_updates"] = state.skipped.astype(jnp.float32)
