@@ -37,16 +37,17 @@ ALLOWED = {
     "host": {"types", "config", "diversity", "evaluate", "identity", "networks", "placement"}
     | {"policy", "rollout", "stages"},
     "saved_options": set(),
-    "config": {"types", "errors", "extensions", "plain_files", "saved_options", "identity"}
-    | {"sharing", "algos"},
+    "limits": {"types", "errors", "saved_options"},
+    "config": {"types", "errors", "extensions", "limits", "plain_files", "saved_options"}
+    | {"identity", "sharing", "algos"},
     "advice": {"types", "identity", "networks"},
     "findings": {"types", "identity", "advice", "run_folder"},
     "identify": {"types", "errors", "envs", "identity", "findings", "config", "host"}
-    | {"progress", "rollout"},
+    | {"limits", "progress", "rollout"},
     "sinks": {"errors"},
     "parsing": {"errors", "config", "identity", "run_folder", "sharing", "sinks", "algos"},
     "study": {"types", "errors", "config", "envs", "parsing", "stages", "running", "evaluate"}
-    | {"host", "plain_files", "progress", "provenance", "result", "resume", "run_folder"}
+    | {"host", "limits", "plain_files", "progress", "provenance", "result", "resume", "run_folder"}
     | {"sharing", "algos", "checkpoints"},
     "journal": {"types", "errors", "checkpoints", "host", "run_folder"},
     "facts": {"checkpoints", "journal"},

@@ -22,8 +22,6 @@ from adaps.algos import ALGORITHMS
 from adaps.config import (
     PRESETS,
     Count,
-    check_count,
-    check_hidden,
     encoder_options,
     saved_env,
     sharing_options,
@@ -41,6 +39,7 @@ from adaps.errors import (
 from adaps.evaluate import evaluate_run
 from adaps.identify import IdentifyConfig, run_identify
 from adaps.identity.encoders import ENCODERS
+from adaps.limits import check_count, check_hidden, check_within
 from adaps.parsing import chosen, parse, parse_train
 from adaps.progress import ConsoleWatch
 from adaps.report import write_identity_page, write_report
@@ -338,9 +337,8 @@ def _check_play(command: PlayCommand) -> None:
         raise UserError("--task-seed goes with --random; a run has its own")
     for name, (low, high) in PLAY_RANGES.items():
         value = getattr(command, name)
-        if value is not None and not low <= value <= high:
-            flag = f"--{name.replace('_', '-')}"
-            raise UserError(f"{flag} must be from {low} to {high}, not {value}")
+        if value is not None:
+            check_within(name, value, low, high)
 
 
 def report_command(words: list[str]) -> int:

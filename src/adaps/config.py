@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Generic, NamedTuple, TypeVar, cast
+from typing import Annotated, Any, Generic, TypeVar, cast
 
 import jax
 import tyro
@@ -20,11 +20,19 @@ from adaps.identity.gathering import GATHER_POLICIES
 from adaps.identity.groups import FOUND, as_identity, given_groups, regroup, saved_identity
 from adaps.identity.parts import parts_of
 from adaps.identity.samples import BLOCKS
+from adaps.limits import (
+    RANGES,
+    check_at_least,
+    check_count,
+    check_hidden,
+    check_ranges,
+    check_step_timeout,
+    check_within,
+)
 from adaps.plain_files import read_json
-from adaps.saved_options import GREATEST, fits, with_saved
+from adaps.saved_options import fits, with_saved
 from adaps.sharing import METHODS, AdaPS, Grouped
 from adaps.types import (
-    MOST_SEEDS,
     STEP_TIMEOUT,
     AnyEnvironment,
     HostEnvironment,
@@ -138,21 +146,6 @@ LEAST_GATHERING = 3_200
 EPISODES, HOST_EPISODES = 1_000, 100
 """Episodes of the final evaluation; there are fewer where the environment runs in Python."""
 
-MOST = {
-    "steps": 10**15,
-    "gather_steps": 10**15,
-    "checkpoint_every": 10**15,
-    "seeds": MOST_SEEDS,
-    "num_envs": 10**7,
-    "rollout_length": 10**6,
-    "evaluations": 10**6,
-    "eval_episodes": 10**7,
-    "episodes": 10**7,
-}
-"""More of something than any machine can do is a slip of the keyboard."""
-MOST_WIDTH, MOST_LAYERS = 2**16, 100
-"""Of hidden layers."""
-
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},
     # As published: every measured improvement taken back, and the authors' learning rate.
@@ -232,14 +225,14 @@ def check(config: TrainConfig, env: AnyEnvironment) -> None:
     if config.checkpoint_every is not None:
         check_count("checkpoint_every", config.checkpoint_every)
     check_count("eval_episodes", eval_episodes(config, env))
-    _within("seed", config.seed, 0, 2**32 - config.seeds)
+    check_within("seed", config.seed, 0, 2**32 - config.seeds)
     if config.workers is not None:
-        _at_least("workers", config.workers, 0 if isinstance(env, HostEnvironment) else 1)
+        check_at_least("workers", config.workers, 0 if isinstance(env, HostEnvironment) else 1)
     check_step_timeout(config.step_timeout)
     _check_parts(config, env)
     check_hidden(config.hidden)
     for prefix in RANGES:
-        _check_ranges(prefix, getattr(config, prefix))
+        check_ranges(prefix, getattr(config, prefix))
     _check_threshold(config.sharing)
     _check_groups(grouping(config), env)
     _check_identity(config, env)
@@ -256,16 +249,6 @@ def check(config: TrainConfig, env: AnyEnvironment) -> None:
         config.sharing.build(jax.random.key(0), network_shape(env, config), known)
 
 
-def check_step_timeout(seconds: float) -> None:
-    """Refuse a time that no step can take.
-
-    Raises:
-        UserError: it is not a number above 0.
-    """
-    if not 0 < seconds < math.inf:
-        raise UserError(f"--step-timeout must be more than 0 seconds, not {seconds}")
-
-
 def check_clustering(clusterer: str, criterion: str) -> None:
     """Refuse names that nothing has.
 
@@ -278,40 +261,6 @@ def check_clustering(clusterer: str, criterion: str) -> None:
     ):
         if name not in known:
             raise unknown(kind, name, known)
-
-
-def check_count(name: str, value: int, least: int = 1) -> None:
-    """Refuse too few of something, and more of it than any machine can do.
-
-    Raises:
-        UserError: one line that names the option, its value and what is allowed.
-    """
-    _at_least(name, value, least)
-    if value > MOST[name]:
-        raise UserError(f"--{name.replace('_', '-')} must be at most {MOST[name]:,}, not {value:,}")
-
-
-def check_hidden(hidden: tuple[int, ...]) -> None:
-    """Refuse hidden layers that no network can have.
-
-    Raises:
-        UserError: one line that names the option, its value and what is allowed.
-    """
-    if not 1 <= len(hidden) <= MOST_LAYERS:
-        raise UserError(f"--hidden must be 1 to {MOST_LAYERS} widths, not {len(hidden)}")
-    if min(hidden) < 1 or max(hidden) > MOST_WIDTH:
-        raise UserError(
-            f"--hidden must be widths of at least 1 and at most {MOST_WIDTH:,}, not {hidden}"
-        )
-
-
-def check_encoder(encoder: Any) -> None:
-    """Refuse an encoder's options that cannot be.
-
-    Raises:
-        UserError: one line that names the option, its value and what is allowed.
-    """
-    _check_ranges("encoder", encoder)
 
 
 def network_shape(env: AnyEnvironment, config: TrainConfig) -> NetworkShape:
@@ -366,7 +315,7 @@ def _check_parts(config: TrainConfig, env: AnyEnvironment) -> None:
 def _check_looks(config: TrainConfig) -> None:
     if config.looks == 1:
         return
-    _within("looks", config.looks, 1, config.evaluations)
+    check_within("looks", config.looks, 1, config.evaluations)
     finds_kinds = looks_for_identity(config) and grouping(config).groups == "discovered"
     if not (finds_kinds and isinstance(config.sharing, AdaPS)):
         raise UserError(
@@ -446,77 +395,6 @@ def num_updates(config: TrainConfig) -> int:
 def steps_taken(config: TrainConfig, updates: int, looks: int) -> int:
     """Environment steps after so many updates and looks."""
     return looks * gathering_steps(config) + updates * config.steps_per_update
-
-
-class Range(NamedTuple):
-    """Numbers that an option may take."""
-
-    low: float
-    high: float = math.inf
-    ends: str = "[]"
-    """A square bracket where an end is included, a round one where it is not."""
-
-    def holds(self, value: int | float) -> bool:
-        """Whether the value is finite and lies inside."""
-        low = value > self.low or (value == self.low and self.ends[0] == "[")
-        high = value < self.high or (value == self.high and self.ends[1] == "]")
-        return abs(value) <= GREATEST and low and high
-
-    def __str__(self) -> str:
-        return f"{self.ends[0]}{self.low}, {self.high}{self.ends[1]}"
-
-
-POSITIVE = Range(0, ends="()")
-ANY = Range(-math.inf)
-RANGES = {
-    "encoder": {
-        "latent_size": Range(1, 10_000),
-        "hidden": Range(1, MOST_WIDTH),
-        "kl_weight": Range(0),
-        "learning_rate": POSITIVE,
-        "batch_size": Range(1, 10**6),
-        "updates": Range(1, 10**9),
-        "context": Range(1, 10**6),
-    },
-    "algo": {
-        "learning_rate": POSITIVE,
-        "discount": Range(0, 1),
-        "entropy": Range(0),
-        "value_loss": Range(0),
-        "max_grad_norm": POSITIVE,
-        "adam_epsilon": POSITIVE,
-    },
-    "sharing": {
-        "threshold": Range(0, 1, ends="()"),
-        "keep": Range(0, 1, ends="(]"),
-        "overlap": Range(0, 1, ends="(]"),
-        "mapping_hidden": Range(1, MOST_WIDTH),
-        "keep_ratio": Range(0, 1),
-        "diversity": Range(0),
-        "initial": ANY,
-        "renew_every": Range(1, 2**31 - 1),
-        "renew_share": Range(0, 1),
-    },
-}
-
-
-def _check_ranges(prefix: str, options: Any) -> None:
-    for name, allowed in RANGES[prefix].items():
-        value = getattr(options, name, None)
-        for number in value if isinstance(value, tuple) else (value,):
-            if number is not None and not allowed.holds(number):
-                flag = f"--{prefix}.{name}".replace("_", "-")
-                raise UserError(f"{flag} must be in {allowed}, not {number}")
-
-
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise UserError(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
-
-
-def _within(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise UserError(f"--{name.replace('_', '-')} must be from {low} to {high}, not {value}")
 
 
 def to_json(config: TrainConfig) -> dict[str, Any]:

@@ -17,15 +17,7 @@ import tyro
 from jaxtyping import Array, Key
 
 from adaps import envs
-from adaps.config import (
-    Count,
-    check_clustering,
-    check_count,
-    check_encoder,
-    check_hidden,
-    check_step_timeout,
-    encoder_options,
-)
+from adaps.config import Count, check_clustering, encoder_options
 from adaps.errors import UserError
 from adaps.findings import Asked, Found, Team, findings, findings_of_one, joined
 from adaps.host import gather_on_host
@@ -39,6 +31,7 @@ from adaps.identity.clusters import (
 from adaps.identity.encoders import VAE, updates_of
 from adaps.identity.parts import Part, alone, as_one, gathered_of, parts_of, whole
 from adaps.identity.samples import Gathered, Samples
+from adaps.limits import check_count, check_hidden, check_ranges, check_step_timeout, check_within
 from adaps.progress import Watch
 from adaps.rollout import uniform
 from adaps.types import (
@@ -174,10 +167,9 @@ def _team(
 ) -> Team:
     if (env is None) == (config.transitions is None):
         raise UserError("name an environment such as bps-1, or a file with --transitions")
-    check_encoder(config.encoder)
+    check_ranges("encoder", config.encoder)
     check_clustering(config.clusterer, config.criterion)
-    if not 0 <= config.seed < 2**32:
-        raise UserError(f"--seed must be from 0 to {2**32 - 1}, not {config.seed}")
+    check_within("seed", config.seed, 0, 2**32 - 1)
     check_hidden(config.hidden)
     if env is not None:
         _check_clusters(config.clusters, env.num_agents)

@@ -12,9 +12,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from adaps.config import TrainConfig, check, check_count, resolved
+from adaps.config import TrainConfig, check, resolved
 from adaps.envs import make
 from adaps.errors import UserError, unknown
+from adaps.limits import check_count
 from adaps.parsing import parse_train
 from adaps.plain_files import parsed, read_text
 
@@ -22,8 +23,15 @@ Options = dict[str, str]
 """Option of ``adaps train``, without its dashes → its value, both as on the command line."""
 
 NOT_OPTIONS = (
-    *("seed", "seeds", "out", "sinks", "help"),
-    *("config", "resume", "auto-resume", "allow-changes"),
+    "seed",
+    "seeds",
+    "out",
+    "sinks",
+    "help",
+    "config",
+    "resume",
+    "auto-resume",
+    "allow-changes",
 )
 """What the study itself decides, or what a run of it does not have."""
 FIELDS = ("title", "envs", "variants", "over", "seeds", "options")
