@@ -12,12 +12,13 @@ test: .venv/installed lint  ## everything that CI runs
 
 torture: .venv/installed  ## kills a run 100 times and damages checkpoints 1,000 times; half an hour
 	ADAPS_KILLS=100 ADAPS_DAMAGES=1000 $(BIN)/pytest -n 2 --dist load tests/test_torture.py \
-		tests/checkpoints/test_damages.py
+		tests/files/checkpoint/test_damages.py
 
 lint: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright
+	$(BIN)/lint-imports --no-cache
 
 format: .venv/installed
 	$(BIN)/ruff check --fix

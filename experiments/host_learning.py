@@ -15,7 +15,7 @@ from provenance import measured
 
 import adaps
 from adaps.envs import to_pettingzoo
-from adaps.evaluate import evaluate_run
+from adaps.training.evaluation import evaluate_run
 
 METHODS = ("adaps", "fups")
 

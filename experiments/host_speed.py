@@ -24,10 +24,10 @@ from pettingzoo import ParallelEnv
 from provenance import measured
 
 import adaps
-from adaps.config import TrainConfig, resolved
-from adaps.host import make_host_stages
-from adaps.placement import cores
-from adaps.stages import initial_params
+from adaps.collect.cores import cores
+from adaps.config.training import TrainConfig, resolved
+from adaps.training.host import make_host_stages
+from adaps.training.stages import initial_params
 from adaps.types import HostEnvironment
 
 SEPS = {"rware-tiny-4ag-v2": 795, "Foraging-8x8-4p-3f-v3": 1468}

@@ -19,6 +19,7 @@ from matplotlib.lines import Line2D
 from provenance import measured
 
 import adaps
+from adaps.files.run_folder import IDENTITY, write_json
 from adaps.identity.encoders import updates_of
 from adaps.report.figures import (
     INK,
@@ -31,10 +32,9 @@ from adaps.report.figures import (
     svg_file,
     type_markers,
 )
+from adaps.report.formatting import counted
 from adaps.report.identity_data import Found, read_found
 from adaps.report.identity_figures import CENTRE, centres_on_map, draw_centres
-from adaps.report.words import counted
-from adaps.run_folder import IDENTITY, write_json
 
 ENVS = ("bps-1", "bps-3", "rware-2color-tiny-4ag")
 MOMENTS = (0.01, 0.1, 1.0)

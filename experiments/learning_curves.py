@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from provenance import measured
 
 import adaps
-from adaps.evaluate import evaluate, mean_return
-from adaps.run_folder import CONFIG, METRICS, RESULT
+from adaps.collect.evaluate import evaluate, mean_return
+from adaps.files.run_folder import CONFIG, METRICS, RESULT
 
 matplotlib.rcParams["svg.fonttype"] = "none"
 

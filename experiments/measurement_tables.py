@@ -9,9 +9,9 @@ from typing import Any
 from formatting import NONE, bold, number, percent, rounded, short, table
 from provenance import stated
 
-from adaps.bench import SEPS_GFLOPS, SEPS_STEPS_PER_SECOND
-from adaps.journal import PAUSE
-from adaps.report.words import METHOD_NAMES
+from adaps.cli.bench import SEPS_GFLOPS, SEPS_STEPS_PER_SECOND
+from adaps.report.formatting import METHOD_NAMES
+from adaps.training.journal import PAUSE
 
 CRITERIA = {
     "silhouette": "silhouette",

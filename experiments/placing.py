@@ -16,9 +16,9 @@ import tyro
 from provenance import measured
 
 import adaps
+from adaps.collect.jax import rollout, start, uniform
 from adaps.identity import samples
 from adaps.identity.samples import Rows
-from adaps.rollout import rollout, start, uniform
 from adaps.types import Environment
 
 COPIES, STEPS = 10, 50

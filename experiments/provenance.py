@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from adaps.provenance import commit, machine
+from adaps.files.provenance import commit, machine
 
 
 def measured(seeds: Sequence[int], budget: str) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adaps import statistics
+from adaps.report import statistics
+from adaps.report.statistics import Interval
 from adaps.report.study_statistics import LEAST_RUNS, Reached, Sweep
-from adaps.statistics import Interval
 
 NUMBERS = ("return", "score", "regret", "env_steps_to_target")
 """Columns of scores.csv, in the order of a run's first fields."""

@@ -14,7 +14,7 @@ import tyro
 from provenance import measured
 
 import adaps
-from adaps.run_folder import RESULT
+from adaps.files.run_folder import RESULT
 
 STEPS, SEEDS, EPISODES = 1_000_000, 4, 1_000
 KEPT = (

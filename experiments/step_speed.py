@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 import adaps
-from adaps.bench import Stepper
+from adaps.cli.bench import Stepper
 
 PAIRS = {
     "rware-2color-tiny-4ag": ("rware-tiny-4ag-v2", 1290),

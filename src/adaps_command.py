@@ -6,7 +6,7 @@ INTERRUPTED = 130
 def main() -> int:
     """``adaps``; Ctrl-C while it is being imported ends it without a traceback."""
     try:
-        from adaps.cli import main as command  # noqa: PLC0415
+        from adaps.cli.commands import main as command  # noqa: PLC0415
 
         return command()
     except KeyboardInterrupt:

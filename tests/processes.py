@@ -7,6 +7,6 @@ INTERRUPTIBLE = [
     sys.executable,
     "-c",
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "from adaps.cli import main; sys.exit(main())",
+    "from adaps.cli.commands import main; sys.exit(main())",
 ]
 """``adaps``, to be followed by its words."""

@@ -10,9 +10,8 @@ import pytest
 
 import adaps
 from adaps.algos import ALGORITHMS
-from adaps.networks import actor_logits, critic_value, init_params, num_sets_of
-from adaps.policy import sampled
-from adaps.rollout import rollout, start
+from adaps.collect.jax import rollout, start
+from adaps.networks.mlp import actor_logits, critic_value, init_params, num_sets_of, sampled
 from adaps.sharing import METHODS
 from adaps.types import Environment, Identity, NetworkShape, SharingMethod
 from probes import OPPOSITE

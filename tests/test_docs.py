@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adaps.cli import COMMANDS, main
+from adaps.cli.commands import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import adaps
-from adaps import run_folder as files
-from adaps.cli import main
-from adaps.config import algo_options, from_json, sharing_options
+from adaps.cli.commands import main
+from adaps.config.training import algo_options, from_json, sharing_options
+from adaps.files import run_folder as files
 
 ROOT = Path(__file__).parents[1]
 TINY = (

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import adaps
-from adaps.networks import critic_value
+from adaps.networks.mlp import critic_value
 from probes import OPPOSITE, Probe, constant, late, one_action, what_is_seen
 
 FAST = adaps.A2C(learning_rate=5e-3)

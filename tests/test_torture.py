@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from adaps import run_folder as files
+from adaps.files import run_folder as files
 
 KILLS = int(os.environ.get("ADAPS_KILLS", "3"))
 WORDS = (

@@ -3,11 +3,8 @@
 from adaps.algos import A2C
 from adaps.envs import from_jaxmarl, from_jumanji, from_pettingzoo, make
 from adaps.errors import RunError, UserError
-from adaps.identify import identify
+from adaps.files.policy import Policy, load
 from adaps.identity.encoders import VAE, Behaviour, RandomCodes
-from adaps.policy import Policy, load
-from adaps.result import Result
-from adaps.running import train
 from adaps.sharing import (
     SNPPS,
     AdaPS,
@@ -20,6 +17,9 @@ from adaps.sharing import (
     NoPS,
     SePS,
 )
+from adaps.training.identify import identify
+from adaps.training.result import Result
+from adaps.training.run import train
 from adaps.types import (
     Environment,
     HostEnvironment,

@@ -2,7 +2,7 @@
 
 import sys
 
-from adaps.cli import main
+from adaps.cli.commands import main
 
 if __name__ == "__main__":
     sys.exit(main())

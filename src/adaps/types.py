@@ -17,6 +17,9 @@ STEP_TIMEOUT = 300.0
 MOST_SEEDS = 10_000
 """Of one run or study."""
 
+SCHEMA = 1
+"""Version of the layout of the files that a run writes."""
+
 EnvState = Any
 """Whatever an environment needs to go on: a pytree of arrays."""
 
@@ -238,7 +241,7 @@ class Identity(NamedTuple):
     findings: dict[str, Any] | None = None
     """What :func:`adaps.identify` says about it, as in ``identity.json``; None in training."""
     known: Any = None
-    """What places an agent that was not there: :class:`adaps.identity.placing.Known`."""
+    """What places an agent that was not there: :class:`adaps.identity.place_agent.Known`."""
 
 
 @runtime_checkable

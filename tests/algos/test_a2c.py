@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adaps.algos.a2c import A2C, clip_by_norm_per_set, n_step_returns
-from adaps.networks import init_params
+from adaps.networks.mlp import init_params
 from adaps.sharing import FuPS
 from adaps.types import NetworkShape, Transition
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adaps.envs import bps, bps_bound
-from adaps.envs.bps_bound import BEAM, best_cost, load_table, plan
+from adaps.envs.builtin import bps, bps_bound
+from adaps.envs.builtin.bps_bound import BEAM, best_cost, load_table, plan
 
 REFERENCE = Path(__file__).parents[3] / "shared/reference/bps-planner.npz"
 

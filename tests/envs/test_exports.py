@@ -132,14 +132,15 @@ def test_pettingzoo_refuses_actions_it_cannot_take():
 
 def test_without_pettingzoo_its_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pettingzoo", None)
-    monkeypatch.delitem(sys.modules, "adaps.envs.as_pettingzoo", raising=False)
+    monkeypatch.delitem(sys.modules, "adaps.envs.export.pettingzoo", raising=False)
     with pytest.raises(adaps.UserError, match=r"pettingzoo is missing: pip install 'adaps\[pet"):
         to_pettingzoo(SMALL)
 
 
 def test_nothing_else_needs_the_extras():
     code = "import sys; sys.modules |= dict.fromkeys(['gymnasium', 'pettingzoo', 'jaxmarl']); "
-    code += "import adaps.cli; from adaps.envs import to_jaxmarl; to_jaxmarl('bps-1').action_spaces"
+    code += "import adaps.cli.commands; from adaps.envs import to_jaxmarl; "
+    code += "to_jaxmarl('bps-1').action_spaces"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import adaps
-from adaps.envs import foraging
-from adaps.envs.foraging import EAST, LOAD, NORTH, SOUTH, WEST
+from adaps.envs.builtin import foraging
+from adaps.envs.builtin.foraging import EAST, LOAD, NORTH, SOUTH, WEST
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference"
 needs_reference = pytest.mark.skipif(

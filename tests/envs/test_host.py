@@ -15,10 +15,10 @@ from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiBinary, MultiDiscr
 from pettingzoo import AECEnv
 
 import adaps
-from adaps.by_name import Agents, agents_of, as_arrays
 from adaps.envs import from_pettingzoo, make, to_pettingzoo
+from adaps.envs.action_masks import legal_actions
+from adaps.envs.agent_io import Agents, agents_of, as_arrays
 from adaps.envs.host.spaces import flatten_as, split, view_of
-from adaps.envs.masks import legal_actions
 from adaps.errors import HostEnvironmentError, UserError
 from envs.teams_in_python import Counting, Mixed, counting, mixed, odd
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import adaps
+from adaps.collect.jax import rollout, start, uniform
 from adaps.envs import from_jaxmarl, from_jumanji, make
-from adaps.rollout import rollout, start, uniform
 
 SMAX = "jaxmarl:HeuristicEnemySMAX?scenario=2s3z"
 TAG = "jaxmarl:MPE_simple_tag_v3"

@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from adaps.identity.clusters import (
-    CLUSTERERS,
-    CRITERIA,
-    Clustering,
-    cluster,
-    rand_index,
-    weigh,
-)
+from adaps.identity.clusters import CLUSTERERS, CRITERIA, Clustering, cluster, rand_index, weigh
 from adaps.identity.prediction import gather_evidence
 
 SILHOUETTE = Clustering("kmeans", "silhouette")

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adaps.identity import autoencoder, finding, samples
+from adaps.identity import autoencoder, cluster_agents, samples
 from adaps.identity.clusters import Clustering
 from adaps.identity.encoders import ENCODERS, VAE, Behaviour, RandomCodes, learnt_from
 from adaps.identity.samples import BLOCKS, Steps
@@ -45,7 +45,7 @@ def test_blocks_are_halved():
 @pytest.mark.parametrize("name", ENCODERS)
 def test_codes_have_their_size_and_are_finite(noise, trained, name):
     state, loss = trained[name]
-    codes = finding.codes_of(OPTIONS[name], state.params, noise, state.key)
+    codes = cluster_agents.codes_of(OPTIONS[name], state.params, noise, state.key)
     assert codes.shape == (AGENTS, OPTIONS[name].latent_size)
     assert np.isfinite(codes).all()
     assert float(loss) < 3  # what predicting the mean of three outputs would leave
@@ -55,14 +55,14 @@ def test_codes_have_their_size_and_are_finite(noise, trained, name):
 def test_learnt_codes_are_like_those_of_the_same_kind(noise, trained, name):
     state, _ = trained[name]
     how = Clustering(criterion="prediction")
-    found = finding.find(OPTIONS[name], how, state.params, noise, state.key, seed=0)
+    found = cluster_agents.find(OPTIONS[name], how, state.params, noise, state.key, seed=0)
     assert found.clusters.tolist() == KINDS.tolist()
 
 
 def test_all_numbers_start_at_one_code(noise):
     for options, alike in ((VAE(), True), (RandomCodes(), False)):
         state = autoencoder.init(options, jax.random.key(1), noise)
-        codes = finding.codes_of(options, state.params, noise, state.key)
+        codes = cluster_agents.codes_of(options, state.params, noise, state.key)
         assert (codes == codes[0]).all() == alike
 
 
@@ -82,7 +82,7 @@ def test_behaviour_reads_nothing_off_an_agents_number(noise, trained):
     )
     state, _ = trained["behaviour"]
     one, other = (
-        finding.codes_of(Behaviour(updates=300), state.params, data, state.key)
+        cluster_agents.codes_of(Behaviour(updates=300), state.params, data, state.key)
         for data in (noise, swapped)
     )
     np.testing.assert_allclose(one[order], other, atol=0.5)
@@ -100,7 +100,8 @@ def test_nothing_held_out_is_learnt_from(noise, trained):
         first, _ = trained[name]
         jax.tree.map(np.testing.assert_array_equal, first.params, again.params)
         codes = [
-            finding.codes_of(options, first.params, data, first.key) for data in (noise, changed)
+            cluster_agents.codes_of(options, first.params, data, first.key)
+            for data in (noise, changed)
         ]
         np.testing.assert_array_equal(*codes)
 
@@ -109,20 +110,20 @@ def test_errors_are_those_of_held_out_transitions_alone(noise, trained):
     state, _ = trained["vae"]
     agent, code = np.array([0, 1, 0]), np.zeros((3, 10))
     half = learnt_from()
-    one = finding.pair_errors(state.params, noise, state.key, agent, code)
+    one = cluster_agents.pair_errors(state.params, noise, state.key, agent, code)
     assert one.shape == (3, BLOCKS - half, 3)
     np.testing.assert_allclose(one[0], one[2], rtol=1e-5)
     other = noise._replace(common=jax.tree.map(lambda x: x.at[:half].add(9.0), noise.common))
     np.testing.assert_array_equal(
-        one, finding.pair_errors(state.params, other, state.key, agent, code)
+        one, cluster_agents.pair_errors(state.params, other, state.key, agent, code)
     )
 
 
 def test_an_agent_is_predicted_better_with_its_own_kinds_code(noise, trained):
     state, _ = trained["vae"]
-    codes = finding.codes_of(OPTIONS["vae"], state.params, noise, state.key)
+    codes = cluster_agents.codes_of(OPTIONS["vae"], state.params, noise, state.key)
     agent, other = (x.ravel() for x in np.indices((AGENTS, AGENTS)))
-    errors = finding.pair_errors(state.params, noise, state.key, agent, codes[other])
+    errors = cluster_agents.pair_errors(state.params, noise, state.key, agent, codes[other])
     reward = errors.mean(axis=1)[:, -1].reshape(AGENTS, AGENTS)
     same = KINDS[:, None] == KINDS
     assert reward[same].max() < 0.2 * reward[~same].min()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import adaps
+from adaps.collect.jax import uniform
 from adaps.identity import gathering, samples
-from adaps.rollout import uniform
 from probes import Probe, constant
 
 ENV = adaps.make("bps:2-2")

@@ -13,9 +13,9 @@ from scipy.cluster import hierarchy
 from adaps.errors import UserError
 from adaps.report import write_identity_page
 from adaps.report.figures import principal_axes
+from adaps.report.formatting import name_ranges
 from adaps.report.identity_data import read_found
 from adaps.report.identity_words import confidence, stand_ins
-from adaps.report.words import name_ranges
 
 CRITERIA = ("silhouette", "davies-bouldin", "bic", "gap", "stability")
 

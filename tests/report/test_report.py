@@ -21,7 +21,7 @@ from adaps.report.figures import (
     parameter_bars,
     principal_axes,
 )
-from adaps.report.words import compared, interval, summary
+from adaps.report.formatting import compared, interval, summary
 
 AGENTS, WIDTHS = 6, (8, 4)
 CLUSTERS = [0, 0, 0, 1, 1, 1]

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 import adaps
-from adaps.config import TrainConfig, algo_options
-from adaps.networks import init_params, num_sets_of
-from adaps.placement import Placement
-from adaps.progress import Watch
-from adaps.recorder import Recorder
+from adaps.config.training import TrainConfig, algo_options
+from adaps.networks.mlp import init_params, num_sets_of
 from adaps.sharing import METHODS
 from adaps.sharing.masks import keep_ratio
-from adaps.stages import make_stages
-from adaps.train import Program, share_out, train_seeds
+from adaps.training.device_placement import Placement
+from adaps.training.progress import Watch
+from adaps.training.recorder import Recorder
+from adaps.training.stages import make_stages
+from adaps.training.train import Program, share_out, train_seeds
 from adaps.types import NetworkShape, Transition
 
 SHAPE = NetworkShape(num_agents=4, obs_size=3, num_actions=5, hidden=(8, 6))

@@ -8,7 +8,7 @@ import re
 import pytest
 from teams import TINY, quiet, tiny
 
-from adaps.cli import main
+from adaps.cli.commands import main
 from adaps.errors import UserError
 from adaps.study import Study, Variant, carry_out, of_methods, of_values
 from adaps.study.plan import default_folder, from_file, jobs, slug
@@ -201,7 +201,7 @@ def finish(out, job_folder, config):
 
 
 def saved(job):
-    from adaps.config import to_json  # noqa: PLC0415
+    from adaps.config.training import to_json  # noqa: PLC0415
 
     return json.loads(json.dumps(to_json(job.config)))
 

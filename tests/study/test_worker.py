@@ -7,14 +7,14 @@ import pytest
 from teams import tiny
 
 import adaps
-from adaps import run_folder as files
-from adaps.checkpoints import Series, locked, numbers
 from adaps.errors import StorageError
-from adaps.progress import Watch
-from adaps.running import run
+from adaps.files import run_folder as files
+from adaps.files.checkpoint import Series, locked, numbers
 from adaps.study import worker
 from adaps.study.plan import jobs
 from adaps.study.worker import ERROR, work
+from adaps.training.progress import Watch
+from adaps.training.run import run
 
 
 class StopAt(Watch):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from adaps.networks import ActorCritic, actor_logits, critic_value, mask_difference
+from adaps.networks.mlp import ActorCritic, actor_logits, critic_value, mask_difference
 from adaps.types import Algorithm, LearnedMasks, Metrics, Params, Sharing, Transition
 
 

@@ -5,19 +5,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from adaps.envs import bps, foraging, rware
 from adaps.envs.auto_reset import auto_reset
-from adaps.envs.foreign import parse
+from adaps.envs.builtin import bps, foraging, rware
+from adaps.envs.names import parse
 from adaps.errors import UserError, unknown
 from adaps.extensions import is_dotted, load, theirs
 from adaps.types import AnyEnvironment, Environment
 
 if TYPE_CHECKING:
-    import adaps.envs.as_jaxmarl
-    import adaps.envs.as_pettingzoo
-    import adaps.envs.host.pettingzoo
-    import adaps.envs.of_jaxmarl
-    import adaps.envs.of_jumanji
+    import adaps.envs.adapters.jaxmarl
+    import adaps.envs.adapters.jumanji
+    import adaps.envs.adapters.pettingzoo
+    import adaps.envs.export.jaxmarl
+    import adaps.envs.export.pettingzoo
 
 FAMILIES = (bps, rware, foraging)
 """Modules with ``NAMES``, ``PATTERNS`` and ``parse(name) → environment or None``."""
@@ -78,10 +78,12 @@ def task_seed_of(env: AnyEnvironment) -> int:
     return env.task_seed if has_task_seed(env) else 0  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def from_pettingzoo(make_env: Any, **options: Any) -> "adaps.envs.host.pettingzoo.PettingZooTeam":
+def from_pettingzoo(
+    make_env: Any, **options: Any
+) -> "adaps.envs.adapters.pettingzoo.PettingZooTeam":
     """A PettingZoo environment to identify and train in: parallel, or one that can be made so.
 
-    See :func:`adaps.envs.host.pettingzoo.from_pettingzoo` for what can be given.
+    See :func:`adaps.envs.adapters.pettingzoo.from_pettingzoo` for what can be given.
 
     >>> from_pettingzoo("mpe2.simple_tag_v3", max_cycles=50).agent_names
     ('adversary_0', 'adversary_1', 'adversary_2', 'agent_0')
@@ -91,60 +93,60 @@ def from_pettingzoo(make_env: Any, **options: Any) -> "adaps.envs.host.pettingzo
             cannot be made or looked at, its actions are not discrete, or it has no agents.
     """
     try:
-        from adaps.envs.host import pettingzoo as adapter  # noqa: PLC0415
+        from adaps.envs.adapters import pettingzoo as adapter  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise _missing(error, "pettingzoo") from error
     return adapter.from_pettingzoo(make_env, **options)
 
 
-def from_jaxmarl(env: Any, **options: Any) -> "adaps.envs.of_jaxmarl.JaxMARLTeam":
+def from_jaxmarl(env: Any, **options: Any) -> "adaps.envs.adapters.jaxmarl.JaxMARLTeam":
     """A JaxMARL environment, or the one of a name, to identify and train in.
 
-    See :func:`adaps.envs.of_jaxmarl.from_jaxmarl` for what can be given.
+    See :func:`adaps.envs.adapters.jaxmarl.from_jaxmarl` for what can be given.
 
     Raises:
         UserError: the extra ``jaxmarl`` is not installed, there is no such environment, or its
             actions are not discrete.
     """
-    from adaps.envs import of_jaxmarl  # noqa: PLC0415
+    from adaps.envs.adapters import jaxmarl  # noqa: PLC0415
 
     try:
-        return of_jaxmarl.from_jaxmarl(env, **options)
+        return jaxmarl.from_jaxmarl(env, **options)
     except ModuleNotFoundError as error:
         raise _missing(error, "jaxmarl") from error
 
 
-def from_jumanji(env: Any, **options: Any) -> "adaps.envs.of_jumanji.JumanjiTeam":
+def from_jumanji(env: Any, **options: Any) -> "adaps.envs.adapters.jumanji.JumanjiTeam":
     """A Jumanji environment of several agents, or the one of a name, to identify and train in.
 
-    See :func:`adaps.envs.of_jumanji.from_jumanji` for what can be given.
+    See :func:`adaps.envs.adapters.jumanji.from_jumanji` for what can be given.
 
     Raises:
         UserError: the extra ``jumanji`` is not installed, there is no such environment, or it is
             not one of several agents with discrete actions.
     """
-    from adaps.envs import of_jumanji  # noqa: PLC0415
+    from adaps.envs.adapters import jumanji  # noqa: PLC0415
 
     try:
-        return of_jumanji.from_jumanji(env, **options)
+        return jumanji.from_jumanji(env, **options)
     except ModuleNotFoundError as error:
         raise _missing(error, "jumanji") from error
 
 
-def to_pettingzoo(env: str | Environment) -> "adaps.envs.as_pettingzoo.PettingZooEnv":
+def to_pettingzoo(env: str | Environment) -> "adaps.envs.export.pettingzoo.PettingZooEnv":
     """An environment, or the one of a name, as a PettingZoo ``ParallelEnv``.
 
     Raises:
         UserError: the extra ``pettingzoo`` is not installed, or no environment has that name.
     """
     try:
-        from adaps.envs.as_pettingzoo import PettingZooEnv  # noqa: PLC0415
+        from adaps.envs.export.pettingzoo import PettingZooEnv  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise _missing(error, "pettingzoo") from error
     return PettingZooEnv(_made(env))
 
 
-def to_jaxmarl(env: str | Environment) -> "adaps.envs.as_jaxmarl.JaxMARLEnv":
+def to_jaxmarl(env: str | Environment) -> "adaps.envs.export.jaxmarl.JaxMARLEnv":
     """An environment, or the one of a name, with the interface of JaxMARL's ``MultiAgentEnv``.
 
     Its spaces are JaxMARL's own where the extra ``jaxmarl`` is installed; nothing else needs it.
@@ -152,7 +154,7 @@ def to_jaxmarl(env: str | Environment) -> "adaps.envs.as_jaxmarl.JaxMARLEnv":
     Raises:
         UserError: no environment has that name.
     """
-    from adaps.envs.as_jaxmarl import JaxMARLEnv  # noqa: PLC0415
+    from adaps.envs.export.jaxmarl import JaxMARLEnv  # noqa: PLC0415
 
     return JaxMARLEnv(_made(env))
 

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key
 
+from adaps.collect.jax import Policy, rollout, start, uniform
 from adaps.errors import NotFiniteError
 from adaps.identity import samples
 from adaps.identity.samples import Gathered
-from adaps.rollout import Policy, rollout, start, uniform
 from adaps.types import AnyEnvironment, Environment, HostEnvironment
 
 DENSE_STEPS = 25_600

@@ -5,16 +5,17 @@ from pathlib import Path
 
 import numpy as np
 
+from adaps.collect.jax import Policy
 from adaps.errors import UserError
-from adaps.policy import greedy, load
-from adaps.progress import Watch
+from adaps.files.policy import load
+from adaps.files.run_folder import saved_seeds
+from adaps.networks.mlp import greedy
 from adaps.render.episode import Episode, play, random_policy
 from adaps.render.film import writer_of
-from adaps.render.looks import Looks, looks
+from adaps.render.palette import Looks, looks
 from adaps.render.pictures import pictures
 from adaps.report.data import read_run
-from adaps.rollout import Policy
-from adaps.run_folder import saved_seeds
+from adaps.training.progress import Watch
 from adaps.types import AnyEnvironment
 
 __all__ = ["Team", "film", "random_team", "trained_team"]

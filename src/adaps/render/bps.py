@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageDraw
 
-from adaps.envs.bps import LANDMARK_RANGE, BlindParticleSpread, State
-from adaps.render.looks import Looks
+from adaps.envs.builtin.bps import LANDMARK_RANGE, BlindParticleSpread, State
+from adaps.render.palette import Looks
 from adaps.render.sprites import LINE, PAPER, mark, stamp, tint
 
 TRACK = 10

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from adaps.render.episode import Moment
-from adaps.render.looks import Looks
+from adaps.render.palette import Looks
 from adaps.render.sprites import FLOOR, INK, LINE, PAPER, font, mark, stamp
 from adaps.types import AnyEnvironment
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from adaps.evaluate import episode_seed, reset_key, step_keys
-from adaps.networks import sample_action
-from adaps.rollout import Policy
+from adaps.collect.evaluate import episode_seed, reset_key, step_keys
+from adaps.collect.jax import Policy
+from adaps.networks.mlp import sample_action
 from adaps.types import AnyEnvironment, Environment, EnvState, HostEnvironment, Timestep
 
 

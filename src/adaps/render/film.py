@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from adaps.errors import UserError
+from adaps.files.run_folder import replace
 from adaps.render.pictures import Painter
-from adaps.run_folder import replace
 
 HOLD_SECONDS = 1.5
 """How long a GIF, which begins again by itself, stays at its end."""

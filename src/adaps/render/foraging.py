@@ -7,20 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from adaps.envs.foraging import Foraging, State
-from adaps.render.looks import Looks
-from adaps.render.sprites import (
-    INK,
-    LINE,
-    PAPER,
-    Draw,
-    Point,
-    disc,
-    drawn,
-    ink_on,
-    stamp,
-    text,
-)
+from adaps.envs.builtin.foraging import Foraging, State
+from adaps.render.palette import Looks
+from adaps.render.sprites import INK, LINE, PAPER, Draw, Point, disc, drawn, ink_on, stamp, text
 
 FOOD, GONE, LEAF = "#fdf3d7", "#f9fafb", "#4d7c0f"
 

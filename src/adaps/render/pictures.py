@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from adaps.envs.bps import BlindParticleSpread
-from adaps.envs.foraging import Foraging
-from adaps.envs.rware import ColouredWarehouse
+from adaps.envs.builtin.bps import BlindParticleSpread
+from adaps.envs.builtin.foraging import Foraging
+from adaps.envs.builtin.rware import ColouredWarehouse
 from adaps.errors import UserError
 from adaps.render import bps, charts, foraging, rware
 from adaps.render.episode import Episode
-from adaps.render.looks import Looks
+from adaps.render.palette import Looks
 from adaps.render.sprites import INK, LINE, PAPER, font
 from adaps.types import AnyEnvironment, EnvState
 

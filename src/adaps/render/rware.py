@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from adaps.envs.rware import AHEAD, ColouredWarehouse, State
-from adaps.render.looks import Looks
+from adaps.envs.builtin.rware import AHEAD, ColouredWarehouse, State
+from adaps.render.palette import Looks
 from adaps.render.sprites import (
     FLOOR,
     INK,

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from adaps.errors import UserError
+from adaps.files.run_folder import REPORT, replace
 from adaps.report import identity_page, page, study_page
 from adaps.report.data import read_run
 from adaps.report.identity_data import read_found
 from adaps.report.study_data import STUDY, read_study
 from adaps.report.study_files import curves_csv, marl_eval_json, scores_csv, statistics_json
 from adaps.report.study_statistics import numbers_of
-from adaps.run_folder import REPORT, replace
 
 __all__ = ["write_identity_page", "write_report", "write_study"]
 

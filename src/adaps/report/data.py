@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adaps.errors import UserError
-from adaps.plain_files import parsed, read_text
+from adaps.files.plain_files import parsed, read_text
+from adaps.files.run_folder import CONFIG, IDENTITY, METRICS, RESULT, SHARING
 from adaps.report.reading import T, as_codes, as_labels, as_number, as_text, as_whole, checked, read
-from adaps.run_folder import CONFIG, IDENTITY, METRICS, RESULT, SHARING
 from adaps.types import MOST_SEEDS
 
 NETWORKS = ("actor", "critic")

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, StrMethodFormatter
 
 from adaps.report.data import Kinds, Run, Shared, Totals
-from adaps.report.words import index, number, percent, ranges, reach
+from adaps.report.formatting import index, number, percent, ranges, reach
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6BB1", "#737373")
 """Okabe and Ito's colours, which colour-blind readers tell apart, without black and pale yellow."""

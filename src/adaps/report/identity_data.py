@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.cluster import hierarchy
 
+from adaps.files.run_folder import IDENTITY
 from adaps.report.reading import as_codes, as_labels, as_number, as_text, as_whole, read
-from adaps.run_folder import IDENTITY
 
 T = TypeVar("T")
 

@@ -23,9 +23,9 @@ from adaps.report.figures import (
     size_bars,
     svg,
 )
+from adaps.report.formatting import counted, method, number, percent
 from adaps.report.identity_data import Estimate, Found
 from adaps.report.identity_words import error_growth
-from adaps.report.words import counted, method, number, percent
 
 DRAWN_AGENTS = 200
 """More agents than this have no tree and no co-assignment."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from adaps.report import figures, identity_figures, identity_words, words
+from adaps.report import figures, formatting, identity_figures, identity_words
 from adaps.report.identity_data import Found, Pair
 from adaps.report.page import Tile
 from adaps.report.templates import fill
@@ -55,8 +55,8 @@ def _context(found: Found) -> dict[str, Any]:
     advice = found.advice
     return {
         "env": found.env,
-        "agents": words.counted(found.num_agents, "agent"),
-        "kinds": words.counted(found.num_kinds, "kind"),
+        "agents": formatting.counted(found.num_agents, "agent"),
+        "kinds": formatting.counted(found.num_kinds, "kind"),
         "num_agents": found.num_agents,
         "num_kinds": found.num_kinds,
         "advice": advice,
@@ -66,7 +66,7 @@ def _context(found: Found) -> dict[str, Any]:
         "members": _members(found),
         "alone": found.num_kinds == found.num_agents > 1,
         "left_out": max(0, found.num_kinds - KINDS),
-        "numbered": words.are_numbered(found.agent_names),
+        "numbered": formatting.are_numbered(found.agent_names),
         "typed": found.agent_types is not None,
         "map": identity_figures.code_map(found),
         "colours": list(enumerate(figures.kind_colours(found.num_kinds)))[:KINDS],
@@ -85,20 +85,20 @@ def _context(found: Found) -> dict[str, Any]:
 
 def _tiles(found: Found) -> Iterator[Tile]:
     types = found.agent_types
-    true = f"; {words.counted(len(set(types)), 'true type')}" if types else ""
-    agents = words.counted(found.num_agents, "agent")
+    true = f"; {formatting.counted(len(set(types)), 'true type')}" if types else ""
+    agents = formatting.counted(found.num_agents, "agent")
     yield Tile("Kinds found", f"{found.num_kinds:,}", f"among {agents}{true}")
     shares = found.confidence.num_clusters
     if shares:
-        share = words.percent(shares.get(found.num_kinds, 0.0), 0)
+        share = formatting.percent(shares.get(found.num_kinds, 0.0), 0)
         yield Tile("Sure of that number", share, "of resamples find as many")
     if found.confidence.agreement is not None:
-        agreement = words.index(found.confidence.agreement)
+        agreement = formatting.index(found.confidence.agreement)
         yield Tile("Halves agree", agreement, "adjusted Rand index of both halves' groupings")
     note = "agreement with true types; 1 is perfect"
     if found.rand_index is None:
         note = "true types are not known"
-    yield Tile("Adjusted Rand index", words.index(found.rand_index), note)
+    yield Tile("Adjusted Rand index", formatting.index(found.rand_index), note)
 
 
 def _members(found: Found) -> list[Members]:
@@ -106,7 +106,7 @@ def _members(found: Found) -> list[Members]:
     rows = []
     for kind, agents in enumerate(found.members[:KINDS]):
         names = [found.agent_names[agent] for agent in agents]
-        parts = [part for name in words.name_ranges(names) for part in name.split(", ")]
+        parts = [part for name in formatting.name_ranges(names) for part in name.split(", ")]
         rows.append(
             Members(
                 kind,
@@ -114,9 +114,9 @@ def _members(found: Found) -> list[Members]:
                 ", ".join(parts[:PARTS]),
                 ", ".join(parts[PARTS:]),
                 len(parts) - PARTS,
-                words.ranges(agents),
+                formatting.ranges(agents),
                 len(agents),
-                words.type_mix(found.agent_types, agents),
+                formatting.type_mix(found.agent_types, agents),
             )
         )
     return rows
@@ -133,8 +133,8 @@ def _choices(found: Found) -> Iterator[dict[str, Any]]:
         yield {
             "name": identity_words.CRITERIA.get(name, name),
             "used": name == found.criterion,
-            "count": words.NONE if count is None else f"{count:,}",
-            "value": words.number(value),
+            "count": formatting.NONE if count is None else f"{count:,}",
+            "value": formatting.number(value),
         }
 
 
@@ -173,16 +173,16 @@ def _settings(found: Found) -> Iterator[tuple[str, str]]:
     """How it was found, as names and texts."""
     yield "encoder", found.encoder
     yield "clusterer", found.clusterer
-    yield "criterion", found.criterion or words.NONE
+    yield "criterion", found.criterion or formatting.NONE
     gathered = found.gathered
     steps = {"environment steps": gathered.env_steps, "rows per agent": gathered.rows_per_agent}
     for name, count in steps.items():
-        yield name, words.NONE if count is None else f"{count:,}"
+        yield name, formatting.NONE if count is None else f"{count:,}"
     if gathered.rare_share is not None:
-        yield "rows with a rare reward", words.percent(gathered.rare_share, 3)
+        yield "rows with a rare reward", formatting.percent(gathered.rare_share, 3)
     if gathered.rare_rewards is not None:
         fewest, most = min(gathered.rare_rewards), max(gathered.rare_rewards)
         few = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
         yield "rare rewards per agent", few
-    yield "seed", words.NONE if found.seed is None else str(found.seed)
-    yield "time", words.NONE if found.seconds is None else words.duration(found.seconds)
+    yield "seed", formatting.NONE if found.seed is None else str(found.seed)
+    yield "time", formatting.NONE if found.seconds is None else formatting.duration(found.seconds)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from adaps.report.formatting import counted, index, number, percent
 from adaps.report.identity_data import Confidence, Found, Pair
-from adaps.report.words import counted, index, number, percent
 
 CRITERIA = {
     "prediction": "Prediction",

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from adaps.report import figures, words
+from adaps.files.run_folder import CONFIG, IDENTITY, METRICS, RESULT, SHARING
+from adaps.report import figures, formatting
 from adaps.report.data import Run
 from adaps.report.templates import fill
-from adaps.run_folder import CONFIG, IDENTITY, METRICS, RESULT, SHARING
 
 MAPS = 6
 """Seeds that get a map."""
@@ -40,11 +40,11 @@ def _context(run: Run) -> dict[str, Any]:
     settings = run.settings
     return {
         "env": settings.env,
-        "method": words.method(settings.sharing),
+        "method": formatting.method(settings.sharing),
         "algo": settings.algo,
-        "num_seeds": words.counted(len(settings.seeds), "seed"),
+        "num_seeds": formatting.counted(len(settings.seeds), "seed"),
         "steps": f"{settings.steps:,}",
-        "summary": words.summary(run),
+        "summary": formatting.summary(run),
         "unfinished": [] if run.finished else list(_unfinished(run)),
         "tiles": list(_tiles(run)),
         "curves": _curves(run),
@@ -73,7 +73,7 @@ def _unfinished(run: Run) -> Iterator[str]:
     planned = run.settings.seeds
     waiting = len(planned) - sum(seed in planned for seed in run.shared)
     if waiting:
-        yield f"{waiting} of {words.counted(len(planned), 'seed')} had not begun to train"
+        yield f"{waiting} of {formatting.counted(len(planned), 'seed')} had not begun to train"
     if run.points:
         done = min(point.env_steps for point in run.latest.values())
         yield f"its last evaluation was after {done:,} of {run.settings.steps:,} steps"
@@ -88,40 +88,40 @@ def _tiles(run: Run) -> Iterator[Tile]:
     yield from _kinds_tiles(run)
     totals = run.totals
     if totals:
-        fups = words.compared(totals.parameters, totals.fups, "full sharing")
-        nops = words.compared(totals.parameters, totals.nops, "one network per agent")
+        fups = formatting.compared(totals.parameters, totals.fups, "full sharing")
+        nops = formatting.compared(totals.parameters, totals.nops, "one network per agent")
         yield Tile("Trainable parameters", f"{totals.parameters:,}", f"{fups}; {nops}")
         speed = f"{totals.steps_per_second:,.0f}"
         yield Tile("Training speed", speed, "environment steps per second, over all seeds")
-        yield Tile("Wall time", words.duration(totals.wall_seconds), "the whole run")
+        yield Tile("Wall time", formatting.duration(totals.wall_seconds), "the whole run")
 
 
 def _result_tiles(run: Run) -> Iterator[Tile]:
     values = list(_returns(run).values())
     if not values:
         return
-    mean, reach = words.interval(values)
-    seeds = words.counted(len(values), "seed")
-    around = words.number(reach, beside=mean)
+    mean, reach = formatting.interval(values)
+    seeds = formatting.counted(len(values), "seed")
+    around = formatting.number(reach, beside=mean)
     spread = seeds if reach is None else f"± {around} (95 % interval over {seeds})"
     label = "Greedy return" if run.totals else "Greedy return, latest"
-    yield Tile(label, words.number(mean), spread)
-    regret = words.mean_regret(run.totals) if run.totals else None
+    yield Tile(label, formatting.number(mean), spread)
+    regret = formatting.mean_regret(run.totals) if run.totals else None
     if run.totals and regret is not None:
-        note = f"below the best possible, {words.number(run.totals.best)}"
-        yield Tile("Regret", words.percent(regret), note)
+        note = f"below the best possible, {formatting.number(run.totals.best)}"
+        yield Tile("Regret", formatting.percent(regret), note)
 
 
 def _kinds_tiles(run: Run) -> Iterator[Tile]:
     if not run.kinds:
         return
     types = run.identities.agent_types
-    true = f"; {words.counted(len(set(types)), 'true type')}" if types else ""
+    true = f"; {formatting.counted(len(set(types)), 'true type')}" if types else ""
     found = "Kinds found" if run.identities.groups == "discovered" else "Kinds"
-    yield Tile(found, words.kinds_range(run), f"among {run.num_agents} agents{true}")
-    mean = words.mean_rand_index(run)
+    yield Tile(found, formatting.kinds_range(run), f"among {run.num_agents} agents{true}")
+    mean = formatting.mean_rand_index(run)
     note = "true types are not known" if mean is None else "agreement with true types; 1 is perfect"
-    yield Tile("Adjusted Rand index", words.index(mean), note)
+    yield Tile("Adjusted Rand index", formatting.index(mean), note)
 
 
 def _returns(run: Run) -> dict[int, float]:
@@ -148,7 +148,7 @@ def _maps(run: Run) -> dict[str, Any]:
         "colours": list(enumerate(figures.kind_colours(count))),
         "shapes": figures.type_markers(types, plain=True),
         "left_out": len(learnt) - len(shown),
-        "by_construction": words.by_construction(run),
+        "by_construction": formatting.by_construction(run),
     }
 
 
@@ -172,7 +172,7 @@ def _layer_rows(run: Run) -> list[tuple[str, list[str]]]:
         overlaps = [layer.overlap for layer in layers if layer.overlap is not None]
         keep, dead = (np.mean([getattr(one, name) for one in layers]) for name in ("keep", "dead"))
         overlap = float(np.mean(overlaps)) if overlaps else None
-        cells = [words.percent(value) for value in (float(keep), overlap, float(dead))]
+        cells = [formatting.percent(value) for value in (float(keep), overlap, float(dead))]
         rows.append((layers[0].name.capitalize(), cells))
     return rows
 
@@ -188,11 +188,14 @@ def _seed_rows(run: Run) -> Iterator[tuple[str, ...]]:
     regrets = run.totals.regrets if run.totals else {}
     for seed in run.seeds:
         kinds = run.kinds.get(seed)
-        found = (words.NONE,) * 3
+        found = (formatting.NONE,) * 3
         if kinds:
-            indices = words.index(kinds.rand_index), words.index(kinds.silhouette)
+            indices = formatting.index(kinds.rand_index), formatting.index(kinds.silhouette)
             found = (str(kinds.num_kinds), *indices)
-        value, regret = words.number(returns.get(seed)), words.percent(regrets.get(seed), 2)
+        value, regret = (
+            formatting.number(returns.get(seed)),
+            formatting.percent(regrets.get(seed), 2),
+        )
         yield (str(seed), *found, value, regret)
 
 
@@ -205,10 +208,10 @@ def _groups(run: Run) -> dict[str, Any] | None:
     types, names, rows = run.identities.agent_types, run.identities.agent_names, []
     for kind in sorted(set(kinds.clusters)):
         agents = [agent for agent, own in enumerate(kinds.clusters) if own == kind]
-        mix = words.type_mix(types, agents)
-        numbers = words.ranges(agents)
-        rows.append((kind, colours[kind], words.who(agents, names), numbers, len(agents), mix))
-    return {"seed": seed, "rows": rows, "numbered": names is None or words.are_numbered(names)}
+        mix = formatting.type_mix(types, agents)
+        numbers = formatting.ranges(agents)
+        rows.append((kind, colours[kind], formatting.who(agents, names), numbers, len(agents), mix))
+    return {"seed": seed, "rows": rows, "numbered": names is None or formatting.are_numbered(names)}
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from adaps.errors import UserError
-from adaps.run_folder import SCHEMA, read_json
+from adaps.files.run_folder import SCHEMA, read_json
 
 T = TypeVar("T")
 

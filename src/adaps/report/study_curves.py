@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adaps import statistics
+from adaps.report import statistics
 from adaps.report.data import Point
 from adaps.report.study_data import Finished
 

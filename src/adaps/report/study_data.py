@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from adaps.errors import UserError
+from adaps.files.run_folder import CONFIG, METRICS, RESULT
 from adaps.report.data import Point, Run, Settings, Totals, read_run
 from adaps.report.reading import as_number, as_text, as_whole, read
-from adaps.run_folder import CONFIG, METRICS, RESULT
 
 STUDY, REFERENCES, FAILURES = "study.json", "references.json", "failures.json"
 NAMED = ("sharing", "algo", "encoder")

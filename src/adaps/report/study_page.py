@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 from adaps.report import study_curves as learning
 from adaps.report import study_figures as figures
 from adaps.report import study_words as words
+from adaps.report.formatting import NONE, counted, duration, index, percent
 from adaps.report.page import Tile
 from adaps.report.study_data import Finished, Study, Variant
 from adaps.report.study_figures import Look, Plate
 from adaps.report.study_statistics import TARGET, Cell, Numbers, sweep_of
 from adaps.report.templates import fill
-from adaps.report.words import NONE, counted, duration, index, percent
 
 STEPS, TIME = "environment steps", "seconds since the run began"
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adaps import statistics
+from adaps.report import statistics
 from adaps.report.data import Point
+from adaps.report.statistics import Interval
 from adaps.report.study_data import Finished, Study, Variant
-from adaps.statistics import Interval
 
 TARGET = 0.9
 """How far of the way from random to the best a run has to come to count as having learnt."""

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from adaps.report.formatting import NONE, counted, method, number
+from adaps.report.statistics import Interval
 from adaps.report.study_data import Study
 from adaps.report.study_statistics import LEAST_RUNS, Numbers, Reached, Verdict
-from adaps.report.words import NONE, counted, method, number
-from adaps.statistics import Interval
 
 FEW_RUNS = 6
-"""Fewer runs than this have intervals that are clearly too narrow, see adaps.statistics."""
+"""Fewer runs than this have intervals that are clearly too narrow, see statistics.py."""
 
 
 def label(name: str, over: Mapping[str, object]) -> str:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from adaps.networks import orthogonal
+from adaps.networks.mlp import orthogonal
 from adaps.sharing.grouped import Grouped
 from adaps.sharing.masks import all_ones, as_is, rescale, split_layers
 from adaps.types import Identity, Masks, NetworkShape, Sharing

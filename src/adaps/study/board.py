@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from adaps.run_folder import METRICS
+from adaps.files.run_folder import METRICS
 from adaps.study.plan import Job
 from adaps.study.worker import Outcome
 

@@ -7,10 +7,10 @@ from typing import Protocol, runtime_checkable
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from adaps.collect.evaluate import random_return
 from adaps.envs import make
 from adaps.errors import UserError
-from adaps.evaluate import random_return
-from adaps.run_folder import SCHEMA, check_free, read_json, write_json
+from adaps.files.run_folder import SCHEMA, check_free, read_json, write_json
 from adaps.study.board import Board
 from adaps.study.plan import Job, Study, jobs
 from adaps.study.runs import REFERENCES, is_done, write_failures, write_plan

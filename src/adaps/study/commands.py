@@ -8,7 +8,7 @@ import tyro
 from rich.console import Console
 
 from adaps.algos import ALGORITHMS
-from adaps.config import Count
+from adaps.config.training import Count
 from adaps.errors import UserError, unknown
 from adaps.sharing import METHODS
 from adaps.study import plan

@@ -12,12 +12,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from adaps.config import TrainConfig, check, resolved
+from adaps.config.limits import check_count
+from adaps.config.parsing import parse_train
+from adaps.config.training import TrainConfig, check, resolved
 from adaps.envs import make
 from adaps.errors import UserError, unknown
-from adaps.limits import check_count
-from adaps.parsing import parse_train
-from adaps.plain_files import parsed, read_text
+from adaps.files.plain_files import parsed, read_text
 
 Options = dict[str, str]
 """Option of ``adaps train``, without its dashes → its value, both as on the command line."""

@@ -7,10 +7,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from adaps.config import TrainConfig, to_json
+from adaps.config.training import TrainConfig, to_json
 from adaps.errors import UserError
-from adaps.provenance import commit, machine
-from adaps.run_folder import CONFIG, RESULT, SCHEMA, read_json, write_json
+from adaps.files.provenance import commit, machine
+from adaps.files.run_folder import CONFIG, RESULT, SCHEMA, read_json, write_json
 from adaps.study.plan import Job, Study
 
 PLAN, REFERENCES, FAILURES = "study.json", "references.json", "failures.json"

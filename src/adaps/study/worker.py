@@ -8,18 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from adaps.checkpoints import InUseError, Series, locked, numbers
-from adaps.config import TrainConfig, to_json
+from adaps.config.training import TrainConfig, to_json
 from adaps.envs import make
 from adaps.errors import RunError, UserError
-from adaps.host import HostStages
-from adaps.progress import Watch
-from adaps.result import memory_mb
-from adaps.resume import Resume, holds_run
-from adaps.run_folder import CONFIG, METRICS, RESULT, read_json
-from adaps.running import run, stages_of
-from adaps.stages import Stages
+from adaps.files.checkpoint import InUseError, Series, locked, numbers
+from adaps.files.run_folder import CONFIG, METRICS, RESULT, read_json
 from adaps.study.plan import Job
+from adaps.training.host import HostStages
+from adaps.training.progress import Watch
+from adaps.training.result import memory_mb
+from adaps.training.resume import Resume, holds_run
+from adaps.training.run import run, stages_of
+from adaps.training.stages import Stages
 from adaps.types import AnyEnvironment
 
 ERROR = "error.txt"

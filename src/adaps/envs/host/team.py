@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from pettingzoo import ParallelEnv
 
+from adaps.envs.action_masks import legal_actions
 from adaps.envs.host.spaces import MASK, View, split, view_of
 from adaps.envs.host.values import RETURNED, as_number, as_truth, check_returned
-from adaps.envs.masks import legal_actions
 from adaps.errors import HostEnvironmentError, UserError
 
 MakeEnv = Callable[[], ParallelEnv]

@@ -1,0 +1,158 @@
+"""Groups that a user gives, or that are dealt out wrongly on purpose. Stage: identity."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+from sklearn.metrics import adjusted_rand_score
+
+from adaps.errors import UserError
+from adaps.files.plain_files import read_json
+from adaps.types import AnyEnvironment, Identity
+
+Grouping = Any
+"""``discovered``, ``oracle``, ``shuffled``, a file's name, or the groups themselves."""
+FOUND = ("discovered", "shuffled")
+"""What has to be found out first."""
+
+SHUFFLES = 100
+"""Ways of dealing out that are tried, to find one that is no better than chance."""
+
+
+def given_groups(groups: Grouping, env: AnyEnvironment) -> Int[np.ndarray, " agent"] | None:
+    """Each agent's group where it is given, numbered from 0; None where it has to be found out.
+
+    Args:
+        groups: ``"oracle"`` for the true types; a JSON file's name; a group number for each
+            agent, such as ``[0, 0, 1]``; or each group's agents, such as ``[[0, 1], [2]]``.
+        env: says how many agents there are, and the true types.
+
+    Raises:
+        UserError: no true types are known, the file cannot be read, or the groups do not cover
+            every agent once.
+    """
+    if groups in FOUND:
+        return None
+    if groups == "oracle":
+        if env.agent_types is None:
+            raise UserError(
+                f"--sharing.groups oracle needs true types, and {env.name} knows none; "
+                "name a file with the groups"
+            )
+        return np.unique(env.agent_types, return_inverse=True)[1]
+    if isinstance(groups, str):
+        data = _read(
+            Path(groups), "--sharing.groups", "'discovered', 'oracle', 'shuffled' or a JSON file"
+        )
+        return _checked(data, env.num_agents, f"groups in {groups}")
+    return _checked(groups, env.num_agents, "groups")
+
+
+def as_identity(groups: Int[np.ndarray, " agent"], latent_size: int, seed: int) -> Identity:
+    """Given groups as an identity; a random code stands for each group's centre."""
+    num_groups = int(groups.max()) + 1
+    centres = np.random.default_rng([seed, num_groups]).normal(size=(num_groups, latent_size))
+    return Identity(None, groups, centres, {})
+
+
+def saved_identity(path: Path, num_agents: int) -> Identity:
+    """What ``adaps identify`` wrote into an ``identity.json``.
+
+    Raises:
+        UserError: it cannot be read, holds something else, or is of another number of agents.
+    """
+    data = _read(path, "--identity", "an identity.json of adaps identify")
+    try:
+        groups = _checked(data["clusters"], num_agents, f"clusters in {path}")
+        latent = np.array(data["latent"], np.float64)
+        centres = np.array(data["centres"], np.float64)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is no identity.json of adaps identify: {error}") from None
+    fits = latent.ndim == 2 and len(latent) == num_agents
+    if not fits or centres.shape != (groups.max() + 1, latent.shape[-1]):
+        raise UserError(
+            f"{path} does not fit together: {num_agents} agents in {groups.max() + 1} kinds, codes "
+            f"of shape {latent.shape}, centres of shape {centres.shape}"
+        )
+    if not (np.isfinite(latent).all() and np.isfinite(centres).all()):
+        raise UserError(f"{path} holds a code or centre that is not finite")
+    return Identity(latent, groups, centres, {})
+
+
+def regroup(groups: Grouping, identity: Identity, seed: int) -> Identity:
+    """The clusters as they were found; for ``shuffled``, with the members dealt out wrongly.
+
+    Sizes and centres stay. Of random ways to deal, the first whose adjusted Rand index with the
+    clusters found is not above zero is taken, or else the lowest.
+    """
+    if groups != "shuffled":
+        return identity
+    rng = np.random.default_rng([seed, len(identity.clusters)])
+    ways = (rng.permutation(identity.clusters) for _ in range(SHUFFLES))
+    return identity._replace(clusters=_least_alike(identity.clusters, ways))
+
+
+def _least_alike(clusters: np.ndarray, ways: Any) -> np.ndarray:
+    best, lowest = clusters, np.inf
+    for way in ways:
+        agreement = adjusted_rand_score(clusters, way)
+        if agreement < lowest:
+            best, lowest = way, agreement
+        if lowest <= 0:
+            break
+    return best
+
+
+def _read(path: Path, flag: str, wanted: str) -> Any:
+    try:
+        return read_json(path)
+    except OSError as error:
+        raise UserError(f"{flag} {path} cannot be read: {error.strerror}; it is {wanted}") from None
+    except ValueError as error:
+        raise UserError(f"{flag} {path}: not JSON: {error}") from None
+
+
+def _checked(data: Any, num_agents: int, where: str) -> Int[np.ndarray, " agent"]:
+    """Either form of groups → one number per agent."""
+    if not isinstance(data, (list, tuple)) or len(data) == 0:
+        raise UserError(
+            f"{where}: a list is needed, of each agent's group such as [0, 0, 1], or of each "
+            "group's agents such as [[0, 1], [2]]"
+        )
+    if all(isinstance(group, (list, tuple)) for group in data):
+        return _from_members(data, num_agents, where)
+    return _from_labels(data, num_agents, where)
+
+
+def _from_members(data: Any, num_agents: int, where: str) -> np.ndarray:
+    groups = np.full(num_agents, -1)
+    for number, members in enumerate(data):
+        if not members:
+            raise UserError(f"{where}: group {number} is empty")
+        for agent in members:
+            _whole_number(agent, num_agents - 1, f"{where}: group {number}: agent")
+            if groups[agent] >= 0:
+                raise UserError(f"{where}: agent {agent} is in groups {groups[agent]} and {number}")
+            groups[agent] = number
+    if missing := np.flatnonzero(groups < 0).tolist():
+        raise UserError(f"{where}: agents {missing} are in no group")
+    return groups
+
+
+def _from_labels(data: Any, num_agents: int, where: str) -> np.ndarray:
+    if len(data) != num_agents:
+        raise UserError(f"{where}: {len(data)} numbers for {num_agents} agents")
+    for agent, group in enumerate(data):
+        _whole_number(group, num_agents - 1, f"{where}: agent {agent}: group")
+    groups = np.asarray(data)
+    if empty := sorted(set(range(groups.max() + 1)) - set(groups.tolist())):
+        raise UserError(f"{where}: groups {empty} are empty; number them from 0 without gaps")
+    return groups
+
+
+def _whole_number(value: Any, highest: int, what: str) -> None:
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+        raise UserError(f"{what} {value!r} is not a whole number")
+    if not 0 <= value <= highest:
+        raise UserError(f"{what} {value} is out of range: from 0 to {highest}")

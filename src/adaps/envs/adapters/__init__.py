@@ -1,0 +1,1 @@
+"""Other projects' environments, made to fit. Stage: environment."""

@@ -1,0 +1,269 @@
+"""Somebody's PettingZoo environment, to be identified and trained in. Stage: environment.
+
+Needs the extra ``pettingzoo``, so only :func:`adaps.envs.from_pettingzoo` imports it, when called.
+"""
+
+import importlib.util
+import operator
+import pkgutil
+import re
+import textwrap
+import threading
+from collections.abc import Callable, Mapping, Set
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+from pettingzoo import AECEnv, ParallelEnv
+from pettingzoo.utils.conversions import aec_to_parallel
+
+from adaps.envs.host.copies import Copies
+from adaps.envs.host.spaces import view_of
+from adaps.envs.host.team import MakeEnv, Roster
+from adaps.envs.names import full_name
+from adaps.errors import UserError, unknown
+from adaps.extensions import dotted_name, look_in_working_directory, theirs, told
+from adaps.types import STEP_TIMEOUT, AgentSpace
+
+MAX_STEPS = 10_000
+
+
+@dataclass(frozen=True)
+class PettingZooTeam:
+    """An environment that runs in Python, in processes of its own; see :class:`HostEnvironment`."""
+
+    name: str
+    roster: Roster = field(repr=False)
+    make_env: MakeEnv = field(repr=False)
+    agent_types: tuple[int, ...] | None = None
+    max_steps: int = MAX_STEPS
+
+    @property
+    def num_agents(self) -> int:
+        return len(self.roster.names)
+
+    @property
+    def obs_size(self) -> int:
+        return self.roster.obs_size
+
+    @property
+    def num_actions(self) -> int:
+        return self.roster.num_actions
+
+    @property
+    def agent_names(self) -> tuple[str, ...]:
+        return self.roster.names
+
+    @property
+    def spaces(self) -> tuple[AgentSpace, ...]:
+        """What each agent sees and may do; those that differ are of different kinds."""
+        return tuple(view.described for view in self.roster.views)
+
+    def open(
+        self,
+        num_copies: int,
+        workers: int,
+        timeout: float = STEP_TIMEOUT,
+        stop: threading.Event | None = None,
+    ) -> Copies:
+        """Copies to step, in at most so many processes; to be closed."""
+        return Copies(self.make_env, self.roster, num_copies, workers, timeout, stop)
+
+    def drawing(self) -> "PettingZooTeam":
+        """The same, whose copies draw pictures if they can."""
+        return replace(self, make_env=partial(_make_drawing, self.make_env))
+
+
+def from_pettingzoo(
+    make_env: Any,
+    *,
+    name: str | None = None,
+    agent_types: Any = None,
+    max_steps: Any = MAX_STEPS,
+    **options: Any,
+) -> PettingZooTeam:
+    """A PettingZoo environment to identify and train in: parallel, or one that can be made so.
+
+    Args:
+        make_env: a function or class that makes an environment; or a module with ``parallel_env``
+            or ``env``, or its name, such as ``"mpe2.simple_tag_v3"``.
+        name: what to call it; None finds a name that it can be made again by.
+        agent_types: the true type of each possible agent, as whole numbers, for evaluation only;
+            None takes the environment's own ``agent_types``, if it has any.
+        max_steps: evaluation goes no further than this many steps in an episode.
+        options: for ``make_env``.
+
+    Raises:
+        UserError: it cannot be made or looked at, its actions are not discrete, or it has no
+            agents.
+    """
+    name = name or _name_of(make_env, options)
+    if not _is_count(max_steps):
+        raise UserError(f"{name}: max_steps must be a whole number from 1, not {max_steps!r}")
+    make = partial(_make, name, _maker(name, make_env), options)
+    env = make_once(name, make)
+    try:
+        roster = _roster(name, env)
+        if agent_types is None:
+            with theirs(f"{name}: its agent_types cannot be had"):
+                agent_types = getattr(env.unwrapped, "agent_types", None)
+    finally:
+        # It was only looked at: how it ends does not matter.
+        with suppress(Exception):
+            env.close()
+    types = None if agent_types is None else _types(name, agent_types, len(roster.names))
+    return PettingZooTeam(name, roster, make, types, int(max_steps))
+
+
+def make_once(name: str, make: MakeEnv) -> ParallelEnv:
+    """One copy, to look at.
+
+    Raises:
+        UserError: it cannot be made, or is something else.
+    """
+    with theirs(f"environment '{name}' cannot be made"):
+        env = make()
+    if not isinstance(env, ParallelEnv):
+        raise UserError(
+            f"environment '{name}' is a {type(env).__name__}, and not a PettingZoo ParallelEnv or "
+            "AECEnv"
+        )
+    return env
+
+
+def _make(name: str, maker: Callable[..., Any], options: dict[str, Any]) -> Any:
+    """Made in every process; agent by agent becomes parallel by PettingZoo's own conversion."""
+    env = maker(**options)
+    if not isinstance(env, AECEnv):
+        return env
+    try:
+        return aec_to_parallel(env)
+    except AssertionError:
+        raise UserError(
+            f"environment '{name}' is turn-based: PettingZoo makes an AECEnv parallel only where "
+            "its metadata have is_parallelizable; give a ParallelEnv"
+        ) from None
+
+
+def _make_drawing(make_env: MakeEnv) -> ParallelEnv:
+    """With ``render_mode="rgb_array"``, where it is an option."""
+    if not (isinstance(make_env, partial) and make_env.func is _make):
+        return make_env()
+    name, maker, options = make_env.args
+    try:
+        return _make(name, maker, {**options, "render_mode": "rgb_array"})
+    except Exception:
+        return make_env()
+
+
+def _roster(name: str, env: ParallelEnv) -> Roster:
+    with theirs(f"{name}: its possible_agents cannot be had"):
+        agents = _names(name, getattr(env, "possible_agents", None))
+    views = []
+    for agent in agents:
+        with theirs(f"{name}: the spaces of {agent} cannot be had"):
+            both = env.observation_space(agent), env.action_space(agent)
+        views.append(view_of(name, agent, *both))
+    return Roster(name, tuple(agents), tuple(views))
+
+
+def _names(name: str, agents: Any) -> list[str]:
+    """Possible agents, checked."""
+    if agents is None or isinstance(agents, str | bytes):
+        raise UserError(f"{name}: its possible_agents must be a list of names, not {agents!r}")
+    agents = list(agents)
+    if not agents:
+        raise UserError(f"{name} has no agents: its possible_agents are empty")
+    for agent in agents:
+        if not isinstance(agent, str):
+            raise UserError(
+                f"{name}: the names of its possible_agents must be text, such as 'agent_0', not "
+                f"{agent!r}"
+            )
+        if agents.count(agent) > 1:
+            raise UserError(f"{name}: its possible_agents name '{agent}' twice")
+    return agents
+
+
+def _types(name: str, given: Any, num_agents: int) -> tuple[int, ...]:
+    """True types, checked."""
+    try:
+        if isinstance(given, str | bytes | Mapping | Set):
+            raise TypeError
+        types = tuple(operator.index(own) for own in given)
+    except TypeError:
+        shown = textwrap.shorten(repr(given), 100, placeholder=" …")
+        raise UserError(
+            f"{name}: agent_types must be {num_agents} whole numbers, one for each agent, not "
+            f"{shown}; give agent_types to from_pettingzoo"
+        ) from None
+    if len(types) != num_agents:
+        raise UserError(f"{name}: {len(types)} agent types for {num_agents} agents")
+    return types
+
+
+def _is_count(number: Any) -> bool:
+    """Whether it is a whole number from 1."""
+    try:
+        return operator.index(number) >= 1
+    except TypeError:
+        return False
+
+
+def _maker(name: str, make_env: Any) -> Callable[..., Any]:
+    if isinstance(make_env, str):
+        make_env = _module(make_env)
+    if isinstance(make_env, ModuleType):
+        for function in ("parallel_env", "env"):
+            if hasattr(make_env, function):
+                return getattr(make_env, function)
+        raise UserError(f"module {make_env.__name__} has no parallel_env and no env")
+    if not callable(make_env):
+        raise UserError(
+            f"environment '{name}' is an object, {type(make_env).__name__}: name a function or a "
+            "class that makes it, since every process makes its own"
+        )
+    return make_env
+
+
+def _module(name: str) -> ModuleType:
+    """The module of this name, which may leave out ``pettingzoo.``, or be where one works."""
+    look_in_working_directory()
+    is_name = re.fullmatch(r"\w+(\.\w+)*", name)
+    for full in (name, f"pettingzoo.{name}") if is_name else ():
+        try:
+            return importlib.import_module(full)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{full}.".startswith(f"{error.name}."):
+                raise UserError(
+                    f"environment '{name}' needs the package {error.name}: pip install {error.name}"
+                ) from error
+        except (Exception, SystemExit) as error:
+            raise UserError(f"environment '{name}' cannot be imported: {told(error)}") from error
+    hint = "name its module, such as mpe2.simple_tag_v3"
+    raise unknown("PettingZoo environment", name, _known(), see=hint)
+
+
+def _known() -> list[str]:
+    """Modules with environments, without importing them: pettingzoo's families and mpe2's."""
+    families = {"mpe2": "mpe2"} | {f"pettingzoo.{f}": f for f in ("butterfly", "classic", "atari")}
+    return [
+        f"{short}.{module.name}"
+        for package, short in families.items()
+        if (spec := importlib.util.find_spec(package)) and spec.submodule_search_locations
+        for module in pkgutil.iter_modules(spec.submodule_search_locations)
+        if re.search(r"_v\d+$", module.name)
+    ]
+
+
+def _name_of(make_env: Any, options: dict[str, Any]) -> str:
+    """What ``adaps train`` would make the same environment by, as far as there is such a name."""
+    if isinstance(make_env, ModuleType):
+        make_env = make_env.__name__
+    if isinstance(make_env, str):
+        return full_name("pettingzoo", make_env, options)
+    if hasattr(make_env, "__qualname__"):
+        return dotted_name(make_env)
+    return type(make_env).__name__

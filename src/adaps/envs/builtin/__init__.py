@@ -1,0 +1,1 @@
+"""The three environments of the paper. Stage: environment."""

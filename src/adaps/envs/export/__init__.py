@@ -1,0 +1,1 @@
+"""Our environments as other projects' trainers take them. Stage: environment."""

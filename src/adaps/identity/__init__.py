@@ -1,0 +1,1 @@
+"""Which agents are alike: gather, encode, predict, cluster. Stage: identity."""

@@ -1,0 +1,1 @@
+"""Training from beginning to end; ``train.py`` is where reading starts. Stage: train."""

@@ -1,0 +1,44 @@
+"""Fresh episodes of the policies that a run's folder holds. Stage: evaluation."""
+
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from adaps.collect.evaluate import (
+    batch_episodes,
+    best_return,
+    in_batches,
+    mean_return,
+    player,
+    regret,
+)
+from adaps.files.policy import load
+from adaps.files.run_folder import saved_seeds
+from adaps.networks.mlp import greedy
+from adaps.types import AnyEnvironment
+
+
+class SeedReturn(NamedTuple):
+    """A seed's mean greedy return, and the best possible on the same resets."""
+
+    seed: int
+    value: float
+    best: float | None
+    regret: float | None
+
+
+def evaluate_run(env: AnyEnvironment, folder: Path, num_episodes: int) -> list[SeedReturn]:
+    """Greedy episodes of every seed that a run's folder holds.
+
+    Raises:
+        UserError: nothing is saved there, or a file is damaged.
+    """
+    rows, most = [], batch_episodes(env)
+    with player(env) as play:
+        for seed in saved_seeds(folder):
+            policy = load(folder, seed)
+            one = partial(play, greedy, (policy.params, policy.sharing))
+            episodes = in_batches(one, num_episodes, most=most)
+            row = SeedReturn(seed, mean_return(episodes), best_return(episodes), regret(episodes))
+            rows.append(row)
+    return rows

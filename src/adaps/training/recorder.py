@@ -1,0 +1,390 @@
+"""Takes what seeds report while they run: shows it, and writes it into the folder. Stage: train."""
+
+import json
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from adaps.collect.diversity import between_groups, snd
+from adaps.collect.evaluate import Episodes, mean_return, regret, returns_per_type
+from adaps.config.training import (
+    TrainConfig,
+    gathering_steps,
+    grouping,
+    looks_for_identity,
+    num_updates,
+)
+from adaps.errors import NotFiniteError, RunError, Stopped
+from adaps.files import run_folder as files
+from adaps.files.checkpoint import Checkpoint, Series, to_arrays
+from adaps.files.policy import Policy
+from adaps.files.sinks import Sinks
+from adaps.identity.clusters import rand_index
+from adaps.identity.encoders import updates_of
+from adaps.identity.matching import Match
+from adaps.identity.space_groups import parts_of
+from adaps.sharing.mask_warnings import mask_warnings
+from adaps.sharing.masks import summary
+from adaps.training.device_placement import Placement, unstack
+from adaps.training.journal import Journal, Shared
+from adaps.training.progress import Watch
+from adaps.training.result import Times
+from adaps.training.resume import statement
+from adaps.training.stages import Culprit
+from adaps.types import AnyEnvironment, Identity, Metrics, Sharing
+
+
+class Line(NamedTuple):
+    """A line of the metrics; they are in order as they are sorted."""
+
+    env_steps: int
+    seed: int
+    text: str
+
+
+class Work(NamedTuple):
+    """Environment steps of training, and the seconds that they took."""
+
+    steps: int = 0
+    seconds: float = 0.0
+
+
+MOST_GROUPS = 16
+"""Behaviour distances between more groups than this are not written down."""
+
+
+class Recorder:
+    """Called by the seeds' threads; holds the only state that they share."""
+
+    def __init__(
+        self,
+        env: AnyEnvironment,
+        config: TrainConfig,
+        placement: Placement,
+        folder: files.RunFolder | None,
+        watch: Watch,
+        sinks: Sinks | None = None,
+        found: dict[int, Checkpoint] | None = None,
+    ) -> None:
+        self.env, self.config, self.placement = env, config, placement
+        self.folder, self.watch, self.sinks = folder, watch, sinks or Sinks()
+        self._found: dict[int, tuple[Identity | None, Sharing]] = {}
+        self._thresholds: dict[int, float | None] = {}
+        self._warnings: dict[int, list[str]] = {}
+        self._looks: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        self._lines: dict[int, list[Line]] = defaultdict(list)
+        self._latest: dict[int, float] = {}
+        self._started = time.perf_counter()
+        self._compiling = 0.0
+        self._work = {seeds[0]: Work() for seeds in placement.programs}
+        self._lock = threading.Lock()
+        self._compile_lock = threading.Lock()
+        self.failure: RunError | None = None
+        self._found_checkpoints = found or {}
+        for checkpoint in self._found_checkpoints.values():
+            self._take_up(checkpoint)
+        self._announce()
+        self._journals = [self._journal(seeds) for seeds in placement.programs]
+
+    @property
+    def stopping(self) -> bool:
+        """Whether seeds should save and return."""
+        return self.watch.stop.is_set()
+
+    def end_if_stopping(self) -> None:
+        """Ends a program's seeds where they are, if they are to stop.
+
+        Raises:
+            Stopped: they are.
+        """
+        if self.stopping:
+            raise Stopped
+
+    @property
+    def times(self) -> Times:
+        """Where the time went so far."""
+        steps, training = (sum(work) for work in zip(*self._work.values(), strict=True))
+        side_by_side = steps * self.placement.workers
+        return Times(
+            compiling=self._compiling,
+            wall=time.perf_counter() - self._started,
+            steps_per_second=side_by_side / training if training else 0.0,
+            saving=sum(journal.seconds for journal in self._journals),
+        )
+
+    def journal(self, seeds: list[int]) -> Journal:
+        """What is kept of a program, so that another process can go on."""
+        return self._journals[self.placement.programs.index(seeds)]
+
+    def begin(self, phase: str) -> None:
+        """A program has come to a phase."""
+        self.watch.begin(phase)
+
+    def advance(self, phase: str, amount: int, text: str = "") -> None:
+        """More of a phase is done."""
+        self.watch.advance(phase, amount, text)
+
+    @contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Let one seed compile while the others wait to use the same program."""
+        self.begin("compile")
+        with self._compile_lock:
+            started = time.perf_counter()
+            yield
+            self._compiling += time.perf_counter() - started
+        self.advance("compile", 1)
+
+    def shared(self, seeds: list[int], shared: Shared) -> None:
+        """Identities are known and the network is shared out."""
+        with self._lock:
+            both = zip(shared.identities, shared.sharings, strict=True)
+            self._found |= dict(zip(seeds, both, strict=True))
+            self._thresholds |= dict(zip(seeds, shared.thresholds, strict=True))
+            self._warn(seeds)
+            if self.folder is not None:
+                self.folder.write_json(files.IDENTITY, self._identity_json())
+                self.folder.write_json(files.SHARING, self._sharing_json())
+
+    def moved(self, seeds: list[int], look: int, matches: list[Match]) -> None:
+        """Kinds were looked for again, for the ``look``-th time."""
+        total = 0
+        with self._lock:
+            for seed, found in zip(seeds, matches, strict=True):
+                moved = [list(move) for move in found.moved]
+                index = rand_index(self.env.agent_types, found.identity)
+                kinds = len(found.identity.centres)
+                self._looks[seed].append(
+                    {
+                        "look": look,
+                        "num_clusters": kinds,
+                        "adjusted_rand_index": index,
+                        "moved": moved,
+                    }
+                )
+                total += len(moved)
+        self.advance("identify", 0, f"look {look}: {total} agents moved to another kind")
+
+    def went_on(self, phase: str, amount: int) -> None:
+        """So much of a phase was done before this process began."""
+        self.watch.skip(phase, amount)
+
+    def advanced(self, seeds: list[int], updates: int, seconds: float) -> None:
+        """One program made so many updates in so many seconds."""
+        steps = updates * self.config.steps_per_update * len(seeds)
+        with self._lock:
+            before = self._work[seeds[0]]
+            self._work[seeds[0]] = Work(before.steps + steps, before.seconds + seconds)
+            text = f"return {np.mean(list(self._latest.values())):,.1f}" if self._latest else ""
+        self.advance("train", steps, text)
+
+    def save(self, seeds: list[int], env_steps: int, policies: list[Policy]) -> None:
+        """Keep the policies as of ``env_steps``."""
+        if self.folder is not None:
+            for seed, policy in zip(seeds, policies, strict=True):
+                parts = (policy.params, policy.sharing, env_steps, policy.agents)
+                self.folder.save_policy(seed, *parts)
+
+    def fail(self, failure: RunError) -> None:
+        """One seed cannot go on: all save what they have, and stop."""
+        self.failure = self.failure or failure
+        self.watch.stop.set()
+
+    def broken_identity(self, seeds: list[int], loss: Float[Array, " seed"]) -> NotFiniteError:
+        """Who is alike cannot be learnt from what was gathered."""
+        seed = next(
+            s for s, own in zip(seeds, np.asarray(loss), strict=True) if not np.isfinite(own)
+        )
+        return NotFiniteError(
+            f"seed {seed}: the identity encoder's loss is not finite; try a smaller "
+            "--encoder.learning-rate"
+        )
+
+    def broken(self, seeds: list[int], culprit: Culprit) -> NotFiniteError:
+        """An update led to what is not finite: the batch is saved, and what to do is said."""
+        fields = (culprit.before.learner.params, culprit.transitions, culprit.after.metrics)
+        each = unstack(jax.device_get(fields), len(seeds))
+        wrong = [[name for name, x in own.items() if not np.isfinite(x)] for *_, own in each]
+        place = next((place for place, names in enumerate(wrong) if names), 0)
+        seed, (params, transitions, _) = seeds[place], each[place]
+        arrays = to_arrays({"params": params, "transitions": transitions})
+        where = "" if self.folder is None else f"; see {self.folder.save_batch(seed, arrays)}"
+        update = int(np.ravel(culprit.after.total_updates)[place])
+        return NotFiniteError(
+            f"seed {seed}: {' and '.join(wrong[place]) or 'a gradient'} not finite in update "
+            f"{update:,}{where} (a smaller --algo.learning-rate may help, or --not-finite skip)"
+        )
+
+    def evaluated(
+        self,
+        seeds: list[int],
+        env_steps: int,
+        episodes: tuple[Episodes, Episodes],
+        metrics: Metrics,
+        distances: Float[Array, "seed agent agent"],
+    ) -> None:
+        """A point of the learning curve: greedy and sampled episodes, and the update's means."""
+        per_seed = unstack(jax.device_get((*episodes, metrics, distances)), len(seeds))
+        for seed, (greedy, sampled, means, distance) in zip(seeds, per_seed, strict=True):
+            with self._lock:
+                self._latest[seed] = mean_return(greedy)
+            line = {
+                "seed": seed,
+                "env_steps": env_steps,
+                "return_greedy": mean_return(greedy),
+                "return_sampled": mean_return(sampled),
+                "returns_per_type": returns_per_type(greedy, self.env.agent_types),
+                "regret": regret(greedy),
+                "seconds": round(time.perf_counter() - self._started, 3),
+                **{name: float(value) for name, value in means.items()},
+                **self._diversity(seed, distance),
+            }
+            text = json.dumps(line)
+            self._lines[seed].append(Line(env_steps, seed, text))
+            if self.folder is not None:
+                self.folder.append_metrics(text)
+            self.sinks.log(line)
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """All seeds are done: their lines in order, whichever came first; and the result."""
+        if self.folder is not None:
+            self.folder.write_metrics(self._texts())
+            self.folder.write_json(files.RESULT, result)
+
+    def _diversity(self, seed: int, distance: np.ndarray) -> dict[str, Any]:
+        """System Neural Diversity, and the distance between kinds: those found, or the true ones.
+
+        Of many kinds only the former: a matrix at every evaluation would fill the file.
+        """
+        found = self._found[seed][0]
+        groups = self.env.agent_types if found is None else found.clusters
+        line: dict[str, Any] = {"snd": round(snd(distance), 5)}
+        if groups is not None and len(set(map(int, groups))) <= MOST_GROUPS:
+            between = between_groups(distance, groups)
+            line["behaviour_distance"] = np.round(between, 4).tolist()
+        return line
+
+    def _announce(self) -> None:
+        """Say what is to come, and write down the configuration."""
+        num_seeds = sum(map(len, self.placement.programs))
+        if looks_for_identity(self.config):
+            times = num_seeds * self.config.looks
+            self.watch.plan("gather", "steps", times * gathering_steps(self.config))
+            sizes = [len(part.agents) for part in parts_of(self.env)]
+            updates = sum(updates_of(self.config.encoder, size) for size in sizes if size > 1)
+            self.watch.plan("identify", "updates", times * updates)
+        self.watch.plan("compile", "programs", len(self.placement.programs))
+        steps = num_updates(self.config) * self.config.steps_per_update
+        self.watch.plan("train", "steps", num_seeds * steps, timed=True)
+        self.watch.plan("evaluate", "seeds", num_seeds)
+        if self.folder is not None:
+            data = {"schema": files.SCHEMA, **statement(self.env, self.config)}
+            self.folder.write_json(files.CONFIG, data)
+            if self.folder.goes_on:
+                self.folder.write_metrics(self._texts())
+
+    def _texts(self) -> list[str]:
+        """Points of the learning curves, first by steps and then by seeds."""
+        return [line.text for line in sorted(chain(*self._lines.values()))]
+
+    def _journal(self, seeds: list[int]) -> Journal:
+        series = None if self.folder is None else Series(self.folder.path, seeds[0])
+        found = self._found_checkpoints.pop(seeds[0], None)
+        every, warn = self.config.checkpoint_every, self.watch.warn
+        return Journal(series, every, partial(self._facts, seeds), found, warn)
+
+    def _facts(self, seeds: list[int]) -> dict[str, Any]:
+        """What a checkpoint says besides its arrays."""
+        return {
+            **statement(self.env, self.config),
+            "seeds": seeds,
+            "seconds": time.perf_counter() - self._started,
+            "work": list(self._work[seeds[0]]),
+            "lines": [list(line) for seed in seeds for line in self._lines[seed]],
+            "moves": [self._looks[seed] for seed in seeds],
+        }
+
+    def _take_up(self, checkpoint: Checkpoint) -> None:
+        """Go on where a checkpoint's seeds were."""
+        facts = checkpoint.facts
+        seeds = facts["seeds"]
+        self._started = min(self._started, time.perf_counter() - facts["seconds"])
+        self._work[seeds[0]] = Work(*facts["work"])
+        for line in facts["lines"]:
+            self._lines[line[1]].append(Line(*line))
+        self._looks |= dict(zip(seeds, facts["moves"], strict=True))
+
+    def _warn(self, seeds: list[int]) -> None:
+        """Say what is wrong with the seeds' masks."""
+        for seed in seeds:
+            identity, sharing = self._found[seed]
+            clusters = None if identity is None else identity.clusters
+            self._warnings[seed] = mask_warnings(sharing, clusters, self.config.sharing)
+            for text in self._warnings[seed]:
+                self.watch.warn(f"seed {seed}: {text}")
+
+    def _seeds(self) -> list[int]:
+        return [seed for seeds in self.placement.programs for seed in seeds]
+
+    def _identity_json(self) -> dict[str, Any]:
+        """Lists with one entry per seed; null where a seed is not so far, or looks for no kinds."""
+        found = [self._found.get(seed, (None, None))[0] for seed in self._seeds()]
+        names, parts = getattr(self.env, "agent_names", None), parts_of(self.env)
+        alike = [{"space": part.space.label, "agents": list(part.agents)} for part in parts]
+        return {
+            "schema": files.SCHEMA,
+            "seeds": self._seeds(),
+            "agent_names": _each(names, lambda names: list(map(str, names))),
+            "parts": alike if len(parts) > 1 else None,
+            "clusters": [_each(i, lambda i: i.clusters.tolist()) for i in found],
+            "num_clusters": [_each(i, lambda i: len(i.centres)) for i in found],
+            "adjusted_rand_index": [rand_index(self.env.agent_types, i) for i in found],
+            "agent_types": self.env.agent_types,
+            "silhouette": [_each(i, _rounded_scores) for i in found],
+            "groups": grouping(self.config).groups,
+            "latent": [_each(i, _rounded_latent) for i in found],
+            "looks": [self._looks[seed] for seed in self._seeds()],
+        }
+
+    def _sharing_json(self) -> dict[str, Any]:
+        found = [self._found.get(seed, (None, None))[1] for seed in self._seeds()]
+        return {
+            "schema": files.SCHEMA,
+            "seeds": self._seeds(),
+            "group": [_each(s, lambda s: s.group.tolist()) for s in found],
+            "threshold": [self._thresholds.get(seed) for seed in self._seeds()],
+            "summary": [_each(s, lambda s: summary(s.masks)) for s in found],
+            "warnings": [self._warnings.get(seed) for seed in self._seeds()],
+            "masks": [_each(s, _kept) for s in found],
+        }
+
+
+def _each(value: Any, function: Any) -> Any:
+    return None if value is None else function(value)
+
+
+def _rounded_latent(identity: Identity) -> list[list[float]] | None:
+    return None if identity.latent is None else np.round(identity.latent, 5).tolist()
+
+
+def _rounded_scores(identity: Identity) -> dict[int, float]:
+    return {number: round(float(score), 5) for number, score in identity.scores.items()}
+
+
+def _kept(sharing: Sharing) -> dict[str, list[list[str]]]:
+    """Per layer and agent, a string of 0 and 1: which neurons it keeps."""
+    return {
+        name: [
+            ["".join("01"[int(kept)] for kept in agent) for agent in np.asarray(layer) > 0]
+            for layer in layers
+        ]
+        for name, layers in sharing.masks._asdict().items()
+    }

@@ -1,0 +1,129 @@
+"""What a run came to, as Python data and as ``result.json``. Stage: train."""
+
+import resource
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import psutil
+
+from adaps.collect.evaluate import Episodes, best_return, mean_return, regret
+from adaps.config.training import TrainConfig, num_updates, steps_taken
+from adaps.files.policy import Policy
+from adaps.files.run_folder import SCHEMA
+from adaps.identity.clusters import rand_index
+from adaps.networks.mlp import num_params
+from adaps.types import AnyEnvironment, Identity
+
+
+class SeedResult(NamedTuple):
+    """One seed at its end."""
+
+    seed: int
+    identity: Identity | None
+    policy: Policy
+    episodes: Episodes
+    """Greedy, after the last update."""
+
+
+class Times(NamedTuple):
+    """Where the time went, in seconds."""
+
+    compiling: float
+    wall: float
+    steps_per_second: float
+    """Environment steps of training per second, summed over programs that ran side by side."""
+    saving: float = 0.0
+    """Spent on checkpoints, summed over programs that ran side by side."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to; lists have one entry per seed."""
+
+    seeds: list[int]
+    returns: list[float]
+    """Greedy return at the end: summed over agents and steps, mean over episodes."""
+    regrets: list[float | None]
+    """``(best − return) / |best|``; None where the best possible return is not known."""
+    clusters: list[list[int] | None]
+    """Cluster of each agent; None for methods that look for none."""
+    adjusted_rand_index: list[float | None]
+    """Agreement of clusters and true types: 1 is perfect, 0 is chance."""
+    parameters: int
+    """Trainable numbers of actor and critic."""
+    env_steps_per_second: float
+    policies: list[Policy]
+    folder: Path | None
+
+    @property
+    def return_mean(self) -> float:
+        """Mean over seeds."""
+        return float(np.mean(self.returns))
+
+    @property
+    def regret_mean(self) -> float | None:
+        """Mean over seeds."""
+        known = [value for value in self.regrets if value is not None]
+        return float(np.mean(known)) if known else None
+
+
+def summarise(
+    env: AnyEnvironment, seeds: Sequence[SeedResult], times: Times, folder: Path | None
+) -> Result:
+    """Seeds' results side by side."""
+    return Result(
+        seeds=[s.seed for s in seeds],
+        returns=[mean_return(s.episodes) for s in seeds],
+        regrets=[regret(s.episodes) for s in seeds],
+        clusters=[None if s.identity is None else s.identity.clusters.tolist() for s in seeds],
+        adjusted_rand_index=[rand_index(env.agent_types, s.identity) for s in seeds],
+        parameters=seeds[0].policy.num_params,
+        env_steps_per_second=times.steps_per_second,
+        policies=[s.policy for s in seeds],
+        folder=folder,
+    )
+
+
+def result_json(
+    env: AnyEnvironment, config: TrainConfig, result: Result, episodes: Episodes, times: Times
+) -> dict[str, Any]:
+    """What ``result.json`` holds; ``episodes`` are any seed's, for the best possible return."""
+    fups = num_params(result.policies[0].shape)
+    return {
+        "schema": SCHEMA,
+        "env": env.name,
+        "sharing": config.sharing.name,
+        "algo": config.algo.name,
+        "seeds": result.seeds,
+        "env_steps": steps_taken(config, num_updates(config), config.looks),
+        "parameters": result.parameters,
+        "parameters_fups": fups,
+        "parameters_nops": fups * env.num_agents,
+        "return_mean": result.return_mean,
+        "return_per_seed": result.returns,
+        "regret_mean": result.regret_mean,
+        "regret_per_seed": result.regrets,
+        "best_return_mean": best_return(episodes),
+        "episodes": config.eval_episodes,
+        "env_steps_per_second": round(result.env_steps_per_second, 1),
+        "compile_seconds": round(times.compiling, 3),
+        "wall_seconds": round(times.wall, 3),
+        "saving_seconds": round(times.saving, 3),
+        "peak_memory_mb": round(peak_memory_mb(), 1),
+        "adjusted_rand_index": result.adjusted_rand_index,
+    }
+
+
+def memory_mb() -> float:
+    """Memory this process holds now, in 2²⁰ bytes."""
+    return psutil.Process().memory_info().rss / 1024**2
+
+
+def peak_memory_mb() -> float:
+    """Most memory this process has held, in 2²⁰ bytes."""
+    unit = 1024**2 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

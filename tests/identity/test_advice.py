@@ -1,0 +1,99 @@
+"""What a user is told to do."""
+
+import numpy as np
+import pytest
+
+from adaps.identity.advice import Confidence, advise
+from adaps.networks.mlp import num_params
+from adaps.types import NetworkShape
+
+
+def growth(num_agents, num_kinds):
+    """Errors that are greater with fewer kinds than there are."""
+    reward = {k: (max(0.0, 0.3 * (num_kinds - k)), 0.01) for k in range(1, num_agents + 1)}
+    return {"reward": reward, "dynamics": dict.fromkeys(reward, (0.0, 0.0))}
+
+
+def advice(sizes, found=None, agreement=1.0):
+    clusters = np.repeat(np.arange(len(sizes)), sizes)
+    shape = NetworkShape(len(clusters), 8, 5, (64, 64))
+    confidence = Confidence(found or {len(sizes): 1.0}, agreement)
+    return advise(clusters, confidence, growth(len(clusters), len(sizes)), shape)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "verdict", "sentence"),
+    [
+        ((1,), "share all", "There is one agent: it has nobody to share with."),
+        ((4,), "share all", "Share all: the 4 agents are alike."),
+        ((1, 1), "do not share", "Do not share: the 2 agents are all different."),
+        ((1, 1, 1), "do not share", "Do not share: the 3 agents are all different."),
+        ((2, 2), "share by kind", "Share by kind: K = 2, 2 kinds of 2 and 2 agents."),
+        ((3, 1, 2), "share by kind", "Share by kind: K = 3, 3 kinds of 3, 1 and 2 agents."),
+        ((2,) * 13, "share by kind", "Share by kind: K = 13, 13 kinds among 26 agents."),
+    ],
+    ids=str,
+)
+def test_verdicts(sizes, verdict, sentence):
+    found = advice(sizes)
+    assert (found["verdict"], found["sentence"]) == (verdict, sentence)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "found", "agreement", "verdict"),
+    [
+        ((2, 2), {2: 0.79, 3: 0.21}, 1.0, "not sure"),
+        ((2, 2), {2: 0.8, 3: 0.2}, 1.0, "share by kind"),
+        ((2, 2), {3: 1.0}, 1.0, "not sure"),
+        ((2, 2), {2: 1.0}, 0.79, "not sure"),
+        ((2, 2), {2: 1.0}, 0.8, "share by kind"),
+        ((2, 2), {2: 1.0}, None, "share by kind"),
+        ((4,), {1: 0.5, 2: 0.5}, 1.0, "not sure"),
+        ((1, 1), {2: 0.5, 1: 0.5}, 1.0, "not sure"),
+        ((1,), {1: 0.0}, 0.0, "share all"),
+    ],
+)
+def test_who_is_not_sure_says_so(sizes, found, agreement, verdict):
+    assert advice(sizes, found, agreement)["verdict"] == verdict
+
+
+def test_not_sure_says_what_is_likely_and_what_to_do():
+    assert advice((4,), {1: 0.6, 2: 0.4})["sentence"] == (
+        "Not sure: one kind is most likely; gather more with --gather-steps before you rely on it."
+    )
+
+
+def test_reasons_speak_of_fewer_and_more_kinds_and_of_sureness():
+    reasons = advice((2, 2), {2: 0.9, 3: 0.1}, 0.9)["reasons"]
+    assert reasons == [
+        "With one kind the held-out error of reward would be 0.3 variances greater.",
+        "A code for each agent would better no held-out error by more than 0 variances.",
+        "Resamples of the held-out transitions find 2 kinds in 90% and 3 kinds in 10%.",
+        "What the two halves of the data find agrees with an adjusted Rand index of 0.90.",
+    ]
+
+
+def test_one_kind_has_no_fewer_and_different_agents_no_more():
+    assert not [reason for reason in advice((3,))["reasons"] if "With " in reason]
+    assert not [reason for reason in advice((1, 1))["reasons"] if "each agent" in reason]
+    assert not [reason for reason in advice((2, 2), agreement=None)["reasons"] if "Rand" in reason]
+
+
+def test_the_number_of_kinds_may_be_beyond_the_path():
+    """Errors are not reported for very many kinds: nothing is said of them then."""
+    clusters = np.arange(50)
+    shape = NetworkShape(50, 8, 5, (64, 64))
+    found = advise(clusters, Confidence({50: 1.0}, 1.0), growth(40, 40), shape)
+    assert found["verdict"] == "do not share"
+    assert len(found["reasons"]) == 2
+
+
+def test_parameters_are_counted_for_every_choice():
+    shape = NetworkShape(6, 8, 5, (64, 64))
+    one = num_params(shape)
+    assert advice((3, 1, 2))["parameters"] == {
+        "fups": one,
+        "adaps": one,
+        "seps": 3 * one,
+        "nops": 6 * one,
+    }
