@@ -3,8 +3,9 @@
 from adaps.algos import A2C
 from adaps.envs import from_jaxmarl, from_jumanji, from_pettingzoo, make
 from adaps.errors import RunError, UserError
-from adaps.files.policy import Policy, load
 from adaps.identity.encoders import VAE, Behaviour, RandomCodes
+from adaps.networks import MLP
+from adaps.networks.agent import Agent
 from adaps.sharing import (
     SNPPS,
     AdaPS,
@@ -16,29 +17,40 @@ from adaps.sharing import (
     Kaleidoscope,
     NoPS,
     SePS,
+    SharingMethod,
 )
 from adaps.training.identify import identify
+from adaps.training.policy import Policy, load
 from adaps.training.result import Result
 from adaps.training.run import train
 from adaps.types import (
+    AgentEnds,
+    Box,
+    Discrete,
     Environment,
     HostEnvironment,
     Identity,
-    Presence,
+    Modulation,
+    Observation,
+    Params,
+    Rollout,
     Sharing,
-    SharingMethod,
     Timestep,
-    Transition,
 )
 
 __version__ = "0.1.0"
 
 __all__ = [
     "A2C",
+    "MLP",
     "SNPPS",
     "VAE",
     "AdaPS",
+    "Agent",
+    "AgentEnds",
     "Behaviour",
+    "Box",
+    "Discrete",
     "Environment",
     "FuPS",
     "FuPSGroupId",
@@ -48,17 +60,19 @@ __all__ = [
     "HostEnvironment",
     "Identity",
     "Kaleidoscope",
+    "Modulation",
     "NoPS",
+    "Observation",
+    "Params",
     "Policy",
-    "Presence",
     "RandomCodes",
     "Result",
+    "Rollout",
     "RunError",
     "SePS",
     "Sharing",
     "SharingMethod",
     "Timestep",
-    "Transition",
     "UserError",
     "from_jaxmarl",
     "from_jumanji",

@@ -5,7 +5,7 @@ features. Seeds are never an axis here: they live outside, one per core or under
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,38 +20,81 @@ MOST_SEEDS = 10_000
 SCHEMA = 1
 """Version of the layout of the files that a run writes."""
 
+Memory = Any
+"""What agents remember from step to step: a pytree ``[env, agent, …]``; ``()`` without memory."""
+
+Action = Int[Array, "*batch agent"] | Float[Array, "*batch agent dim"]
+"""Numbers of discrete actions, or rows of real numbers."""
+
 EnvState = Any
 """Whatever an environment needs to go on: a pytree of arrays."""
 
 
-class Presence(NamedTuple):
-    """Which agents take part, where agents may leave or join within an episode."""
+class Discrete(NamedTuple):
+    """One of so many actions: whole numbers from 0."""
 
-    here: Bool[Array, "*batch agent"]
-    """Who is to act on ``obs``; in a :class:`Transition`, who acted."""
+    num_actions: int
+
+
+class Box(NamedTuple):
+    """An action of ``size`` real numbers, each between ``low`` and ``high``."""
+
+    size: int
+    low: float
+    high: float
+
+
+Space = Discrete | Box
+"""What an agent may do; hashable, and the same for all agents of a team."""
+
+
+class Observation(NamedTuple):
+    """What is acted on. An automatic reset replaces it as a whole."""
+
+    obs: Float[Array, "*batch agent obs"]
+    """What each agent sees."""
+    legal: Bool[Array, "*batch agent action"] | None = None
+    """Which actions may be taken, where they are discrete; None: all."""
+    state: Float[Array, "*batch state"] | None = None
+    """The environment's own state, for critics that see the whole; None where it gives none."""
+    here: Bool[Array, "*batch agent"] | None = None
+    """Which agents take part; None: all, from an episode's beginning to its end. An agent that
+    does not earns 0, and may see and do anything."""
+
+
+class AgentEnds(NamedTuple):
+    """Whose part ended with a step, where agents may leave before their episode ends."""
+
     terminated: Bool[Array, "*batch agent"]
-    """Whose part ended with this step: nothing more could have been earned."""
+    """By the rules: nothing more could have been earned."""
     truncated: Bool[Array, "*batch agent"]
-    """Whose part was cut off with this step: returns bootstrap through."""
+    """Cut off: returns bootstrap through."""
 
 
 class Timestep(NamedTuple):
     """What all agents of one environment copy are given after a reset or a step."""
 
-    obs: Float[Array, "*batch agent obs"]
-    """Observation to act on. After the end of an episode: the first of the next one."""
-    legal: Bool[Array, "*batch agent action"]
-    """Which actions may be taken on ``obs``."""
+    observation: Observation
+    """To act on. After the end of an episode: the first of the next one."""
     reward: Float[Array, "*batch agent"]
     terminated: Bool[Array, "*batch"]
     """The episode ended by its own rules: nothing more could have been earned."""
     truncated: Bool[Array, "*batch"]
     """The episode was cut off by its time limit: returns bootstrap through."""
-    last_obs: Float[Array, "*batch agent obs"]
-    """Observation before the automatic reset; equal to ``obs`` within an episode."""
-    presence: Presence | None = None
-    """Who takes part; None where all agents do, from an episode's beginning to its end. An agent
-    that does not earns 0, and may see and do anything."""
+    final: Observation
+    """Before the automatic reset; the same as ``observation`` within an episode."""
+    agent_ends: AgentEnds | None = None
+    """None where agents leave only when their episode ends."""
+
+    @property
+    def obs(self) -> Float[Array, "*batch agent obs"]:
+        """What each agent sees now."""
+        return self.observation.obs
+
+    @property
+    def ended(self) -> Bool[Array, "*batch"]:
+        """Whether the episode ended with this step, in either way."""
+        return self.terminated | self.truncated
 
 
 class AgentSpace(NamedTuple):
@@ -72,7 +115,7 @@ class Environment(Protocol):
     """A team task as pure functions, to be used under ``jit`` and ``vmap``.
 
     ``step`` resets by itself when an episode ends (:func:`adaps.envs.auto_reset`), and keeps
-    the final observation in ``last_obs``. Implementations are hashable and compare by value.
+    the final observation in ``final``. Implementations are hashable and compare by value.
 
     An environment may also have ``agent_names``, ``obs_names`` (lists of text), ``spaces`` (an
     :class:`AgentSpace` for each agent, where they are not all alike) and
@@ -169,39 +212,33 @@ class HostEnvironment(Protocol):
 AnyEnvironment = Environment | HostEnvironment
 
 
-class Transition(NamedTuple):
-    """What a rollout records, per time, environment copy and agent."""
+def action_space_of(env: AnyEnvironment) -> Space:
+    """What each of an environment's agents may do: its ``action_space``, if that is ours."""
+    space = getattr(env, "action_space", None)
+    return space if isinstance(space, Discrete | Box) else Discrete(env.num_actions)
 
-    obs: Float[Array, "time env agent obs"]
-    legal: Bool[Array, "time env agent action"]
-    action: Int[Array, "time env agent"]
+
+class Rollout(NamedTuple):
+    """What so many steps in every copy come to."""
+
+    observation: Observation
+    """``[time, env, agent, …]``: what was acted on."""
+    first: Bool[Array, "time env agent"]
+    """Whether an agent's memory was empty: an episode began, or the agent joined."""
+    action: Action
     reward: Float[Array, "time env agent"]
     terminated: Bool[Array, "time env"]
     truncated: Bool[Array, "time env"]
-    last_obs: Float[Array, "time env agent obs"]
-    """The observation that followed, before any automatic reset."""
-    presence: Presence | None = None
-    """Who acted, and whose part ended with it; None where all take part throughout."""
+    final: Observation
+    """What followed, before any automatic reset."""
+    agent_ends: AgentEnds | None
+    memory: Memory
+    """Before the first step, ``[env, agent, …]``."""
 
-
-class Masks(NamedTuple):
-    """Per hidden layer, the neurons each agent owns: 0, or the scale of a neuron it keeps."""
-
-    actor: tuple[Float[Array, "agent _hidden"], ...]
-    critic: tuple[Float[Array, "agent _hidden"], ...]
-
-
-class LearnedMasks(NamedTuple):
-    """How masks on weights are learnt together with the policy; see ``learned_masks.py``."""
-
-    initial: Float[Array, "*seed 2"]
-    """Least and greatest initial threshold, before the sigmoid."""
-    diversity: Float[Array, "*seed"]
-    """Weight of the term that pushes agents' masks apart, as a share of the loss."""
-    renew_every: Int[Array, "*seed"]
-    """Updates between two renewals of weights that no agent uses."""
-    renew_share: Float[Array, "*seed"]
-    """Which share of those is renewed."""
+    @property
+    def ends(self) -> "AgentEnds | Rollout":
+        """What says whose part ended: each agent's own ends, or those of episodes."""
+        return self if self.agent_ends is None else self.agent_ends
 
 
 class Scaling(NamedTuple):
@@ -216,15 +253,17 @@ class Scaling(NamedTuple):
 class Sharing(NamedTuple):
     """Who uses which parameters: all that tells one sharing method from another."""
 
-    group: Int[Array, " agent"]
+    param_set: Int[Array, " agent"]
     """Which parameter set an agent uses, in [0, number of sets)."""
-    masks: Masks
+    masks: dict[str, Float[Array, "agent _unit"]]
+    """By name of a network's units, such as ``actor/0``: 0 for a unit that an agent does not
+    have, or the scale of one that it has."""
     tags: Float[Array, "agent tag"]
     """Appended to the agent's observation; may be empty."""
-    learned: LearnedMasks | None = None
-    """Whether each agent also learns which weights it uses; None: it does not."""
+    own: dict[str, Array] = {}  # noqa: RUF012
+    """Arrays by name that a method which learns something of its own needs besides."""
     scaling: Scaling | None = None
-    """How each kind's observations are scaled; None: they are not."""
+    """How observations are scaled; None: they are not."""
 
 
 class Identity(NamedTuple):
@@ -244,48 +283,108 @@ class Identity(NamedTuple):
     """What places an agent that was not there: :class:`adaps.identity.place_agent.Known`."""
 
 
-@runtime_checkable
-class SharingMethod(Protocol):
-    """Decides who shares what: a frozen dataclass whose fields are its options."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def needs_identity(self) -> bool:
-        """Whether agents' codes are to be learnt first."""
-        ...
-
-    def build(
-        self, key: Key[Array, ""], shape: "NetworkShape", identity: Identity | None
-    ) -> Sharing:
-        """``identity`` is None where it is neither needed nor given."""
-        ...
-
-
 class NetworkShape(NamedTuple):
     """Sizes of the shared actor and critic."""
 
     num_agents: int
     obs_size: int
-    num_actions: int
+    action_space: Space
     hidden: tuple[int, ...]
 
 
-Params = Any
-"""Pytree of arrays with a leading set axis; see ``networks.py``."""
+class Params(NamedTuple):
+    """All that is trained."""
+
+    sets: Any
+    """The network's parameters, stacked: every leaf has a leading axis ``set``."""
+    own: Any = ()
+    """What a sharing method learns besides."""
+
+
+class Distribution(Protocol):
+    """Over the actions of all agents; a pytree of arrays ``[*batch, agent, …]``."""
+
+    def sample(self, key: Key[Array, ""]) -> Action: ...
+    def mode(self) -> Action:
+        """The most likely action."""
+        ...
+
+    def log_prob(self, action: Action) -> Float[Array, "*batch agent"]: ...
+    def entropy(self) -> Float[Array, "*batch agent"]: ...
+    def distance(self, other: Any) -> Float[Array, "*batch agent"]:
+        """From 0 where both are the same to 1 where they have nothing in common."""
+        ...
+
+
+class Modulation(NamedTuple):
+    """What becomes of a layer's units, after their activation: ``scale·x + shift``."""
+
+    scale: Float[Array, "*agent _unit"]
+    shift: Float[Array, "*agent _unit"] | None = None
+
+
+class Weights(Protocol):
+    """What each agent computes with; made by ``bind`` from parameters and ``Sharing``."""
+
+    def apply(self, function: Callable[..., Any], *rows: Any) -> Any:
+        """``function(params, units, *rows)`` for all agents.
+
+        ``rows`` are ``[row, agent, …]``; ``function`` must not look at the axes before the last.
+        """
+        ...
+
+
+@runtime_checkable
+class Network(Protocol):
+    """Actor and critic as functions of weights: hashable, and holds no arrays."""
+
+    @property
+    def options(self) -> Any:
+        """The dataclass that :meth:`build` of which made it."""
+        ...
+
+    @property
+    def shape(self) -> NetworkShape: ...
+    @property
+    def units(self) -> Mapping[str, int]:
+        """Names and numbers of what can be masked: ``{"actor/0": 64, …}``."""
+        ...
+
+    def init(self, rng: np.random.Generator, num_tags: int) -> Any:
+        """One set of parameters, for observations with so many tags appended."""
+        ...
+
+    def num_params(self, num_tags: int) -> int:
+        """Trainable numbers of one set, without making them."""
+        ...
+
+    def memory(self, num_envs: int) -> Memory:
+        """Before anything happened."""
+        ...
+
+    def actor(
+        self,
+        weights: Weights,
+        memory: Memory,
+        observation: Observation,
+        first: Bool[Array, "*batch agent"],
+    ) -> tuple[Memory, Distribution]:
+        """A step; where ``first``, memory is to be forgotten before it."""
+        ...
+
+    def critic(
+        self,
+        weights: Weights,
+        memory: Memory,
+        observation: Observation,
+        first: Bool[Array, "*batch agent"],
+    ) -> tuple[Memory, Float[Array, "*batch agent"]]:
+        """Expected discounted return of each agent's own rewards."""
+        ...
+
 
 Learner = Any
 """What an algorithm carries from update to update: a pytree with a ``params`` field."""
 
 Metrics = dict[str, Float[Array, "*seed"]]
 """Scalars; with a leading seed axis outside the compiled stages."""
-
-
-class Algorithm(NamedTuple):
-    """A learner's start and its update; the rollout loop belongs to ``train.py``.
-
-    ``init(params) → learner`` and ``update(learner, sharing, transitions) → learner, metrics``.
-    """
-
-    init: Callable[[Params], Learner]
-    update: Callable[[Learner, Sharing, Transition], tuple[Learner, Metrics]]

@@ -26,16 +26,21 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from adaps.collect.jax import RolloutState, start
+from adaps.collect.jax import JaxCollector, Position
 from adaps.config.training import TrainConfig, algo_options, sharing_options
 from adaps.errors import UserError, reason
 from adaps.files.checkpoint import Series
 from adaps.files.provenance import commit, machine
 from adaps.identity import clusters as cluster_codes
-from adaps.networks.mlp import count_params
+from adaps.networks.weights import count_params
 from adaps.training.device_placement import stack
 from adaps.training.journal import PAUSE, Journal
-from adaps.training.stages import Stages, TrainState, initial_params, make_stages
+from adaps.training.stages import (
+    TrainState,
+    initial_params,
+    make_jax_stages,
+    seed_keys,
+)
 from adaps.types import Environment, Identity, Sharing
 
 SEPS_STEPS_PER_SECOND = {"fups": 696, "seps": 661, "nops": 443}
@@ -157,7 +162,7 @@ class Stepper:
 
     def __init__(self, env: Environment, num_envs: int = 1024) -> None:
         self.num_envs = num_envs
-        self.state = start(env, jax.random.key(0), num_envs)
+        self.state = JaxCollector(env).start(jax.random.key(0), num_envs)
         self.play = jax.jit(partial(_play_randomly, env))
         self.rewards = 0.0
         self._play(1)
@@ -173,19 +178,20 @@ class Stepper:
 
 
 def _play_randomly(
-    env: Environment, state: RolloutState, num_steps: Int[Array, ""]
-) -> tuple[RolloutState, Float[Array, ""]]:
+    env: Environment, state: Position, num_steps: Int[Array, ""]
+) -> tuple[Position, Float[Array, ""]]:
     """Steps with any of an agent's actions, alike likely; rewards are summed, to be of use."""
     num_envs = state.timestep.terminated.shape[0]
 
-    def step(_, carry: tuple[RolloutState, Array]) -> tuple[RolloutState, Array]:
+    def step(_, carry: tuple[Position, Array]) -> tuple[Position, Array]:
         state, total = carry
         keys = jax.random.split(state.key, 2 + num_envs)
         key, action_key = keys[0], keys[1]
         shape = (num_envs, env.num_agents)
         action = jax.random.randint(action_key, shape, 0, env.num_actions)
         env_state, timestep = jax.vmap(env.step)(keys[2:], state.env_state, action)
-        return RolloutState(env_state, timestep, key), total + timestep.reward.sum()
+        new = state._replace(env_state=env_state, timestep=timestep, key=key)
+        return new, total + timestep.reward.sum()
 
     return jax.lax.fori_loop(0, num_steps, step, (state, jnp.zeros(())))
 
@@ -196,12 +202,13 @@ class _Trainer:
     def __init__(self, env: Environment, method: str, seed: int = 0) -> None:
         config = TrainConfig(env.name, sharing_options(method), algo_options("a2c"))
         self.steps_per_update = config.steps_per_update
-        self.stages: Stages = make_stages(env, config, num_seeds=1)
-        keys = self.stages.keys(jnp.array([seed], jnp.uint32))
+        self.stages = make_jax_stages(env, config)
+        network = self.stages.setting.agent.network
+        keys = seed_keys(jnp.array([seed], jnp.uint32))
         identity = _true_identity(env)
-        sharing: Sharing = config.sharing.build(keys.masks[0], self.stages.shape, identity)
+        sharing: Sharing = config.sharing.build(keys.masks[0], network, identity)
         self.sharing = stack([sharing])
-        params = initial_params(self.stages.shape, keys, [sharing])
+        params = initial_params(network, config.sharing, keys, [sharing])
         self.parameters = count_params(params)
         self.state: TrainState = self.stages.begin(keys, params, self.sharing)
         self.compile_seconds = _seconds(lambda: self._train(1))
@@ -212,9 +219,7 @@ class _Trainer:
         return self.updates * self.steps_per_update / seconds
 
     def _train(self, num_updates: int) -> None:
-        self.state = jax.block_until_ready(
-            self.stages.advance(self.state, self.sharing, jnp.int32(num_updates))
-        )
+        self.state = self.stages.advance(self.state, self.sharing, num_updates)
 
 
 def _true_identity(env: Environment) -> Identity:

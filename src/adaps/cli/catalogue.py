@@ -7,9 +7,11 @@ import jax
 import numpy as np
 
 from adaps.config.groups import as_identity
-from adaps.networks.mlp import num_params, num_sets_of
-from adaps.sharing import METHODS
-from adaps.types import AnyEnvironment, NetworkShape
+from adaps.networks.mlp import MLP
+from adaps.networks.weights import num_sets_used
+from adaps.sharing import METHODS, Kaleidoscope
+from adaps.sharing.method import num_params
+from adaps.types import AnyEnvironment, NetworkShape, action_space_of
 
 
 class Row(NamedTuple):
@@ -33,16 +35,16 @@ def num_kinds(env: AnyEnvironment) -> int | None:
 
 def rows(env: AnyEnvironment, hidden: Sequence[int], num_groups: int) -> list[Row]:
     """Every method, for methods with groups as if ``num_groups`` had been found."""
-    shape = NetworkShape(env.num_agents, env.obs_size, env.num_actions, tuple(hidden))
+    shape = NetworkShape(env.num_agents, env.obs_size, action_space_of(env), tuple(hidden))
+    network = MLP().build(shape)
     identity = as_identity(np.arange(env.num_agents) % num_groups, latent_size=10, seed=0)
     key = jax.random.key(0)
     found = []
     for name, method in METHODS.items():
-        sharing = method().build(key, shape, identity)
-        sets, tags = num_sets_of(sharing), sharing.tags.shape[-1]
-        thresholds = 0 if sharing.learned is None else env.num_agents
+        sharing = method().build(key, network, identity)
         masked = any((mask != 1).any() for mask in jax.tree.leaves(sharing.masks))
-        masks = "weights" if sharing.learned else "neurons" if masked else "–"
-        parameters = num_params(shape, sets, tags, thresholds)
+        masks = "weights" if method is Kaleidoscope else "neurons" if masked else "–"
+        parameters = num_params(method(), network, sharing)
+        sets, tags = num_sets_used(sharing), sharing.tags.shape[-1]
         found.append(Row(name, sets, tags, masks, parameters))
     return found

@@ -11,38 +11,48 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
-from adaps.networks.mlp import actor_logits
-from adaps.types import Params, Sharing
+from adaps.networks.agent import Agent, inputs
+from adaps.types import Memory, Observation, Params, Sharing
 
 MOST_OWNERS = 16
 """Agents whose observations are shown to all others, at most."""
 
 
 def behaviour_distance(
+    agent: Agent,
     params: Params,
     sharing: Sharing,
-    obs: Float[Array, "env agent obs"],
-    legal: Bool[Array, "env agent action"],
+    observation: Observation,
+    memory: Memory = (),
 ) -> Float[Array, "agent agent"]:
-    """Total variation of each two agents' actions, mean over observations.
+    """Distance of each two agents' actions, mean over observations.
 
     Args:
+        agent: network and sharing method.
         params: of all agents.
         sharing: which part of them is whose.
-        obs: observations of every agent; some of the agents', evenly spaced, are shown to all.
-        legal: which actions their owners may take.
+        observation: ``[env, agent, …]`` of every agent; those of some agents, evenly spaced, are
+            shown to all, with the actions that are legal for their owners.
+        memory: what agents remember when they see it.
     """
-    num_agents = obs.shape[1]
+    num_agents = observation.obs.shape[1]
     owners = np.linspace(0, num_agents - 1, min(num_agents, MOST_OWNERS)).round().astype(int)
+    weights = agent.method.bind(params, sharing)
 
     def of_one(owner: Array) -> Float[Array, "agent agent"]:
-        own_obs = jnp.broadcast_to(obs[:, owner, None], obs.shape)
-        own_legal = jnp.broadcast_to(legal[:, owner, None], legal.shape)
-        chances = jax.nn.softmax(actor_logits(params, sharing, own_obs, own_legal))
-        apart = jnp.abs(chances[:, :, None] - chances[:, None, :]).sum(-1) / 2
-        return apart.mean(axis=0)
+        def shown(x: Array | None) -> Array | None:
+            return None if x is None else jnp.broadcast_to(x[:, owner, None], x.shape)
+
+        seen = observation._replace(obs=shown(observation.obs), legal=shown(observation.legal))
+        first = jnp.zeros(observation.obs.shape[:2], bool)
+        _, distribution = agent.network.actor(weights, memory, inputs(sharing, seen), first)
+        one, other = (
+            jax.tree.map(lambda x, axis=axis: jnp.expand_dims(x, axis), distribution)
+            for axis in (2, 1)
+        )
+        return one.distance(other).mean(axis=0)
 
     return jax.lax.map(of_one, jnp.asarray(owners)).mean(axis=0)
 

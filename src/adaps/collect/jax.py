@@ -1,83 +1,184 @@
-"""Policy × environment × key → transitions. Stage: rollout."""
+"""Acting in environments that are JAX: everything here can be compiled. Stage: collect."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+import numpy as np
+from jaxtyping import Array, Bool, Int, Key
 
-from adaps.types import Environment, EnvState, Presence, Timestep, Transition
+from adaps.collect.episodes import Episodes, reset_key, step_keys
+from adaps.networks.agent import Policy
+from adaps.networks.distributions import uniform_logits
+from adaps.types import (
+    Discrete,
+    Environment,
+    EnvState,
+    Memory,
+    Observation,
+    Rollout,
+    Space,
+    Timestep,
+)
 
-Policy = Callable[
-    [
-        Key[Array, ""],
-        Float[Array, "*batch agent obs"],
-        Bool[Array, "*batch agent action"],
-    ],
-    Int[Array, "*batch agent"],
-]
-"""``policy(key, obs, legal) → action`` for all agents at once."""
 
-
-def uniform(
-    key: Key[Array, ""],
-    obs: Float[Array, "*batch agent obs"],
-    legal: Bool[Array, "*batch agent action"],
-) -> Int[Array, "*batch agent"]:
+def uniform(space: Space) -> Policy:
     """The policy that draws every legal action alike."""
-    del obs
-    return jax.random.categorical(key, jnp.where(legal, 0.0, -jnp.inf))
+
+    def policy(key, memory, observation, first):
+        shape = first.shape
+        if not isinstance(space, Discrete):
+            low, high = space.low, space.high
+            return memory, jax.random.uniform(key, (*shape, space.size), minval=low, maxval=high)
+        legal = observation.legal
+        if legal is None:
+            legal = jnp.ones((*shape, space.num_actions), bool)
+        return memory, jax.random.categorical(key, uniform_logits(legal))
+
+    return policy
 
 
-class RolloutState(NamedTuple):
-    """Where a rollout goes on."""
+class Position(NamedTuple):
+    """Where collecting continues."""
 
     env_state: EnvState
     timestep: Timestep
+    """``[env, …]``; its observation is to be acted on."""
+    first: Bool[Array, "env agent"]
+    """Whether an agent's memory is to be forgotten before that."""
+    memory: Memory
     key: Key[Array, ""]
 
 
-def start(env: Environment, key: Key[Array, ""], num_envs: int) -> RolloutState:
-    """``num_envs`` fresh copies of an environment."""
-    keys = jax.random.split(key, 1 + num_envs)
-    env_state, timestep = jax.vmap(env.reset)(keys[1:])
-    return RolloutState(env_state, timestep, keys[0])
+class Collector(Protocol):
+    """All in which environments in JAX and in Python differ: how steps are taken in copies.
+
+    Positions have ``timestep``, ``first`` and ``memory``; see :class:`Position`.
+    """
+
+    def start(self, key: Key[Array, ""], num_envs: int, memory: Memory = ()) -> Any:
+        """Fresh copies; ``memory`` is an agent's before anything happened."""
+        ...
+
+    def collect(self, policy: Policy, position: Any, num_steps: int) -> tuple[Any, Rollout]:
+        """Act ``num_steps`` times in every copy."""
+        ...
+
+    def play(self, policy: Policy, numbers: Any, memory: Memory = ()) -> Episodes:
+        """Play episodes side by side, each to its end.
+
+        An episode's number fixes its reset, for every policy; a constant seed fixes the rest.
+        """
+        ...
 
 
-def rollout(
-    env: Environment, policy: Policy, state: RolloutState, num_steps: int
-) -> tuple[RolloutState, Transition]:
-    """Act ``num_steps`` times in every copy."""
-    num_envs = state.timestep.terminated.shape[0]
-    key, *keys = _keys_of_steps(state.key, num_steps, num_envs)
+@dataclass(frozen=True, eq=False)
+class Static:
+    """A static argument of compiled functions: equal by value where its fields can be hashed.
 
-    def act_and_step(state: RolloutState, keys):
-        action_key, step_keys = keys
-        obs, legal = state.timestep.obs, state.timestep.legal
-        action = policy(action_key, obs, legal)
-        env_state, new = jax.vmap(env.step)(step_keys, state.env_state, action)
-        transition = Transition(
-            obs,
-            legal,
-            action,
-            new.reward,
-            new.terminated,
-            new.truncated,
-            new.last_obs,
-            presence_of_step(state.timestep, new),
+    Where they cannot, such as those of somebody's environment, it is equal to itself alone.
+    """
+
+    def __hash__(self) -> int:
+        try:
+            return hash(self._values())
+        except TypeError:
+            return id(self)
+
+    def __eq__(self, other: Any) -> bool:
+        if self is other:
+            return True
+        return (
+            type(self) is type(other)
+            and hash(self) == hash(other)
+            and self._values() == other._values()
         )
-        return state._replace(env_state=env_state, timestep=new), transition
 
-    state, transitions = jax.lax.scan(act_and_step, state, keys)
-    return state._replace(key=key), transitions
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, field.name) for field in fields(self))
 
 
-def presence_of_step(before: Timestep, after: Timestep) -> Presence | None:
-    """Who acted on what was before, and whose part ended with that."""
-    if before.presence is None or after.presence is None:
-        return None
-    return after.presence._replace(here=before.presence.here)
+@dataclass(frozen=True, eq=False)
+class JaxCollector(Static):
+    """Copies of one environment, side by side."""
+
+    env: Environment
+
+    def start(self, key: Key[Array, ""], num_envs: int, memory: Memory = ()) -> Position:
+        """Fresh copies, at the first step of an episode."""
+        keys = jax.random.split(key, 1 + num_envs)
+        env_state, timestep = jax.vmap(self.env.reset)(keys[1:])
+        first = jnp.ones((num_envs, self.env.num_agents), bool)
+        return Position(env_state, timestep, first, memory, keys[0])
+
+    def collect(
+        self, policy: Policy, position: Position, num_steps: int
+    ) -> tuple[Position, Rollout]:
+        """Act ``num_steps`` times in every copy."""
+        num_envs = position.timestep.terminated.shape[0]
+        key, *keys = _keys_of_steps(position.key, num_steps, num_envs)
+
+        def act_and_step(now: Position, keys):
+            action_key, step_keys = keys
+            observation = now.timestep.observation
+            memory, action = policy(action_key, now.memory, observation, now.first)
+            env_state, new = jax.vmap(self.env.step)(step_keys, now.env_state, action)
+            then = Position(env_state, new, first_of(observation, new), memory, now.key)
+            return then, step_of(observation, now.first, action, new)
+
+        after, steps = jax.lax.scan(act_and_step, position, keys)
+        return after._replace(key=key), steps._replace(memory=position.memory)
+
+    def play(
+        self, policy: Policy, numbers: Int[Array, " episode"], memory: Memory = ()
+    ) -> Episodes:
+        """Play episodes side by side, each to its end."""
+        num_episodes = numbers.shape[0]
+        env_state, timestep = jax.vmap(lambda number: self.env.reset(reset_key(number)))(numbers)
+        bound: Callable[[Any], Any] | None = getattr(self.env, "best_return", None)
+        best = None if bound is None else jax.vmap(bound)(env_state)
+        first = jnp.ones(timestep.reward.shape, bool)
+
+        def step(carry, key):
+            env_state, timestep, first, memory, running, total = carry
+            keys = jax.random.split(key, 1 + num_episodes)
+            memory, action = policy(keys[0], memory, timestep.observation, first)
+            env_state, new = jax.vmap(self.env.step)(keys[1:], env_state, action)
+            total = total + jnp.where(running[:, None], new.reward, 0.0)
+            running = running & ~new.ended
+            return (env_state, new, first_of(timestep.observation, new), memory, running, total), 0
+
+        running: Bool[Array, " episode"] = jnp.ones(num_episodes, bool)
+        total = jnp.zeros((num_episodes, self.env.num_agents))
+        begun = (env_state, timestep, first, memory, running, total)
+        (*_, total), _ = jax.lax.scan(step, begun, step_keys(self.env.max_steps))
+        return Episodes(total, best)
+
+
+def step_of(
+    observation: Observation, first: Any, action: Any, new: Timestep, memory: Memory = ()
+) -> Rollout:
+    """What is recorded of one step: what was acted on, what was done, and what followed."""
+    return Rollout(
+        observation=observation,
+        first=first,
+        action=action,
+        reward=new.reward,
+        terminated=new.terminated,
+        truncated=new.truncated,
+        final=new.final,
+        agent_ends=new.agent_ends,
+        memory=memory,
+    )
+
+
+def first_of(before: Observation, new: Timestep) -> Bool[Array, "*batch agent"]:
+    """Whether agents have nothing to remember: their episode began, or they joined it."""
+    ended = new.ended[..., None] | np.zeros(new.reward.shape[-1], bool)
+    now = new.observation.here
+    return ended if now is None or before.here is None else ended | (now & ~before.here)
 
 
 def _keys_of_steps(

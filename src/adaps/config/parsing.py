@@ -16,6 +16,7 @@ from adaps.config.training import (
     algo_options,
     encoder_options,
     from_json,
+    network_options,
     run_options,
     sharing_options,
 )
@@ -23,22 +24,25 @@ from adaps.errors import UserError, unknown
 from adaps.files.run_folder import CONFIG
 from adaps.files.sinks import SINKS
 from adaps.identity.encoders import ENCODERS
+from adaps.networks import NETWORKS
 from adaps.sharing import METHODS
 
 S = TypeVar("S")
 A = TypeVar("A")
 E = TypeVar("E")
+N = TypeVar("N")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class TrainCommand(Generic[S, A, E]):
+class TrainCommand(Generic[S, A, E, N]):
     """Find out which agents are alike, give each kind its part of one network, and train them.
 
-    An option that starts with "--sharing.", "--algo." or "--encoder." belongs to the chosen one.
+    An option that starts with "--sharing.", "--algo.", "--encoder." or "--network." belongs to the
+    chosen one.
     """
 
-    config: Annotated[TrainConfig[S, A, E], tyro.conf.arg(name="")]
+    config: Annotated[TrainConfig[S, A, E, N], tyro.conf.arg(name="")]
     method: Annotated[
         str, tyro.conf.arg(name="sharing", metavar="|".join(METHODS), help="Sharing method.")
     ]
@@ -47,6 +51,9 @@ class TrainCommand(Generic[S, A, E]):
     ]
     identity_encoder: Annotated[
         str, tyro.conf.arg(name="encoder", metavar="|".join(ENCODERS), help="Identity encoder.")
+    ]
+    architecture: Annotated[
+        str, tyro.conf.arg(name="network", metavar="|".join(NETWORKS), help="Network.")
     ]
     preset: Annotated[str, tyro.conf.arg(metavar="|".join(PRESETS))] = "default"
     """Options to start from; "paper" is AdaPS exactly as published."""
@@ -69,8 +76,8 @@ class TrainCommand(Generic[S, A, E]):
 def parse_train(words: list[str]) -> TrainCommand:
     """Parse in two steps: which method and algorithm, then everything with their options."""
     preset = chosen(words, "--preset", "default")
-    method, algorithm, encoder = (
-        chosen(words, flag, None) for flag in ("--sharing", "--algo", "--encoder")
+    method, algorithm, encoder, network = (
+        chosen(words, flag, None) for flag in ("--sharing", "--algo", "--encoder", "--network")
     )
     saved = _saved_settings(words)
     if saved is not None:
@@ -88,14 +95,18 @@ def parse_train(words: list[str]) -> TrainCommand:
         start = replace(start, algo=algo_options(algorithm, preset))
     if encoder is not None:
         start = replace(start, encoder=encoder_options(encoder, preset))
+    if network is not None:
+        start = replace(start, network=network_options(network, preset))
     default = TrainCommand(
         start,
         method or start.sharing.name,
         algorithm or start.algo.name,
         encoder or start.encoder.name,
+        network or start.network.name,
         preset,
     )
-    kind = TrainCommand[type(start.sharing), type(start.algo), type(start.encoder)]
+    parts = (start.sharing, start.algo, start.encoder, start.network)
+    kind = TrainCommand[*map(type, parts)]  # pyright: ignore[reportInvalidTypeArguments]
     command = parse(kind, "train", words, default)
     _check_resume(command)
     return command

@@ -31,12 +31,22 @@ from adaps.identity.encoders import ENCODERS, VAE
 from adaps.identity.gathering import GATHER_POLICIES
 from adaps.identity.samples import BLOCKS
 from adaps.identity.space_groups import parts_of
-from adaps.sharing import METHODS, AdaPS, Grouped
-from adaps.types import STEP_TIMEOUT, AnyEnvironment, HostEnvironment, Identity, NetworkShape
+from adaps.networks import MLP, NETWORKS
+from adaps.sharing import METHODS, AdaPS, Grouped, SharingMethod
+from adaps.types import (
+    STEP_TIMEOUT,
+    AnyEnvironment,
+    HostEnvironment,
+    Identity,
+    Network,
+    NetworkShape,
+    action_space_of,
+)
 
 S = TypeVar("S")
 A = TypeVar("A")
 E = TypeVar("E")
+N = TypeVar("N")
 
 NOT_FINITE = ("stop", "skip")
 
@@ -69,7 +79,7 @@ Count = Annotated[
 
 
 @dataclass(frozen=True)
-class TrainConfig(Generic[S, A, E]):
+class TrainConfig(Generic[S, A, E, N]):
     """Train a team and write what was found and learnt into a folder."""
 
     env: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ENV")]
@@ -80,6 +90,8 @@ class TrainConfig(Generic[S, A, E]):
     """The algorithm's options."""
     encoder: E = field(default_factory=lambda: cast(Any, VAE()))
     """The identity encoder's options."""
+    network: N = field(default_factory=lambda: cast(Any, MLP()))
+    """The network's options."""
     steps: Count = 1_000_000
     """Environment steps per seed, those of gathering included; 1e6 and 1_000_000 both work."""
     seeds: Count = 4
@@ -171,13 +183,22 @@ def sharing_options(name: str, preset: str = "default") -> Any:
     return _options("sharing method", METHODS, ("needs_identity", "build"), name, preset)
 
 
+def network_options(name: str, preset: str = "default") -> Any:
+    """Options of a network by name, as the preset has them.
+
+    Raises:
+        UserError: no such name or preset.
+    """
+    return _options("network", NETWORKS, ("build",), name, preset)
+
+
 def algo_options(name: str, preset: str = "default") -> Any:
     """Options of an algorithm by name, as the preset has them.
 
     Raises:
         UserError: no such name or preset.
     """
-    return _options("algorithm", ALGORITHMS, ("build",), name, preset)
+    return _options("algorithm", ALGORITHMS, ("init", "update", "discount"), name, preset)
 
 
 def encoder_options(name: str, preset: str = "default") -> Any:
@@ -240,7 +261,7 @@ def check(config: TrainConfig, env: AnyEnvironment) -> None:
     if not looks_for_identity(config):
         # What the method refuses, it refuses now.
         known = known_identity(config, env, config.seed)
-        config.sharing.build(jax.random.key(0), network_shape(env, config), known)
+        config.sharing.build(jax.random.key(0), network_of(env, config), known)
 
 
 def check_clustering(clusterer: str, criterion: str) -> None:
@@ -257,9 +278,10 @@ def check_clustering(clusterer: str, criterion: str) -> None:
             raise unknown(kind, name, known)
 
 
-def network_shape(env: AnyEnvironment, config: TrainConfig) -> NetworkShape:
-    """Sizes of the network that ``config`` asks for in ``env``."""
-    return NetworkShape(env.num_agents, env.obs_size, env.num_actions, tuple(config.hidden))
+def network_of(env: AnyEnvironment, config: TrainConfig) -> Network:
+    """The network that ``config`` asks for in ``env``."""
+    shape = NetworkShape(env.num_agents, env.obs_size, action_space_of(env), tuple(config.hidden))
+    return config.network.build(shape)
 
 
 def grouping(config: TrainConfig) -> Grouped:
@@ -394,10 +416,37 @@ def steps_taken(config: TrainConfig, updates: int, looks: int) -> int:
 def to_json(config: TrainConfig) -> dict[str, Any]:
     """The configuration as plain data, with the names that select method and algorithm."""
     data = dataclasses.asdict(config)
-    data["sharing"]["name"] = _name_of(config.sharing, METHODS)
-    data["algo"]["name"] = _name_of(config.algo, ALGORITHMS)
-    data["encoder"]["name"] = _name_of(config.encoder, ENCODERS)
+    for part, registry in REGISTRIES.items():
+        data[part] = options_to_json(getattr(config, part), registry)
     return data
+
+
+REGISTRIES: dict[str, dict[str, Any]] = {
+    "sharing": METHODS,
+    "algo": ALGORITHMS,
+    "encoder": ENCODERS,
+    "network": NETWORKS,
+}
+"""What may be chosen by name, for each part of a configuration."""
+
+
+def options_to_json(options: Any, registry: dict[str, Any]) -> dict[str, Any]:
+    """Options as plain data, with the name that selects them."""
+    return {**dataclasses.asdict(options), "name": _name_of(options, registry)}
+
+
+def network_from_json(data: dict[str, Any], shape: NetworkShape) -> Network:
+    """A network whose options :func:`options_to_json` wrote.
+
+    Raises:
+        KeyError, TypeError, ValueError: something else was written.
+    """
+    return _saved_part({"network": _with_tuples(data)}, "network", network_options).build(shape)
+
+
+def hooks_from_json(data: dict[str, Any]) -> SharingMethod:
+    """A sharing method that learns something of its own, likewise."""
+    return _saved_part({"sharing": _with_tuples(data)}, "sharing", sharing_options)
 
 
 def _name_of(options: Any, registry: dict[str, Any]) -> str:
@@ -417,8 +466,9 @@ def from_json(path: Path) -> TrainConfig:
             "sharing": _saved_part(data, "sharing", sharing_options),
             "algo": _saved_part(data, "algo", algo_options),
             "encoder": _saved_part(data, "encoder", encoder_options),
+            "network": _saved_part(data, "network", network_options),
         }
-        start = TrainConfig("", parts["sharing"], parts["algo"], parts["encoder"])
+        start = TrainConfig("", **parts)
         return with_saved(start, {"env": data["env"], **data, **parts})
     except KeyError as error:
         raise UserError(f"{path} is not a run's configuration: it lacks {error}") from None

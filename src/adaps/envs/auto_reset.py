@@ -15,31 +15,22 @@ Reset = Callable[[Key[Array, ""]], tuple[EnvState, Timestep]]
 def auto_reset(
     reset: Reset, key: Key[Array, ""], state: EnvState, timestep: Timestep
 ) -> tuple[EnvState, Timestep]:
-    """Start the next episode where this one ended; ``last_obs`` keeps the final observation.
+    """Start the next episode where this one ended; ``final`` keeps the last observation.
 
     Under ``vmap`` a plain ``lax.cond`` would reset every copy at every step and throw most of it
     away. Here the batch is reset only on steps where some copy has ended, which are few.
     """
-    ended = timestep.terminated | timestep.truncated
-    given = _first_of_episode(timestep)
-    new_state, (obs, legal, here) = _reset_where(reset)(
-        jax.random.key_data(key), ended, state, given
+    given = timestep.observation
+    new_state, observation = _reset_where(reset)(
+        jax.random.key_data(key), timestep.ended, state, given
     )
-    if timestep.presence is not None:
-        timestep = timestep._replace(presence=timestep.presence._replace(here=here))
-    return new_state, timestep._replace(obs=obs, legal=legal)
-
-
-def _first_of_episode(timestep: Timestep) -> tuple[Array, Array, Array | None]:
-    """What is to be replaced where an episode begins."""
-    presence = timestep.presence
-    return timestep.obs, timestep.legal, None if presence is None else presence.here
+    return new_state, timestep._replace(observation=observation)
 
 
 def _reset_where(reset: Reset) -> Callable:
     def fresh(key_data):
         state, timestep = reset(jax.random.wrap_key_data(key_data))
-        return state, _first_of_episode(timestep)
+        return state, timestep.observation
 
     @custom_vmap
     def reset_where(key_data, ended, state, given):

@@ -11,11 +11,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key
 
-from adaps.collect.jax import Policy, rollout, start, uniform
+from adaps.collect.jax import Collector, JaxCollector, uniform
 from adaps.errors import NotFiniteError
 from adaps.identity import samples
 from adaps.identity.samples import Gathered
-from adaps.types import AnyEnvironment, Environment, HostEnvironment
+from adaps.networks.agent import Policy
+from adaps.types import (
+    AnyEnvironment,
+    Environment,
+    HostEnvironment,
+    Memory,
+    NetworkShape,
+    Rollout,
+    action_space_of,
+)
+
+Accumulate = Callable[[Gathered, Rollout], Gathered]
 
 DENSE_STEPS = 25_600
 """Environment steps that do where rewards are common."""
@@ -50,16 +61,18 @@ class Plan(NamedTuple):
 
 
 class GatherState(NamedTuple):
-    """Where gathering goes on."""
+    """Where gathering continues."""
 
-    rollout: Any
-    """A :class:`RolloutState`, or where copies that run in Python stand."""
+    position: Any
+    """Of a collector."""
     gathered: Gathered
 
 
 def plan(env: AnyEnvironment, num_steps: int) -> Plan:
     """Rounds that come to ``num_steps``, or a little more."""
-    numbers = env.num_agents * 2 * (2 * env.obs_size + env.num_actions + 1)
+    numbers = (
+        env.num_agents * 2 * (2 * env.obs_size + samples.action_size(action_space_of(env)) + 1)
+    )
     most = max(samples.BLOCKS, ROUND_NUMBERS // numbers)
     length = max(1, min(ROUND_LENGTH, most // samples.BLOCKS, num_steps))
     copies = HOST_COPIES if isinstance(env, HostEnvironment) else MAX_COPIES
@@ -67,39 +80,60 @@ def plan(env: AnyEnvironment, num_steps: int) -> Plan:
     return Plan(math.ceil(num_steps / (length * rounds)), length, rounds)
 
 
-def begin(env: Environment, plan: Plan, key: Key[Array, ""]) -> GatherState:
+def begin(
+    collector: Collector, env: AnyEnvironment, plan: Plan, key: Key[Array, ""], memory: Memory = ()
+) -> GatherState:
     """Fresh copies, and nothing gathered."""
-    begun, nothing = start(env, key, plan.copies), nothing_yet(env, plan)
-    if begun.timestep.presence is not None:
+    position, nothing = collector.start(key, plan.copies, memory), nothing_yet(env, plan)
+    if position.timestep.observation.here is not None:
         nothing = samples.where_agents_come_and_go(nothing)
-    return GatherState(begun, nothing)
+    return GatherState(position, nothing)
 
 
 def nothing_yet(env: AnyEnvironment, plan: Plan) -> Gathered:
     """Room for what is to be kept."""
-    rows = thinning(env, plan).in_all(plan.rounds)
-    sizes = (env.obs_size + env.num_actions, env.obs_size + 1)
+    rows = thinning(env.num_agents, plan).in_all(plan.rounds)
+    sizes = (env.obs_size + samples.action_size(action_space_of(env)), env.obs_size + 1)
     return samples.nothing_yet(env.num_agents, *sizes, rows)
 
 
-def thinning(env: AnyEnvironment, plan: Plan) -> samples.Thinning:
+def thinning(num_agents: int, plan: Plan) -> samples.Thinning:
     """Which transitions of each block and agent are kept."""
     rows = plan.steps_per_round // samples.BLOCKS
-    return samples.thinning(env.num_agents, plan.rounds, rows)
+    return samples.thinning(num_agents, plan.rounds, rows)
+
+
+def one_round(
+    collector: Collector, accumulate: Accumulate, plan: Plan, policy: Policy, state: GatherState
+) -> GatherState:
+    """A round under a policy that is not trained meanwhile."""
+    position, rollout = collector.collect(policy, state.position, plan.length)
+    return GatherState(position, accumulate(state.gathered, rollout))
+
+
+def accumulating(shape: NetworkShape, plan: Plan) -> Accumulate:
+    """What adds a rollout to what was gathered of agents and actions of these numbers."""
+    space, which = shape.action_space, thinning(shape.num_agents, plan)
+    return lambda gathered, rollout: samples.take_in(
+        gathered, samples.as_steps(rollout, space), which
+    )
+
+
+def shape_of(env: AnyEnvironment) -> NetworkShape:
+    """Numbers of agents, observations and actions, without hidden layers."""
+    return NetworkShape(env.num_agents, env.obs_size, action_space_of(env), ())
 
 
 def gather(
-    env: Environment, plan: Plan, policy: Policy, state: GatherState, num_rounds: Int[Array, ""]
+    collector: JaxCollector, plan: Plan, policy: Policy, state: GatherState, rounds: Int[Array, ""]
 ) -> GatherState:
-    """So many rounds under a policy that is not trained meanwhile."""
+    """So many rounds in an environment in JAX, to be compiled."""
+    accumulate = accumulating(shape_of(collector.env), plan)
 
     def one(_, state: GatherState) -> GatherState:
-        rollout_state, transitions = rollout(env, policy, state.rollout, plan.length)
-        steps = samples.as_steps(transitions)
-        gathered = samples.take_in(state.gathered, steps, thinning(env, plan))
-        return GatherState(rollout_state, gathered)
+        return one_round(collector, accumulate, plan, policy, state)
 
-    return jax.lax.fori_loop(0, num_rounds, one, state)
+    return jax.lax.fori_loop(0, rounds, one, state)
 
 
 def in_pieces(total: int, pieces: int) -> list[int]:
@@ -128,27 +162,31 @@ def check_finite(env: AnyEnvironment, gathered: Gathered) -> None:
 def half_and_half(one: Policy, other: Policy) -> Policy:
     """Every agent follows either policy, drawn anew at every step."""
 
-    def policy(key, obs, legal):
+    def policy(key, memory, observation, first):
         which_key, one_key, other_key = jax.random.split(key, 3)
-        is_one = jax.random.bernoulli(which_key, shape=obs.shape[:-1])
-        return jnp.where(is_one, one(one_key, obs, legal), other(other_key, obs, legal))
+        is_one = jax.random.bernoulli(which_key, shape=first.shape)
+        memory, action = one(one_key, memory, observation, first)
+        _, instead = other(other_key, memory, observation, first)
+        which = is_one.reshape(is_one.shape + (1,) * (action.ndim - is_one.ndim))
+        return memory, jnp.where(which, action, instead)
 
     return policy
 
 
-GATHER_POLICIES: dict[str, Callable[[Policy], Policy]] = {
-    "current": lambda current: current,
-    "random": lambda current: uniform,
-    "mixed": lambda current: half_and_half(current, uniform),
+GATHER_POLICIES: dict[str, Callable[[Policy, Policy], Policy]] = {
+    "current": lambda current, random: current,
+    "random": lambda current, random: random,
+    "mixed": half_and_half,
 }
-"""What acts while transitions are gathered, given the policy as it is so far."""
+"""What acts while transitions are gathered, given the policy as it is so far and random play."""
 
 
 def rewards_are_rare(env: Environment) -> bool:
     """Whether random play of :data:`DENSE_STEPS` steps meets few rewards but the usual one."""
     short = plan(env, DENSE_STEPS)._replace(rounds=1)
-    run = jax.jit(partial(gather, env, short, uniform))
-    state = run(begin(env, short, jax.random.key(0)), jnp.int32(1))
+    collector, policy = JaxCollector(env), uniform(action_space_of(env))
+    run = jax.jit(partial(gather, collector, short, policy))
+    state = run(begin(collector, env, short, jax.random.key(0)), jnp.int32(1))
     return bool(samples.rare_share(state.gathered) < samples.RARE)
 
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
-from adaps.types import Transition
+from adaps.types import Discrete, Rollout, Space
 
 BLOCKS = 32
 """Parts that hold different copies, or stretches of time: the first half is learnt from, the
@@ -132,11 +132,18 @@ def where_agents_come_and_go(nothing: Gathered) -> Gathered:
     return nothing._replace(here=absent, num_seen=jnp.zeros_like(nothing.num_rare))
 
 
-def as_steps(transitions: Transition) -> Steps:
-    """What a rollout recorded, actions one-hot."""
-    action = jax.nn.one_hot(transitions.action, transitions.legal.shape[-1])
-    here = None if transitions.presence is None else transitions.presence.here
-    return Steps(transitions.obs, action, transitions.last_obs, transitions.reward, here)
+def action_size(space: Space) -> int:
+    """Numbers that an action is written as: one for each of some choices, or its own."""
+    return space.num_actions if isinstance(space, Discrete) else space.size
+
+
+def as_steps(rollout: Rollout, space: Space) -> Steps:
+    """What was recorded, discrete actions one-hot."""
+    action = rollout.action
+    if isinstance(space, Discrete):
+        action = jax.nn.one_hot(action, space.num_actions)
+    seen = rollout.observation
+    return Steps(seen.obs, action, rollout.final.obs, rollout.reward, seen.here)
 
 
 def take_in(

@@ -1,1 +1,7 @@
-"""Actors and critics: plain functions of parameters and of who uses which. Stage: network."""
+"""Actors and critics by name: functions of weights and observations. Stage: network."""
+
+from adaps.networks.mlp import MLP
+
+NETWORKS = {"mlp": MLP}
+
+__all__ = ["MLP", "NETWORKS"]

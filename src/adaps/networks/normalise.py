@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from adaps.types import Scaling, Sharing, Transition
+from adaps.types import Rollout, Scaling, Sharing
 
 LEAST_VARIANCE = 1e-8
 
@@ -37,8 +37,8 @@ class Normaliser(NamedTuple):
     rewards: Rewards | None = None
 
 
-def nothing_yet(num_kinds: int, size: int) -> Moments:
-    """No numbers seen."""
+def empty_moments(num_kinds: int, size: int) -> Moments:
+    """Of no numbers."""
     zeros = jnp.zeros((num_kinds, size))
     return Moments(jnp.zeros(num_kinds), zeros, zeros)
 
@@ -54,10 +54,10 @@ def begin(sharing: Sharing, num_envs: int, obs: bool, rewards: bool) -> Normalis
     if sharing.scaling is None:
         return Normaliser()
     num_kinds, obs_size = sharing.scaling.mean.shape
-    running = jnp.zeros((num_envs, len(sharing.group)))
+    running = jnp.zeros((num_envs, len(sharing.param_set)))
     return Normaliser(
-        nothing_yet(num_kinds, obs_size) if obs else None,
-        Rewards(running, nothing_yet(num_kinds, 1)) if rewards else None,
+        empty_moments(num_kinds, obs_size) if obs else None,
+        Rewards(running, empty_moments(num_kinds, 1)) if rewards else None,
     )
 
 
@@ -74,17 +74,17 @@ def scaled(sharing: Sharing, normaliser: Normaliser) -> Sharing:
     return sharing._replace(scaling=now)
 
 
-def with_observations(normaliser: Normaliser, sharing: Sharing, seen: Transition) -> Normaliser:
-    """Take in a rollout's observations."""
+def with_observations(normaliser: Normaliser, sharing: Sharing, seen: Rollout) -> Normaliser:
+    """With a rollout's observations added."""
     if normaliser.obs is None or sharing.scaling is None:
         return normaliser
-    moments = merged(normaliser.obs, sharing.scaling.kind, seen.obs, _here(seen))
+    moments = merged(normaliser.obs, sharing.scaling.kind, seen.observation.obs, _here(seen))
     return normaliser._replace(obs=moments)
 
 
 def with_rewards(
-    normaliser: Normaliser, sharing: Sharing, seen: Transition, discount: float
-) -> tuple[Normaliser, Transition]:
+    normaliser: Normaliser, sharing: Sharing, seen: Rollout, discount: float
+) -> tuple[Normaliser, Rollout]:
     """Rewards divided by the deviation of their discounted sums so far."""
     if normaliser.rewards is None or sharing.scaling is None:
         return normaliser, seen
@@ -131,5 +131,6 @@ def _std(moments: Moments) -> Float[Array, "kind number"]:
     return jnp.sqrt(jnp.where(variance > LEAST_VARIANCE, variance, 1.0))
 
 
-def _here(seen: Transition) -> Bool[Array, "time env agent"]:
-    return jnp.ones(seen.reward.shape, bool) if seen.presence is None else seen.presence.here
+def _here(seen: Rollout) -> Bool[Array, "time env agent"]:
+    here = seen.observation.here
+    return jnp.ones(seen.reward.shape, bool) if here is None else here

@@ -5,18 +5,17 @@ from pathlib import Path
 
 import numpy as np
 
-from adaps.collect.jax import Policy
 from adaps.errors import UserError
-from adaps.files.policy import load
 from adaps.files.run_folder import saved_seeds
-from adaps.networks.mlp import greedy
+from adaps.networks.agent import Policy, greedy
 from adaps.render.episode import Episode, play, random_policy
 from adaps.render.film import writer_of
 from adaps.render.palette import Looks, looks
 from adaps.render.pictures import pictures
 from adaps.report.data import read_run
+from adaps.training.policy import load
 from adaps.training.progress import Watch
-from adaps.types import AnyEnvironment
+from adaps.types import AnyEnvironment, Memory, action_space_of
 
 __all__ = ["Team", "film", "random_team", "trained_team"]
 
@@ -28,6 +27,8 @@ class Team:
     env: AnyEnvironment
     policy: Policy
     looks: Looks
+    memory: Memory = ()
+    """The policy's before an episode."""
 
 
 def trained_team(env: AnyEnvironment, folder: Path, seed: int | None) -> Team:
@@ -39,25 +40,27 @@ def trained_team(env: AnyEnvironment, folder: Path, seed: int | None) -> Team:
         UserError: no run, no such seed, a damaged file, or a policy for another environment.
     """
     policy = load(folder, seed)
-    sizes = (env.num_agents, env.obs_size, env.num_actions)
-    if policy.shape[:3] != sizes:
+    sizes = (env.num_agents, env.obs_size, action_space_of(env)[0])
+    own = (*policy.shape[:2], policy.shape.action_space[0])
+    if own != sizes:
         raise UserError(
-            f"the policy in {folder} is for agents, observations and actions {policy.shape[:3]}, "
+            f"the policy in {folder} is for agents, observations and actions {own}, "
             f"but {env.name} has {sizes}"
         )
     kinds = read_run(folder).kinds.get(saved_seeds(folder)[0] if seed is None else seed)
     if kinds is None:
-        clusters = np.unique(np.asarray(policy.sharing.group), return_inverse=True)[1].tolist()
+        clusters = np.unique(np.asarray(policy.sharing.param_set), return_inverse=True)[1].tolist()
     else:
         clusters = kinds.clusters
-    return Team(env, greedy(policy.params, policy.sharing), looks(clusters, env.agent_types))
+    act = policy.agent.policy(policy.params, policy.sharing, greedy)
+    return Team(env, act, looks(clusters, env.agent_types), policy.memory())
 
 
 def random_team(env: AnyEnvironment) -> Team:
     """Any legal actions; agents are coloured by true type, or alike where it is not known."""
     types = env.agent_types or (0,) * env.num_agents
     clusters = np.unique(types, return_inverse=True)[1].tolist()
-    return Team(env, random_policy, looks(clusters, env.agent_types))
+    return Team(env, random_policy(action_space_of(env)), looks(clusters, env.agent_types))
 
 
 def film(
@@ -82,7 +85,7 @@ def film(
         raise UserError(f"cannot write {out}: there is no folder {out.parent}")
     watch.plan("play", "episodes", 1)
     watch.begin("play")
-    episode = play(team.env, team.policy, number, min(max_steps, team.env.max_steps))
+    episode = play(team.env, team.policy, number, min(max_steps, team.env.max_steps), team.memory)
     watch.advance("play", 1)
     count = len(episode.returns)
     watch.plan("draw", "pictures", count, timed=True)

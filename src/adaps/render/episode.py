@@ -7,12 +7,21 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int
 
-from adaps.collect.evaluate import episode_seed, reset_key, step_keys
-from adaps.collect.jax import Policy
-from adaps.networks.mlp import sample_action
-from adaps.types import AnyEnvironment, Environment, EnvState, HostEnvironment, Timestep
+from adaps.collect.episodes import episode_seed, reset_key, step_keys
+from adaps.collect.jax import first_of, uniform
+from adaps.networks.agent import Policy
+from adaps.networks.distributions import Categorical, uniform_logits
+from adaps.types import (
+    AnyEnvironment,
+    Discrete,
+    EnvState,
+    HostEnvironment,
+    Memory,
+    Space,
+    Timestep,
+)
 
 
 class Moment(NamedTuple):
@@ -38,37 +47,51 @@ class Episode(NamedTuple):
     """What agents saw and did; only what nothing else draws needs it."""
 
 
-def play(env: AnyEnvironment, policy: Policy, number: int, max_steps: int) -> Episode:
-    """Play the evaluation's episode of a number, to its end or for ``max_steps``."""
-    if isinstance(env, HostEnvironment):
-        return _play_on_host(env, policy, number, max_steps)
-    return _play(env, policy, number, max_steps)
+def play(
+    env: AnyEnvironment, policy: Policy, number: int, max_steps: int, memory: Memory = ()
+) -> Episode:
+    """Play the evaluation's episode of a number, to its end or for ``max_steps``.
+
+    Args:
+        env: the environment.
+        policy: who plays.
+        number: of the episode.
+        max_steps: that are played at most.
+        memory: the policy's before an episode of one copy, ``[1, agent, …]``.
+    """
+    play_one = _play_on_host if isinstance(env, HostEnvironment) else _play
+    return play_one(env, policy, number, max_steps, memory)
 
 
-def _play_on_host(env: HostEnvironment, policy: Policy, number: int, max_steps: int) -> Episode:
+def _play_on_host(env: Any, policy: Policy, number: int, max_steps: int, memory: Memory) -> Episode:
     choose = jax.jit(policy)
     with closing(env.drawing().open(1, workers=0)) as copies:
         now = copies.reset([episode_seed(number)])
         moments, returns = [_moment(now, None, copies.picture())], [0.0]
+        first = np.ones(now.reward.shape, bool)
         for key in jax.random.split(jax.random.key(number), max_steps):
-            action = np.asarray(choose(key, now.obs, now.legal))
+            before = now.observation
+            memory, action = choose(key, memory, before, first)
+            action = np.asarray(action)
             now = copies.step(action)
+            first = first_of(before, now)
             moments.append(_moment(now, action, copies.picture()))
             returns.append(returns[-1] + float(now.reward.sum()))
-            if now.terminated[0] or now.truncated[0]:
+            if now.ended[0]:
                 break
     return Episode([], np.array(returns), moments)
 
 
 def _moment(now: Timestep, action: np.ndarray | None, picture: Any) -> Moment:
     """Of the only copy."""
-    last: Any = now.last_obs
-    here: Any = now.presence.here[0] if now.presence else np.ones(last.shape[1], bool)
+    last: Any = now.final.obs
+    present: Any = now.observation.here
+    here = np.ones(last.shape[1], bool) if present is None else present[0]
     reward: Any = now.reward[0]
     return Moment(last[0], reward, here, None if action is None else action[0], picture)
 
 
-def _play(env: Environment, policy: Policy, number: int, max_steps: int) -> Episode:
+def _play(env: Any, policy: Policy, number: int, max_steps: int, memory: Memory) -> Episode:
     """In an environment that is compiled.
 
     A step resets by itself at the end of an episode. Where the environment has the method
@@ -78,20 +101,21 @@ def _play(env: Environment, policy: Policy, number: int, max_steps: int) -> Epis
     advance = getattr(env, "advance", env.step)
 
     def act_and_step(carry, key):
-        env_state, timestep = carry
+        env_state, observation, first, memory = carry
         action_key, step_key = jax.random.split(key)
-        action = policy(action_key, timestep.obs, timestep.legal)
-        env_state, timestep = advance(step_key, env_state, action)
-        ended = timestep.terminated | timestep.truncated
-        here = None if timestep.presence is None else timestep.presence.here
-        seen = (timestep.last_obs, timestep.reward, here, action)
-        return (env_state, timestep), (env_state, seen, ended)
+        one = jax.tree.map(lambda x: x[None], (observation, first))
+        memory, action = policy(action_key, memory, *one)
+        env_state, new = advance(step_key, env_state, action[0])
+        seen = (new.final.obs, new.reward, new.observation.here, action[0])
+        after = (env_state, new.observation, first_of(observation, new), memory)
+        return after, (env_state, seen, new.ended)
 
     @jax.jit
     def episode(number):
-        start = env.reset(reset_key(number))
-        keys = step_keys(env)[:max_steps]
-        return start, *jax.lax.scan(act_and_step, start, keys)[1]
+        env_state, start = env.reset(reset_key(number))
+        keys = step_keys(env.max_steps)[:max_steps]
+        begun = (env_state, start.observation, jnp.ones(start.reward.shape, bool), memory)
+        return (env_state, start), *jax.lax.scan(act_and_step, begun, keys)[1]
 
     (first, start), later, seen, ended = jax.tree.map(_on_host, episode(number))
     length = int(ended.argmax()) + 1 if ended.any() else len(ended)
@@ -111,13 +135,18 @@ def _play(env: Environment, policy: Policy, number: int, max_steps: int) -> Epis
     return Episode(states, returns, moments)
 
 
-def random_policy(
-    key: Key[Array, ""],
-    obs: Float[Array, "*batch agent obs"],
-    legal: Bool[Array, "*batch agent action"],
-) -> Int[Array, "*batch agent"]:
+def random_policy(space: Space) -> Policy:
     """Any legal action, each as likely."""
-    return sample_action(key, jnp.where(legal, 0.0, -jnp.inf))
+    if not isinstance(space, Discrete):
+        return uniform(space)
+
+    def policy(key, memory, observation, first):
+        legal = observation.legal
+        if legal is None:
+            legal = jnp.ones((*first.shape, space.num_actions), bool)
+        return memory, Categorical(uniform_logits(legal)).sample(key)
+
+    return policy
 
 
 def _on_host(x: Array) -> Array | np.ndarray:

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from adaps.errors import UserError
-from adaps.files.run_folder import SCHEMA, read_json
+from adaps.files.run_folder import read_json
+from adaps.types import SCHEMA
 
 T = TypeVar("T")
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from io import StringIO
 from typing import Any
 
-from adaps.files.run_folder import SCHEMA
 from adaps.report.study_data import LeftOut, Study
 from adaps.report.study_statistics import Cell, Numbers, Reached, Verdict, sweep_of
 from adaps.report.study_words import answer
+from adaps.types import SCHEMA
 
 SCORES = (
     "env",

@@ -7,6 +7,7 @@ from adaps.sharing.fups_id import FuPSId
 from adaps.sharing.fups_mask import FuPSMask
 from adaps.sharing.grouped import Grouped
 from adaps.sharing.kaleidoscope import Kaleidoscope
+from adaps.sharing.method import SharingMethod
 from adaps.sharing.nops import NoPS
 from adaps.sharing.seps import SePS
 from adaps.sharing.snp_ps import SNPPS
@@ -39,4 +40,5 @@ __all__ = [
     "Kaleidoscope",
     "NoPS",
     "SePS",
+    "SharingMethod",
 ]

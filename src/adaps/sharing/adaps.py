@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from adaps.networks.mlp import orthogonal
+from adaps.networks.dense import orthogonal
 from adaps.sharing.grouped import Grouped
-from adaps.sharing.masks import all_ones, as_is, rescale, split_layers
-from adaps.types import Identity, Masks, NetworkShape, Sharing
+from adaps.sharing.masks import as_is, rescale, split_by_unit
+from adaps.sharing.method import full_sharing
+from adaps.types import Identity, Network, Sharing
 
 
 @dataclass(frozen=True)
@@ -37,47 +38,35 @@ class AdaPS(Grouped):
     name = "adaps"
 
     def used_threshold(
-        self, key: Key[Array, ""], shape: NetworkShape, identity: Identity | None
+        self, key: Key[Array, ""], network: Network, identity: Identity | None
     ) -> float | None:
-        """λ of the masks that :meth:`build` makes; None where one cluster keeps every neuron."""
+        """λ of the masks that :meth:`build` makes; None where one cluster keeps every unit."""
         if identity is None or len(identity.centres) == 1:
             return None
-        centres = jnp.asarray(identity.centres, jnp.float32)
-        return self._threshold(self._importance(key, shape, centres))
+        return self._threshold(self._importance(key, network, identity))
 
-    def build(self, key: Key[Array, ""], shape: NetworkShape, identity: Identity | None) -> Sharing:
+    def build(self, key: Key[Array, ""], network: Network, identity: Identity | None) -> Sharing:
         """One parameter set; each agent gets the mask of its cluster."""
+        full = full_sharing(network)
         if identity is None or len(identity.centres) == 1:
-            masks = all_ones(shape)
-        else:
-            centres = jnp.asarray(identity.centres, jnp.float32)
-            per_cluster = self._masks(key, shape, centres)
-            masks = jax.tree.map(lambda mask: mask[jnp.asarray(identity.clusters)], per_cluster)
-        return Sharing(
-            group=jnp.zeros(shape.num_agents, jnp.int32),
-            masks=masks,
-            tags=jnp.zeros((shape.num_agents, 0)),
-        )
-
-    def _masks(
-        self, key: Key[Array, ""], shape: NetworkShape, centres: Float[Array, "cluster latent"]
-    ) -> Masks:
-        """Each cluster's importances above the threshold, per hidden layer."""
-        importance = self._importance(key, shape, centres)
-        kept = importance > self._threshold(importance)
-        masks = split_layers(kept.astype(jnp.float32), shape)
-        return jax.tree.map(rescale if self.rescale else as_is, masks)
+            return full
+        importance = self._importance(key, network, identity)
+        kept = (importance > self._threshold(importance)).astype(jnp.float32)
+        per_cluster = jax.tree.map(rescale if self.rescale else as_is, split_by_unit(kept, network))
+        clusters = jnp.asarray(identity.clusters)
+        return full._replace(masks=jax.tree.map(lambda mask: mask[clusters], per_cluster))
 
     def _importance(
-        self, key: Key[Array, ""], shape: NetworkShape, centres: Float[Array, "cluster latent"]
-    ) -> Float[Array, "cluster neuron"]:
-        """Centre → mapping network → sigmoid, for each hidden neuron of actor and critic."""
+        self, key: Key[Array, ""], network: Network, identity: Identity
+    ) -> Float[Array, "cluster unit"]:
+        """Centre → mapping network → sigmoid, for each unit of actor and critic."""
+        centres = jnp.asarray(identity.centres, jnp.float32)
         if self.standardise:
             centres = _standardise(centres)
-        num_neurons = 2 * sum(shape.hidden)
-        return jax.nn.sigmoid(_map(key, centres, self.mapping_hidden, num_neurons))
+        num_units = sum(network.units.values())
+        return jax.nn.sigmoid(_map(key, centres, self.mapping_hidden, num_units))
 
-    def _threshold(self, importance: Float[Array, "cluster neuron"]) -> float:
+    def _threshold(self, importance: Float[Array, "cluster unit"]) -> float:
         """λ as it is given, or as the wanted share of neurons chooses it."""
         values = np.asarray(importance, np.float64)
         if self.keep is not None:
@@ -101,7 +90,7 @@ def threshold_for(share: float, values: Float[np.ndarray, "*any"]) -> float:
     return float(midpoints[np.abs(exceeding - share).argmin()])
 
 
-def _in_common(values: Float[np.ndarray, "cluster neuron"]) -> Float[np.ndarray, "pair neuron"]:
+def _in_common(values: Float[np.ndarray, "cluster unit"]) -> Float[np.ndarray, "pair unit"]:
     """What must exceed the threshold for both clusters of a pair to keep a neuron."""
     first, second = np.triu_indices(len(values), 1)
     return np.minimum(values[first], values[second])
@@ -114,12 +103,12 @@ def _standardise(centres: Float[Array, "cluster latent"]) -> Float[Array, "clust
 
 
 def _map(
-    key: Key[Array, ""], centres: Float[Array, "cluster latent"], hidden: int, num_neurons: int
-) -> Float[Array, "cluster neuron"]:
+    key: Key[Array, ""], centres: Float[Array, "cluster latent"], hidden: int, num_units: int
+) -> Float[Array, "cluster unit"]:
     """The mapping network: one hidden layer, orthogonal weights, never trained."""
     rng = np.random.default_rng(jax.random.key_data(key).tolist())
     features = jnp.tanh(centres @ _weights(rng, centres.shape[-1], hidden))
-    return features @ _weights(rng, hidden, num_neurons)
+    return features @ _weights(rng, hidden, num_units)
 
 
 def _weights(rng: np.random.Generator, fan_in: int, fan_out: int) -> Float[Array, "in out"]:

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from adaps.sharing.grouped import Grouped
-from adaps.sharing.masks import all_ones
-from adaps.types import Identity, NetworkShape, Sharing
+from adaps.sharing.method import full_sharing
+from adaps.types import Identity, Network, Sharing
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,9 @@ class FuPSGroupId(Grouped):
 
     name = "fups+group-id"
 
-    def build(self, key: Key[Array, ""], shape: NetworkShape, identity: Identity | None) -> Sharing:
+    def build(self, key: Key[Array, ""], network: Network, identity: Identity | None) -> Sharing:
         """One parameter set; a one-hot group number is appended, unless there is one group."""
         del key
-        group, num_groups = self.groups_of(shape, identity)
-        return Sharing(
-            group=jnp.zeros(shape.num_agents, jnp.int32),
-            masks=all_ones(shape),
-            tags=jnp.eye(num_groups)[group, : num_groups if num_groups > 1 else 0],
-        )
+        group, num_groups = self.groups_of(network.shape, identity)
+        tags = jnp.eye(num_groups)[group, : num_groups if num_groups > 1 else 0]
+        return full_sharing(network)._replace(tags=tags)

@@ -5,22 +5,17 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from adaps.sharing.masks import all_ones
-from adaps.types import Identity, NetworkShape, Sharing
+from adaps.sharing.method import SharingMethod, full_sharing
+from adaps.types import Identity, Network, Sharing
 
 
 @dataclass(frozen=True)
-class FuPSId:
+class FuPSId(SharingMethod):
     """Options of FuPS+id: there are none."""
 
     name = "fups+id"
-    needs_identity = False
 
-    def build(self, key: Key[Array, ""], shape: NetworkShape, identity: Identity | None) -> Sharing:
+    def build(self, key: Key[Array, ""], network: Network, identity: Identity | None) -> Sharing:
         """One parameter set; a one-hot agent number is appended to each observation."""
         del key, identity
-        return Sharing(
-            group=jnp.zeros(shape.num_agents, jnp.int32),
-            masks=all_ones(shape),
-            tags=jnp.eye(shape.num_agents),
-        )
+        return full_sharing(network)._replace(tags=jnp.eye(network.shape.num_agents))

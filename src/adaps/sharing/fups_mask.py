@@ -5,35 +5,30 @@ What masks do without telling agents apart: a smaller network.
 
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from adaps.sharing.masks import all_ones, per_layer, random_masks, rescale
-from adaps.types import Identity, NetworkShape, Sharing
+from adaps.sharing.masks import random_masks, rescale
+from adaps.sharing.method import SharingMethod, full_sharing
+from adaps.types import Identity, Network, Sharing
 
 
 @dataclass(frozen=True)
-class FuPSMask:
+class FuPSMask(SharingMethod):
     """Options of FuPS+mask."""
 
     keep_ratio: tuple[float, ...] = (0.5,)
     """Share of neurons kept: one number for all hidden layers, or one for each."""
 
     name = "fups+mask"
-    needs_identity = False
 
-    def build(self, key: Key[Array, ""], shape: NetworkShape, identity: Identity | None) -> Sharing:
+    def build(self, key: Key[Array, ""], network: Network, identity: Identity | None) -> Sharing:
         """One parameter set, and the same mask for everyone.
 
         Raises:
             UserError: as many ratios as hidden layers are needed, or one.
         """
         del identity
-        common = random_masks(key, 1, shape, per_layer(self.keep_ratio, shape))
-        ones = all_ones(shape)
-        return Sharing(
-            group=jnp.zeros(shape.num_agents, jnp.int32),
-            masks=jax.tree.map(lambda one, mask: one * rescale(mask), ones, common),
-            tags=jnp.zeros((shape.num_agents, 0)),
-        )
+        common = random_masks(key, 1, network, self.keep_ratio)
+        full = full_sharing(network)
+        masks = {name: ones * rescale(common[name]) for name, ones in full.masks.items()}
+        return full._replace(masks=masks)

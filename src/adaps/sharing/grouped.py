@@ -9,6 +9,7 @@ import numpy as np
 import tyro
 from jaxtyping import Int
 
+from adaps.sharing.method import SharingMethod
 from adaps.types import Identity, NetworkShape
 
 Groups = Annotated[
@@ -24,7 +25,7 @@ Groups = Annotated[
 
 
 @dataclass(frozen=True)
-class Grouped:
+class Grouped(SharingMethod):
     """Where the groups come from; subclasses say what a group shares."""
 
     clusters: int | None = None

@@ -28,28 +28,30 @@ def mask_warnings(
         clusters: cluster of each agent; None where none were looked for.
         method: the sharing method's options, of which some are advised.
     """
-    layers = {
-        f"{network}'s hidden layer {number}": np.asarray(mask) > 0
-        for network, masks in sharing.masks._asdict().items()
-        for number, mask in enumerate(masks, start=1)
-    }
+    layers = {_name_of(unit): np.asarray(mask) > 0 for unit, mask in sharing.masks.items()}
     found = [_nearly_dead(layers), _nearly_empty(layers)]
     if clusters is not None:
         found.append(_nearly_equal(sharing, np.hstack(list(layers.values())), clusters))
     return [f"{what}; try {_advice(method)}" for what in found if what]
 
 
+def _name_of(unit: str) -> str:
+    """In words, such as ``actor's hidden layer 1`` for ``actor/0``."""
+    part, _, layer = unit.partition("/")
+    return f"{part}'s hidden layer {int(layer) + 1}" if layer.isdigit() else f"{part}'s {layer}"
+
+
 def _nearly_equal(
     sharing: Sharing, kept: Bool[np.ndarray, "agent neuron"], clusters: Int[np.ndarray, " agent"]
 ) -> str:
     """Clusters that nothing but their masks tells apart, and these hardly."""
-    group, tags = np.asarray(sharing.group), np.asarray(sharing.tags)
+    param_set, tags = np.asarray(sharing.param_set), np.asarray(sharing.tags)
     alike = {}
     firsts = np.unique(clusters, return_index=True)[1]
     for a, b in combinations(firsts, 2):
         mean_kept = (kept[a].sum() + kept[b].sum()) / 2
         in_common = (kept[a] & kept[b]).sum() / max(mean_kept, 1)
-        told_apart = group[a] != group[b] or (tags[a] != tags[b]).any()
+        told_apart = param_set[a] != param_set[b] or (tags[a] != tags[b]).any()
         if in_common > NEARLY_EQUAL and not told_apart:
             alike[clusters[a], clusters[b]] = in_common
     if not alike:

@@ -1,4 +1,8 @@
-"""Making and describing neuron masks. Stage: sharing."""
+"""Making and describing unit masks. Stage: sharing."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -6,60 +10,65 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from adaps.errors import UserError
-from adaps.types import Masks, NetworkShape
+from adaps.types import Network
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
-def all_ones(shape: NetworkShape) -> Masks:
-    """Every agent keeps every neuron."""
-    layers = tuple(jnp.ones((shape.num_agents, width)) for width in shape.hidden)
-    return Masks(actor=layers, critic=layers)
-
-
-def split_layers(flat: Float[Array, "agent neuron"], shape: NetworkShape) -> Masks:
-    """One row of numbers per agent → masks: the actor's hidden layers first, then the critic's."""
-    ends = np.cumsum(shape.hidden * 2)[:-1]
-    layers = tuple(jnp.split(flat, ends, axis=-1))
-    return Masks(layers[: len(shape.hidden)], layers[len(shape.hidden) :])
-
-
-def per_layer(ratios: tuple[float, ...], shape: NetworkShape) -> tuple[float, ...]:
-    """One ratio for all hidden layers, or one for each → one for each.
-
-    Raises:
-        UserError: another number of them.
-    """
-    if len(ratios) not in (1, len(shape.hidden)):
-        raise UserError(
-            f"--sharing.keep-ratio needs one number, or one for each of the {len(shape.hidden)} "
-            f"hidden layers, not {len(ratios)}"
-        )
-    return ratios * len(shape.hidden) if len(ratios) == 1 else ratios
+def split_by_unit(
+    flat: Float[Array, "agent number"], network: Network
+) -> dict[str, Float[Array, "agent _unit"]]:
+    """A row of numbers for each agent → masks, in the order of the network's units."""
+    ends = np.cumsum(list(network.units.values()))[:-1]
+    return dict(zip(network.units, jnp.split(flat, ends, axis=-1), strict=True))
 
 
 def random_masks(
-    key: Key[Array, ""], num_masks: int, shape: NetworkShape, keep_ratios: tuple[float, ...]
-) -> Masks:
-    """Masks that keep exactly the given share of each layer's neurons, drawn apart for each."""
+    key: Key[Array, ""], num_masks: int, network: Network, keep_ratio: tuple[float, ...]
+) -> dict[str, Float[Array, "mask _unit"]]:
+    """Masks that keep exactly the given share of each layer's units, drawn apart for each.
+
+    Args:
+        key: to draw with.
+        num_masks: how many.
+        network: whose units.
+        keep_ratio: one share for all hidden layers, or one for each.
+
+    Raises:
+        UserError: another number of shares.
+    """
     rng = np.random.default_rng(jax.random.key_data(key).tolist())
-
-    def layer(width: int, ratio: float) -> Float[Array, "mask hidden"]:
-        num_kept = max(1, round(ratio * width))
+    masks, ratios = {}, _ratio_of_each(network, keep_ratio)
+    for name, width in network.units.items():
+        num_kept = max(1, round(ratios[name] * width))
         order = np.argsort(rng.random((num_masks, width)), axis=1)
-        return jnp.asarray(order < num_kept, jnp.float32)
+        masks[name] = jnp.asarray(order < num_kept, jnp.float32)
+    return masks
 
-    def network() -> tuple[Float[Array, "mask hidden"], ...]:
-        return tuple(layer(w, r) for w, r in zip(shape.hidden, keep_ratios, strict=True))
 
-    return Masks(actor=network(), critic=network())
+def _ratio_of_each(network: Network, ratios: tuple[float, ...]) -> dict[str, float]:
+    """By name of units: those of the actor and of the critic are numbered apart."""
+    parts: dict[str, list[str]] = defaultdict(list)
+    for name in network.units:
+        parts[name.partition("/")[0]].append(name)
+    num_layers = max(map(len, parts.values()))
+    if len(ratios) not in (1, num_layers):
+        raise UserError(
+            f"--sharing.keep-ratio needs one number, or one for each of the {num_layers} "
+            f"hidden layers, not {len(ratios)}"
+        )
+    each = ratios * num_layers if len(ratios) == 1 else ratios
+    return {name: ratio for names in parts.values() for name, ratio in zip(names, each)}  # noqa: B905
 
 
 def as_is(mask: Float[Array, "agent hidden"]) -> Float[Array, "agent hidden"]:
-    """Kept neurons keep their scale."""
+    """Kept units keep their scale."""
     return mask
 
 
 def rescale(mask: Float[Array, "agent hidden"]) -> Float[Array, "agent hidden"]:
-    """Divide kept neurons by the root of the share kept: the next layer's sums keep their variance.
+    """Divide kept units by the root of the share kept: the next layer's sums keep their variance.
 
     The share itself, as in dropout, would keep their mean; but it is the variance that the initial
     weights are scaled for, and where rewards are rare it decides whether anything is learnt.
@@ -68,24 +77,34 @@ def rescale(mask: Float[Array, "agent hidden"]) -> Float[Array, "agent hidden"]:
     return mask / jnp.sqrt(jnp.maximum(kept, 1 / mask.shape[-1]))
 
 
-def summary(masks: Masks) -> dict[str, list[dict[str, float | None]]]:
-    """Each layer's keep ratio, overlap between different masks and dead neurons, all as shares."""
-    return {
-        name: [
-            {"keep": keep_ratio(mask), "overlap": overlap(mask), "dead": dead(mask)}
-            for mask in layers
-        ]
-        for name, layers in masks._asdict().items()
-    }
+def summary(
+    masks: dict[str, Float[Array, "agent _unit"]],
+) -> dict[str, list[dict[str, float | None]]]:
+    """Each layer's keep ratio, overlap between different masks and dead units, all as shares."""
+    return by_part(
+        masks, lambda mask: {"keep": keep_ratio(mask), "overlap": overlap(mask), "dead": dead(mask)}
+    )
+
+
+def by_part(masks: dict[str, T], describe: Callable[[T], R]) -> dict[str, list[R]]:
+    """Something about each mask, in lists for the actor and for the critic.
+
+    >>> by_part({"actor/0": 1, "actor/1": 2, "critic/0": 3}, str)
+    {'actor': ['1', '2'], 'critic': ['3']}
+    """
+    parts: dict[str, list[R]] = defaultdict(list)
+    for name, mask in masks.items():
+        parts[name.partition("/")[0]].append(describe(mask))
+    return dict(parts)
 
 
 def keep_ratio(mask: Float[Array, "agent hidden"]) -> float:
-    """Share of neurons that an agent keeps, mean over agents."""
+    """Share of units that an agent keeps, mean over agents."""
     return float((np.asarray(mask) > 0).mean())
 
 
 def overlap(mask: Float[Array, "agent hidden"]) -> float | None:
-    """Share of neurons that two different masks both keep, mean over pairs; None if all are one."""
+    """Share of units that two different masks both keep, mean over pairs; None if all are one."""
     different = np.unique(np.asarray(mask) > 0, axis=0).astype(float)
     if len(different) < 2:
         return None
@@ -94,5 +113,5 @@ def overlap(mask: Float[Array, "agent hidden"]) -> float | None:
 
 
 def dead(mask: Float[Array, "agent hidden"]) -> float:
-    """Share of neurons that no agent keeps."""
+    """Share of units that no agent keeps."""
     return float((~(np.asarray(mask) > 0).any(axis=0)).mean())

@@ -5,22 +5,18 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from adaps.sharing.masks import all_ones
-from adaps.types import Identity, NetworkShape, Sharing
+from adaps.sharing.method import SharingMethod, full_sharing
+from adaps.types import Identity, Network, Sharing
 
 
 @dataclass(frozen=True)
-class NoPS:
+class NoPS(SharingMethod):
     """Options of NoPS: there are none."""
 
     name = "nops"
-    needs_identity = False
 
-    def build(self, key: Key[Array, ""], shape: NetworkShape, identity: Identity | None) -> Sharing:
+    def build(self, key: Key[Array, ""], network: Network, identity: Identity | None) -> Sharing:
         """As many parameter sets as agents."""
         del key, identity
-        return Sharing(
-            group=jnp.arange(shape.num_agents, dtype=jnp.int32),
-            masks=all_ones(shape),
-            tags=jnp.zeros((shape.num_agents, 0)),
-        )
+        sets = jnp.arange(network.shape.num_agents, dtype=jnp.int32)
+        return full_sharing(network)._replace(param_set=sets)

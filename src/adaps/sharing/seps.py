@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from adaps.sharing.grouped import Grouped
-from adaps.sharing.masks import all_ones
-from adaps.types import Identity, NetworkShape, Sharing
+from adaps.sharing.method import full_sharing
+from adaps.types import Identity, Network, Sharing
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,8 @@ class SePS(Grouped):
 
     name = "seps"
 
-    def build(self, key: Key[Array, ""], shape: NetworkShape, identity: Identity | None) -> Sharing:
+    def build(self, key: Key[Array, ""], network: Network, identity: Identity | None) -> Sharing:
         """As many parameter sets as clusters."""
         del key
-        group, _ = self.groups_of(shape, identity)
-        return Sharing(
-            group=jnp.asarray(group, jnp.int32),
-            masks=all_ones(shape),
-            tags=jnp.zeros((shape.num_agents, 0)),
-        )
+        group, _ = self.groups_of(network.shape, identity)
+        return full_sharing(network)._replace(param_set=jnp.asarray(group, jnp.int32))

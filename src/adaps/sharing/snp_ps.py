@@ -7,15 +7,15 @@ each agent apart, and never trained.
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from adaps.sharing.masks import as_is, per_layer, random_masks, rescale
-from adaps.types import Identity, NetworkShape, Sharing
+from adaps.sharing.masks import as_is, random_masks, rescale
+from adaps.sharing.method import SharingMethod, full_sharing
+from adaps.types import Identity, Network, Sharing
 
 
 @dataclass(frozen=True)
-class SNPPS:
+class SNPPS(SharingMethod):
     """Options of SNP-PS."""
 
     keep_ratio: tuple[float, ...] = (0.5,)
@@ -24,18 +24,14 @@ class SNPPS:
     """Divide kept neurons by the root of the share kept, so that sums keep their variance."""
 
     name = "snp-ps"
-    needs_identity = False
 
-    def build(self, key: Key[Array, ""], shape: NetworkShape, identity: Identity | None) -> Sharing:
+    def build(self, key: Key[Array, ""], network: Network, identity: Identity | None) -> Sharing:
         """One parameter set; each agent has masks of its own.
 
         Raises:
             UserError: as many ratios as hidden layers are needed, or one.
         """
         del identity
-        masks = random_masks(key, shape.num_agents, shape, per_layer(self.keep_ratio, shape))
-        return Sharing(
-            group=jnp.zeros(shape.num_agents, jnp.int32),
-            masks=jax.tree.map(rescale if self.rescale else as_is, masks),
-            tags=jnp.zeros((shape.num_agents, 0)),
-        )
+        masks = random_masks(key, network.shape.num_agents, network, self.keep_ratio)
+        masks = jax.tree.map(rescale if self.rescale else as_is, masks)
+        return full_sharing(network)._replace(masks=masks)

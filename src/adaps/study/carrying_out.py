@@ -10,10 +10,11 @@ from rich.console import Console
 from adaps.collect.evaluate import random_return
 from adaps.envs import make
 from adaps.errors import UserError
-from adaps.files.run_folder import SCHEMA, check_free, read_json, write_json
+from adaps.files.run_folder import check_free, read_json, write_json
 from adaps.study.board import Board
 from adaps.study.plan import Job, Study, jobs
 from adaps.study.runs import REFERENCES, is_done, write_failures, write_plan
+from adaps.types import SCHEMA
 
 
 @runtime_checkable

@@ -10,8 +10,9 @@ from typing import Any
 from adaps.config.training import TrainConfig, to_json
 from adaps.errors import UserError
 from adaps.files.provenance import commit, machine
-from adaps.files.run_folder import CONFIG, RESULT, SCHEMA, read_json, write_json
+from adaps.files.run_folder import CONFIG, RESULT, read_json, write_json
 from adaps.study.plan import Job, Study
+from adaps.types import SCHEMA
 
 PLAN, REFERENCES, FAILURES = "study.json", "references.json", "failures.json"
 

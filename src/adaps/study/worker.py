@@ -1,26 +1,21 @@
 """One run of a study, in whatever process it is sent to. Stage: study."""
 
 import contextlib
-import json
 import time
 import traceback
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from adaps.config.training import TrainConfig, to_json
+from adaps.config.training import TrainConfig
 from adaps.envs import make
 from adaps.errors import RunError, UserError
 from adaps.files.checkpoint import InUseError, Series, locked, numbers
 from adaps.files.run_folder import CONFIG, METRICS, RESULT, read_json
 from adaps.study.plan import Job
-from adaps.training.host import HostStages
 from adaps.training.progress import Watch
 from adaps.training.result import memory_mb
 from adaps.training.resume import Resume, holds_run
-from adaps.training.run import run, stages_of
-from adaps.training.stages import Stages
-from adaps.types import AnyEnvironment
+from adaps.training.run import run
 
 ERROR = "error.txt"
 """In the folder of a run that failed: the whole story, where one line does not say it."""
@@ -36,17 +31,6 @@ class Outcome(NamedTuple):
     """Greedy return at the end; None where the run failed."""
     failure: str | None = None
     """In one line."""
-
-
-class Programs(NamedTuple):
-    """Compiled for one setting, whatever the seed."""
-
-    setting: str
-    env: AnyEnvironment
-    stages: Stages | HostStages
-
-
-_last: list[Programs] = []
 
 
 def work(job: Job, out: Path) -> Outcome:
@@ -77,9 +61,9 @@ def _go_on(config: TrainConfig, folder: Path) -> None:
     """
     if holds_run(folder):
         _clear(config, folder)
-    env, stages = _programs(config)[1:]
+    env = make(config.env, config.task_seed)
     try:
-        run(env, config, folder, Watch(), stages, resume=Resume(advice="leave that as it was"))
+        run(env, config, folder, Watch(), resume=Resume(advice="leave that as it was"))
     except InUseError:
         raise
     except UserError as error:
@@ -105,12 +89,3 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, RunError):
         return str(error)
     return " ".join("".join(traceback.format_exception_only(error)).split())
-
-
-def _programs(config: TrainConfig) -> Programs:
-    """Those of the run before, if only the seed is another: they need not be compiled again."""
-    setting = json.dumps(to_json(replace(config, seed=0)))
-    if not _last or _last[0].setting != setting:
-        env = make(config.env, config.task_seed)
-        _last[:] = [Programs(setting, env, stages_of(env, config, num_seeds=1))]
-    return _last[0]

@@ -7,6 +7,7 @@ accelerator is the other way round: it needs the larger arrays.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import partial, wraps
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -18,9 +19,9 @@ R = TypeVar("R")
 
 
 class Placement(NamedTuple):
-    """Which seeds run as one program, and how many programs run at a time."""
+    """Which seeds run as one program, and how many such groups run at a time."""
 
-    programs: list[list[int]]
+    seed_groups: list[list[int]]
     workers: int
 
 
@@ -34,7 +35,7 @@ def seeds_at_a_time(num_seeds: int) -> int:
 
 
 def place(seeds: Sequence[int], workers: int | None) -> Placement:
-    """One seed per program and one program per core, or a single program on an accelerator."""
+    """One seed per group and one group per core, or a single group on an accelerator."""
     if jax.default_backend() != "cpu" and workers is None:
         return Placement([list(seeds)], 1)
     return Placement([[seed] for seed in seeds], min(len(seeds), workers or cores()))
@@ -43,13 +44,13 @@ def place(seeds: Sequence[int], workers: int | None) -> Placement:
 def run_side_by_side(
     placement: Placement, work: Callable[[list[int]], R], stop: Callable[[], None]
 ) -> list[R]:
-    """``work`` on every program's seeds, in threads: JAX computes outside the interpreter's lock.
+    """``work`` on every group of seeds, in threads: JAX computes outside the interpreter's lock.
 
     After an interrupt, or a failure in one of them, ``stop`` is called, the others are waited for
-    and the exception goes on.
+    and the exception is raised again.
     """
     with ThreadPoolExecutor(placement.workers, thread_name_prefix="seeds") as pool:
-        futures = [pool.submit(work, seeds) for seeds in placement.programs]
+        futures = [pool.submit(work, seeds) for seeds in placement.seed_groups]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
             failed = [f for f in futures if f.done() and f.exception() is not None]
@@ -60,22 +61,35 @@ def run_side_by_side(
             raise
 
 
-def over_seeds(function: Callable, num_seeds: int, shared: tuple[int, ...] = ()) -> Callable:
-    """A jitted function over arrays with a leading seed axis; ``shared`` arguments have none.
+def over_seeds(static: int = 0, shared: tuple[int, ...] = ()) -> Callable[[Callable], Callable]:
+    """Compile a function over arrays with a leading seed axis.
 
     A single seed keeps its own program rather than a ``vmap`` of size one, which would turn every
     ``lax.cond`` into both of its branches.
+
+    Args:
+        static: how many arguments, the first ones, are hashable and no arrays: what is compiled
+            is kept for as long as the process lives, and found again for equal ones.
+        shared: places of arguments that have no seed axis.
     """
 
-    def alone(*args):
-        own = [a if i in shared else jax.tree.map(lambda x: x[0], a) for i, a in enumerate(args)]
-        return jax.tree.map(lambda x: x[None], function(*own))
+    def decorate(function: Callable) -> Callable:
+        @wraps(function)
+        def compiled(*args: Any) -> Any:
+            fixed, arrays = partial(function, *args[:static]), args[static:]
+            axes = [None if place in shared else 0 for place in range(static, len(args))]
+            own = [x for x, axis in zip(arrays, axes, strict=True) if axis == 0]
+            if jax.tree.leaves(own)[0].shape[0] > 1:
+                return jax.vmap(fixed, in_axes=axes)(*arrays)
+            alone = [
+                x if axis is None else jax.tree.map(lambda leaf: leaf[0], x)
+                for x, axis in zip(arrays, axes, strict=True)
+            ]
+            return jax.tree.map(lambda x: x[None], fixed(*alone))
 
-    def together(*args):
-        axes = [None if i in shared else 0 for i in range(len(args))]
-        return jax.vmap(function, in_axes=axes)(*args)
+        return jax.jit(compiled, static_argnums=tuple(range(static)))
 
-    return jax.jit(alone if num_seeds == 1 else together)
+    return decorate
 
 
 def stack(trees: Sequence[Any]) -> Any:
@@ -86,3 +100,13 @@ def stack(trees: Sequence[Any]) -> Any:
 def unstack(tree: Any, num_seeds: int) -> list[Any]:
     """One tree with a leading seed axis → seeds' trees."""
     return [jax.tree.map(lambda leaf, s=s: leaf[s], tree) for s in range(num_seeds)]
+
+
+def with_seed(tree: Any) -> Any:
+    """A single seed's tree with a leading seed axis."""
+    return jax.tree.map(lambda x: x[None], tree)
+
+
+def without_seed(tree: Any) -> Any:
+    """The tree of the only seed."""
+    return jax.tree.map(lambda x: x[0], tree)

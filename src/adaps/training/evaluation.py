@@ -4,17 +4,11 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from adaps.collect.evaluate import (
-    batch_episodes,
-    best_return,
-    in_batches,
-    mean_return,
-    player,
-    regret,
-)
-from adaps.files.policy import load
+from adaps.collect.episodes import best_return, mean_return, regret
+from adaps.collect.evaluate import batch_episodes, in_batches, player
 from adaps.files.run_folder import saved_seeds
-from adaps.networks.mlp import greedy
+from adaps.networks.agent import greedy
+from adaps.training.policy import load
 from adaps.types import AnyEnvironment
 
 
@@ -37,7 +31,7 @@ def evaluate_run(env: AnyEnvironment, folder: Path, num_episodes: int) -> list[S
     with player(env) as play:
         for seed in saved_seeds(folder):
             policy = load(folder, seed)
-            one = partial(play, greedy, (policy.params, policy.sharing))
+            one = partial(play, policy.agent, greedy, policy.params, policy.sharing)
             episodes = in_batches(one, num_episodes, most=most)
             row = SeedReturn(seed, mean_return(episodes), best_return(episodes), regret(episodes))
             rows.append(row)

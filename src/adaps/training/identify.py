@@ -6,6 +6,7 @@ The same stages as in training: gather, encode, cluster; then what speaks for th
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,9 @@ import tyro
 from jaxtyping import Array, Key
 
 from adaps import envs
-from adaps.collect.jax import uniform
+from adaps.collect.cores import cores
+from adaps.collect.host import HostCollector
+from adaps.collect.jax import JaxCollector, uniform
 from adaps.config.limits import (
     check_count,
     check_hidden,
@@ -34,15 +37,16 @@ from adaps.identity.encoders import VAE, updates_of
 from adaps.identity.identity_report import Asked, Found, Team, findings, findings_of_one, joined
 from adaps.identity.samples import Gathered, Samples
 from adaps.identity.space_groups import Part, alone, as_one, gathered_of, parts_of, whole
-from adaps.training.host import gather_on_host
 from adaps.training.progress import Watch
 from adaps.types import (
     STEP_TIMEOUT,
     AnyEnvironment,
-    Environment,
+    Copies,
+    Discrete,
     HostEnvironment,
     Identity,
     NetworkShape,
+    action_space_of,
 )
 
 E = TypeVar("E")
@@ -117,7 +121,7 @@ def run_identify(env: AnyEnvironment | None, config: IdentifyConfig, watch: Watc
     started = time.perf_counter()
     gather_key, *keys = jax.random.split(jax.random.key(config.seed), 3)
     team = _team(env, config, gather_key, watch)
-    parts = (whole(*team.shape[:3]),) if env is None else parts_of(env)
+    parts = (whole(*team.shape[:2], team.shape.action_space[0]),) if env is None else parts_of(env)
     teams = [_team_of(team, part) for part in parts]
     sizes = [len(part.agents) for part in parts if len(part.agents) > 1]
     for name in ("identify", "confirm"):
@@ -155,7 +159,9 @@ def _team_of(team: Team, part: Part) -> Team:
     types = team.agent_types
     return team._replace(
         shape=team.shape._replace(
-            num_agents=len(agents), obs_size=space.obs_size, num_actions=space.num_actions
+            num_agents=len(agents),
+            obs_size=space.obs_size,
+            action_space=Discrete(space.num_actions),
         ),
         agent_types=None if types is None else tuple(types[i] for i in agents),
         agent_names=[team.agent_names[i] for i in agents],
@@ -208,16 +214,13 @@ def _gathered_team(
     plan = gathering.plan(env, wanted or gathering.steps_needed(env))
     watch.plan("gather", "steps", plan.num_steps, timed=True)
     watch.begin("gather")
-    host = isinstance(env, HostEnvironment)
-    pieces = (
-        gather_on_host(env, plan, key, config.step_timeout) if host else _gather(env, plan, key)
-    )
+    begin = _gather_on_host if isinstance(env, HostEnvironment) else _gather
     gathered = gathering.nothing_yet(env, plan)
-    for rounds, gathered in pieces:  # noqa: B007
+    for rounds, gathered in begin(env, plan, key, config.step_timeout):  # noqa: B007
         watch.advance("gather", rounds * plan.steps_per_round)
         _stop_if_asked(watch)
     gathering.check_finite(env, gathered)
-    shape = NetworkShape(env.num_agents, env.obs_size, env.num_actions, tuple(config.hidden))
+    shape = NetworkShape(env.num_agents, env.obs_size, action_space_of(env), tuple(config.hidden))
     names = [f"agent_{i}" for i in range(env.num_agents)]
     obs_names = [f"observation {i}" for i in range(env.obs_size)]
     return Team(
@@ -232,19 +235,41 @@ def _gathered_team(
 
 
 def _gather(
-    env: Environment, plan: gathering.Plan, key: Key[Array, ""]
+    env: Any, plan: gathering.Plan, key: Key[Array, ""], timeout: float
 ) -> Iterator[tuple[int, Gathered]]:
     """Piece by piece under random actions: how many rounds, and all that was gathered so far."""
-    state = gathering.begin(env, plan, key)
-    more = jax.jit(partial(gathering.gather, env, plan, uniform))
+    del timeout
+    collector, policy = JaxCollector(env), uniform(action_space_of(env))
+    state = gathering.begin(collector, env, plan, key)
+    more = jax.jit(partial(gathering.gather, collector, plan, policy))
     for piece in gathering.in_pieces(plan.rounds, PIECES):
         state = jax.block_until_ready(more(state, jnp.int32(piece)))
         yield piece, state.gathered
 
 
+def _gather_on_host(
+    env: Any, plan: gathering.Plan, key: Key[Array, ""], timeout: float
+) -> Iterator[tuple[int, Gathered]]:
+    """Round by round in an environment that runs in Python, likewise."""
+    shape = gathering.shape_of(env)
+    policy = jax.jit(uniform(shape.action_space))
+    add = jax.jit(gathering.accumulating(shape, plan))
+    with ExitStack() as stack:
+
+        def opened(number: int) -> Copies:
+            return stack.enter_context(closing(env.open(number, cores(), timeout)))
+
+        collector = HostCollector(opened, env.max_steps)
+        state = gathering.begin(collector, env, plan, key)
+        for _ in range(plan.rounds):
+            state = gathering.one_round(collector, add, plan, policy, state)
+            yield 1, state.gathered
+
+
 def _logged_team(data: logged.Logged, config: IdentifyConfig) -> Team:
     num_agents, num_obs = data.num_agents, data.obs.shape[-1]
-    shape = NetworkShape(num_agents, num_obs, data.action.shape[-1], tuple(config.hidden))
+    actions = Discrete(data.action.shape[-1])
+    shape = NetworkShape(num_agents, num_obs, actions, tuple(config.hidden))
     return Team(
         data.name,
         shape,

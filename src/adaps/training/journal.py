@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
+from adaps.collect.host import from_checkpoint, to_checkpoint
 from adaps.errors import StorageError, UserError
 from adaps.files.checkpoint import Checkpoint, Series, from_arrays, save, to_arrays
-from adaps.files.run_folder import named, sharing_of
-from adaps.training.host import kept, revived
+from adaps.files.sharing_arrays import sharing_from_arrays
 from adaps.types import Identity, Sharing
 
 PAUSE = 60.0
@@ -84,9 +83,9 @@ class Journal:
         """
         if name not in self._found:
             return begun, 0
-        found = from_arrays(kept(begun), self._found.pop(name))
+        found = from_arrays(to_checkpoint(begun), self._found.pop(name))
         self._trees[name] = found
-        return revived(begun, found), self._counts[name]
+        return from_checkpoint(begun, found), self._counts[name]
 
     def note(self, name: str, tree: Any, count: int, env_steps: int | None = None) -> None:
         """Where something stands; it is saved if it is time to.
@@ -99,7 +98,7 @@ class Journal:
         """
         if self._series is None:
             return
-        self._trees[name], self._counts[name], self._is_new = kept(tree), count, True
+        self._trees[name], self._counts[name], self._is_new = to_checkpoint(tree), count, True
         if self._is_time(env_steps):
             self.save()
             self._saved_at = env_steps if env_steps is not None else self._saved_at
@@ -188,7 +187,7 @@ def restored_shared(checkpoint: Checkpoint) -> Shared | None:
     each = zip(identities, facts["scores"], strict=True)
     return Shared(
         [_identity(arrays, scores) for arrays, scores in each],
-        [sharing_of(arrays) for arrays in sharings],
+        [sharing_from_arrays(arrays) for arrays in sharings],
         facts["thresholds"],
     )
 
@@ -209,7 +208,7 @@ def _by_seed(arrays: dict[str, np.ndarray], num_seeds: int) -> list[dict[str, np
 
 
 def _of_sharing(sharing: Sharing) -> dict[str, np.ndarray]:
-    return {name: np.asarray(x) for name, x in jax.device_get(named("sharing", sharing)).items()}
+    return to_arrays(sharing)
 
 
 def _of_identity(identity: Identity | None) -> dict[str, np.ndarray]:

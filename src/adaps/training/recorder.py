@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from adaps.collect.diversity import between_groups, snd
-from adaps.collect.evaluate import Episodes, mean_return, regret, returns_per_type
+from adaps.collect.episodes import Episodes, mean_return, regret, returns_per_type
 from adaps.config.training import (
     TrainConfig,
     gathering_steps,
@@ -23,24 +23,24 @@ from adaps.config.training import (
     looks_for_identity,
     num_updates,
 )
-from adaps.errors import NotFiniteError, RunError, Stopped
+from adaps.errors import NotFiniteError, RunError
 from adaps.files import run_folder as files
 from adaps.files.checkpoint import Checkpoint, Series, to_arrays
-from adaps.files.policy import Policy
 from adaps.files.sinks import Sinks
 from adaps.identity.clusters import rand_index
 from adaps.identity.encoders import updates_of
 from adaps.identity.matching import Match
 from adaps.identity.space_groups import parts_of
 from adaps.sharing.mask_warnings import mask_warnings
-from adaps.sharing.masks import summary
+from adaps.sharing.masks import by_part, summary
 from adaps.training.device_placement import Placement, unstack
 from adaps.training.journal import Journal, Shared
+from adaps.training.policy import Policy, save
 from adaps.training.progress import Watch
 from adaps.training.result import Times
 from adaps.training.resume import statement
-from adaps.training.stages import Culprit
-from adaps.types import AnyEnvironment, Identity, Metrics, Sharing
+from adaps.training.stages import NonFiniteUpdate
+from adaps.types import SCHEMA, AnyEnvironment, Identity, Metrics, Sharing
 
 
 class Line(NamedTuple):
@@ -85,7 +85,7 @@ class Recorder:
         self._latest: dict[int, float] = {}
         self._started = time.perf_counter()
         self._compiling = 0.0
-        self._work = {seeds[0]: Work() for seeds in placement.programs}
+        self._work: dict[int, dict[str, Work]] = {seeds[0]: {} for seeds in placement.seed_groups}
         self._lock = threading.Lock()
         self._compile_lock = threading.Lock()
         self.failure: RunError | None = None
@@ -93,26 +93,18 @@ class Recorder:
         for checkpoint in self._found_checkpoints.values():
             self._take_up(checkpoint)
         self._announce()
-        self._journals = [self._journal(seeds) for seeds in placement.programs]
+        self._journals = [self._journal(seeds) for seeds in placement.seed_groups]
 
     @property
     def stopping(self) -> bool:
         """Whether seeds should save and return."""
         return self.watch.stop.is_set()
 
-    def end_if_stopping(self) -> None:
-        """Ends a program's seeds where they are, if they are to stop.
-
-        Raises:
-            Stopped: they are.
-        """
-        if self.stopping:
-            raise Stopped
-
     @property
     def times(self) -> Times:
         """Where the time went so far."""
-        steps, training = (sum(work) for work in zip(*self._work.values(), strict=True))
+        each = [own.get("train", Work()) for own in self._work.values()]
+        steps, training = (sum(work) for work in zip(*each, strict=True))
         side_by_side = steps * self.placement.workers
         return Times(
             compiling=self._compiling,
@@ -123,7 +115,7 @@ class Recorder:
 
     def journal(self, seeds: list[int]) -> Journal:
         """What is kept of a program, so that another process can go on."""
-        return self._journals[self.placement.programs.index(seeds)]
+        return self._journals[self.placement.seed_groups.index(seeds)]
 
     def begin(self, phase: str) -> None:
         """A program has come to a phase."""
@@ -177,21 +169,23 @@ class Recorder:
         """So much of a phase was done before this process began."""
         self.watch.skip(phase, amount)
 
-    def advanced(self, seeds: list[int], updates: int, seconds: float) -> None:
-        """One program made so many updates in so many seconds."""
-        steps = updates * self.config.steps_per_update * len(seeds)
+    def advanced(
+        self, phase: str, seeds: list[int], amount: int, seconds: float, text: str
+    ) -> None:
+        """A group of seeds did so much of a phase in so many seconds."""
         with self._lock:
-            before = self._work[seeds[0]]
-            self._work[seeds[0]] = Work(before.steps + steps, before.seconds + seconds)
-            text = f"return {np.mean(list(self._latest.values())):,.1f}" if self._latest else ""
-        self.advance("train", steps, text)
+            before = self._work[seeds[0]].get(phase, Work())
+            self._work[seeds[0]][phase] = Work(before.steps + amount, before.seconds + seconds)
+            returns = list(self._latest.values())
+        if phase == "train" and returns:
+            text = f"return {np.mean(returns):,.1f}"
+        self.advance(phase, amount, text)
 
     def save(self, seeds: list[int], env_steps: int, policies: list[Policy]) -> None:
         """Keep the policies as of ``env_steps``."""
         if self.folder is not None:
             for seed, policy in zip(seeds, policies, strict=True):
-                parts = (policy.params, policy.sharing, env_steps, policy.agents)
-                self.folder.save_policy(seed, *parts)
+                save(self.folder, seed, policy, env_steps)
 
     def fail(self, failure: RunError) -> None:
         """One seed cannot go on: all save what they have, and stop."""
@@ -208,19 +202,19 @@ class Recorder:
             "--encoder.learning-rate"
         )
 
-    def broken(self, seeds: list[int], culprit: Culprit) -> NotFiniteError:
+    def broken(self, seeds: list[int], update: NonFiniteUpdate) -> NotFiniteError:
         """An update led to what is not finite: the batch is saved, and what to do is said."""
-        fields = (culprit.before.learner.params, culprit.transitions, culprit.after.metrics)
+        fields = (update.before.learner.params, update.rollout, update.after.metrics)
         each = unstack(jax.device_get(fields), len(seeds))
         wrong = [[name for name, x in own.items() if not np.isfinite(x)] for *_, own in each]
         place = next((place for place, names in enumerate(wrong) if names), 0)
-        seed, (params, transitions, _) = seeds[place], each[place]
-        arrays = to_arrays({"params": params, "transitions": transitions})
+        seed, (params, rollout, _) = seeds[place], each[place]
+        arrays = to_arrays({"params": params, "rollout": rollout})
         where = "" if self.folder is None else f"; see {self.folder.save_batch(seed, arrays)}"
-        update = int(np.ravel(culprit.after.total_updates)[place])
+        number = int(np.ravel(update.after.total_updates)[place])
         return NotFiniteError(
             f"seed {seed}: {' and '.join(wrong[place]) or 'a gradient'} not finite in update "
-            f"{update:,}{where} (a smaller --algo.learning-rate may help, or --not-finite skip)"
+            f"{number:,}{where} (a smaller --algo.learning-rate may help, or --not-finite skip)"
         )
 
     def evaluated(
@@ -274,19 +268,19 @@ class Recorder:
 
     def _announce(self) -> None:
         """Say what is to come, and write down the configuration."""
-        num_seeds = sum(map(len, self.placement.programs))
+        num_seeds = sum(map(len, self.placement.seed_groups))
         if looks_for_identity(self.config):
             times = num_seeds * self.config.looks
             self.watch.plan("gather", "steps", times * gathering_steps(self.config))
             sizes = [len(part.agents) for part in parts_of(self.env)]
             updates = sum(updates_of(self.config.encoder, size) for size in sizes if size > 1)
             self.watch.plan("identify", "updates", times * updates)
-        self.watch.plan("compile", "programs", len(self.placement.programs))
+        self.watch.plan("compile", "programs", len(self.placement.seed_groups))
         steps = num_updates(self.config) * self.config.steps_per_update
         self.watch.plan("train", "steps", num_seeds * steps, timed=True)
         self.watch.plan("evaluate", "seeds", num_seeds)
         if self.folder is not None:
-            data = {"schema": files.SCHEMA, **statement(self.env, self.config)}
+            data = {"schema": SCHEMA, **statement(self.env, self.config)}
             self.folder.write_json(files.CONFIG, data)
             if self.folder.goes_on:
                 self.folder.write_metrics(self._texts())
@@ -307,7 +301,7 @@ class Recorder:
             **statement(self.env, self.config),
             "seeds": seeds,
             "seconds": time.perf_counter() - self._started,
-            "work": list(self._work[seeds[0]]),
+            "work": list(self._work[seeds[0]].get("train", Work())),
             "lines": [list(line) for seed in seeds for line in self._lines[seed]],
             "moves": [self._looks[seed] for seed in seeds],
         }
@@ -317,7 +311,7 @@ class Recorder:
         facts = checkpoint.facts
         seeds = facts["seeds"]
         self._started = min(self._started, time.perf_counter() - facts["seconds"])
-        self._work[seeds[0]] = Work(*facts["work"])
+        self._work[seeds[0]] = {"train": Work(*facts["work"])}
         for line in facts["lines"]:
             self._lines[line[1]].append(Line(*line))
         self._looks |= dict(zip(seeds, facts["moves"], strict=True))
@@ -332,7 +326,7 @@ class Recorder:
                 self.watch.warn(f"seed {seed}: {text}")
 
     def _seeds(self) -> list[int]:
-        return [seed for seeds in self.placement.programs for seed in seeds]
+        return [seed for seeds in self.placement.seed_groups for seed in seeds]
 
     def _identity_json(self) -> dict[str, Any]:
         """Lists with one entry per seed; null where a seed is not so far, or looks for no kinds."""
@@ -340,7 +334,7 @@ class Recorder:
         names, parts = getattr(self.env, "agent_names", None), parts_of(self.env)
         alike = [{"space": part.space.label, "agents": list(part.agents)} for part in parts]
         return {
-            "schema": files.SCHEMA,
+            "schema": SCHEMA,
             "seeds": self._seeds(),
             "agent_names": _each(names, lambda names: list(map(str, names))),
             "parts": alike if len(parts) > 1 else None,
@@ -357,9 +351,9 @@ class Recorder:
     def _sharing_json(self) -> dict[str, Any]:
         found = [self._found.get(seed, (None, None))[1] for seed in self._seeds()]
         return {
-            "schema": files.SCHEMA,
+            "schema": SCHEMA,
             "seeds": self._seeds(),
-            "group": [_each(s, lambda s: s.group.tolist()) for s in found],
+            "group": [_each(s, lambda s: s.param_set.tolist()) for s in found],
             "threshold": [self._thresholds.get(seed) for seed in self._seeds()],
             "summary": [_each(s, lambda s: summary(s.masks)) for s in found],
             "warnings": [self._warnings.get(seed) for seed in self._seeds()],
@@ -381,10 +375,7 @@ def _rounded_scores(identity: Identity) -> dict[int, float]:
 
 def _kept(sharing: Sharing) -> dict[str, list[list[str]]]:
     """Per layer and agent, a string of 0 and 1: which neurons it keeps."""
-    return {
-        name: [
-            ["".join("01"[int(kept)] for kept in agent) for agent in np.asarray(layer) > 0]
-            for layer in layers
-        ]
-        for name, layers in sharing.masks._asdict().items()
-    }
+    return by_part(
+        sharing.masks,
+        lambda mask: ["".join("01"[int(kept)] for kept in agent) for agent in np.asarray(mask) > 0],
+    )

@@ -10,13 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import psutil
 
-from adaps.collect.evaluate import Episodes, best_return, mean_return, regret
+from adaps.collect.episodes import Episodes, best_return, mean_return, regret
 from adaps.config.training import TrainConfig, num_updates, steps_taken
-from adaps.files.policy import Policy
-from adaps.files.run_folder import SCHEMA
 from adaps.identity.clusters import rand_index
-from adaps.networks.mlp import num_params
-from adaps.types import AnyEnvironment, Identity
+from adaps.training.policy import Policy
+from adaps.types import SCHEMA, AnyEnvironment, Identity
 
 
 class SeedResult(NamedTuple):
@@ -92,7 +90,7 @@ def result_json(
     env: AnyEnvironment, config: TrainConfig, result: Result, episodes: Episodes, times: Times
 ) -> dict[str, Any]:
     """What ``result.json`` holds; ``episodes`` are any seed's, for the best possible return."""
-    fups = num_params(result.policies[0].shape)
+    fups = result.policies[0].agent.network.num_params(num_tags=0)
     return {
         "schema": SCHEMA,
         "env": env.name,

@@ -105,7 +105,7 @@ def checkpoints_of(
     now = statement(env, config)
     _refuse_changes(out, read_json(out, CONFIG), now, resume)
     found = {}
-    for seeds in placement.programs:
+    for seeds in placement.seed_groups:
         series = Series(out, seeds[0])
         if not numbers(series):
             warn(f"seed {seeds[0]} has no checkpoint yet, and begins anew")

@@ -5,31 +5,37 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
+
 from adaps import envs
 from adaps.config.training import (
     TrainConfig,
     algo_options,
     check,
     encoder_options,
+    network_options,
     resolved,
     run_options,
     sharing_options,
     to_json,
 )
-from adaps.errors import UserError
+from adaps.errors import Stopped, UserError
 from adaps.files.checkpoint import Checkpoint, locked
 from adaps.files.run_folder import RunFolder, check_free
 from adaps.files.sinks import check_sinks, opened
 from adaps.training.checkpoint_compat import check_fits
 from adaps.training.device_placement import Placement, place, run_side_by_side, seeds_at_a_time
-from adaps.training.host import HostStages, make_host_stages
+from adaps.training.driver import Driver
+from adaps.training.host_stages import HostStages, make_host_stages
 from adaps.training.progress import Watch
 from adaps.training.recorder import Recorder
 from adaps.training.result import Result, SeedResult, result_json, summarise
 from adaps.training.resume import Resume, as_chosen, checkpoints_of, holds_run
-from adaps.training.stages import Stages, make_stages
-from adaps.training.train import train_seeds
+from adaps.training.stages import JaxStages, make_jax_stages, seed_keys
+from adaps.training.train import SeedGroup, train_seeds
 from adaps.types import AnyEnvironment, HostEnvironment
+
+AnyStages = JaxStages | HostStages
 
 
 def train(
@@ -38,6 +44,7 @@ def train(
     algo: Any = "a2c",
     *,
     encoder: Any = "vae",
+    network: Any = "mlp",
     preset: str = "default",
     out: str | Path | None = None,
     sinks: Sequence[str] = (),
@@ -51,6 +58,7 @@ def train(
         sharing: a sharing method's name, or its options such as ``AdaPS(threshold=0.6)``.
         algo: an algorithm's name, or its options such as ``A2C(learning_rate=3e-4)``.
         encoder: an identity encoder's name, or its options such as ``VAE(updates=8_000)``.
+        network: a network's name, or its options.
         preset: ``"default"``, or ``"paper"`` for named methods exactly as published.
         out: folder for the run's files, which must not hold a run; None writes nothing.
         sinks: where metrics go besides the folder: ``"tensorboard"``, ``"wandb"``.
@@ -70,6 +78,7 @@ def train(
         sharing=sharing_options(sharing, preset) if isinstance(sharing, str) else sharing,
         algo=algo_options(algo, preset) if isinstance(algo, str) else algo,
         encoder=encoder_options(encoder, preset) if isinstance(encoder, str) else encoder,
+        network=network_options(network, preset) if isinstance(network, str) else network,
         task_seed=envs.task_seed_of(env),
         **{**run_options(preset), **options},
     )
@@ -82,7 +91,6 @@ def run(
     config: TrainConfig,
     out: Path | None,
     watch: Watch,
-    stages: Stages | HostStages | None = None,
     sinks: Sequence[str] = (),
     resume: Resume | None = None,
 ) -> Result:
@@ -93,7 +101,6 @@ def run(
         config: what to do in it.
         out: folder for the run's files; None writes nothing.
         watch: shows how far it is, and may stop it.
-        stages: those of an earlier run that differed in its seed alone, compiled already.
         sinks: where numbers go besides the folder, see :data:`adaps.files.sinks.SINKS`.
         resume: go on with the run that ``out`` holds, if it holds one; None refuses it.
 
@@ -111,7 +118,7 @@ def run(
     check(config, env)
     config = resolved(config, env)
     placement = placement_of(env, config)
-    stages = stages or stages_of(env, config, len(placement.programs[0]))
+    stages = stages_of(env, config)
     with (
         _folder(out, env, config, placement, stages, resume, watch) as (folder, found),
         opened(sinks, out, to_json(config)) as others,
@@ -129,7 +136,7 @@ def _folder(
     env: AnyEnvironment,
     config: TrainConfig,
     placement: Placement,
-    stages: Stages | HostStages,
+    stages: AnyStages,
     resume: Resume | None,
     watch: Watch,
 ) -> Iterator[tuple[RunFolder | None, dict[int, Checkpoint]]]:
@@ -148,19 +155,25 @@ def _folder(
         yield RunFolder(out, goes_on=True), found
 
 
-def _trained(stages: Stages | HostStages, recorder: Recorder) -> list[SeedResult]:
+def _trained(stages: AnyStages, recorder: Recorder) -> list[SeedResult]:
     """Every seed at its end."""
 
     def work(seeds: list[int]) -> list[SeedResult]:
-        with stages.opened(recorder.watch.stop) as own:
-            return train_seeds(recorder.config, own, recorder, seeds)
+        keys, journal = seed_keys(jnp.asarray(seeds, jnp.uint32)), recorder.journal(seeds)
+        try:
+            with stages.opened(recorder.watch.stop) as own, journal:
+                driver = Driver(recorder, journal, seeds)
+                group = SeedGroup(recorder.config, own, recorder, driver, seeds, keys)
+                return train_seeds(group)
+        except Stopped:
+            return []
 
-    programs = run_side_by_side(recorder.placement, work, recorder.watch.stop.set)
+    groups = run_side_by_side(recorder.placement, work, recorder.watch.stop.set)
     if recorder.failure is not None:
         raise recorder.failure
     if recorder.stopping:
         raise KeyboardInterrupt
-    return [seed for program in programs for seed in program]
+    return [seed for group in groups for seed in group]
 
 
 def placement_of(env: AnyEnvironment, config: TrainConfig) -> Placement:
@@ -171,8 +184,8 @@ def placement_of(env: AnyEnvironment, config: TrainConfig) -> Placement:
     return place(seeds, workers)
 
 
-def stages_of(env: AnyEnvironment, config: TrainConfig, num_seeds: int) -> Stages | HostStages:
-    """The compiled steps, by whether the environment is part of them."""
+def stages_of(env: AnyEnvironment, config: TrainConfig) -> AnyStages:
+    """The steps of training, by whether the environment is compiled with them."""
     if isinstance(env, HostEnvironment):
         return make_host_stages(env, config)
-    return make_stages(env, config, num_seeds)
+    return make_jax_stages(env, config)

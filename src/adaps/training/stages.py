@@ -1,45 +1,45 @@
-"""The steps of training as compiled functions over a leading seed axis. Stage: train."""
+"""The steps of training over a leading seed axis, compiled once for each setting. Stage: train.
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+Compiled functions stand at the top level and take what they depend on as static arguments, so that
+a second run of the same setting compiles nothing.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, UInt
 
 from adaps.collect.diversity import behaviour_distance
-from adaps.collect.evaluate import Episodes, evaluate
-from adaps.collect.jax import RolloutState, rollout, start
-from adaps.config.training import TrainConfig, gathering_steps, network_shape
+from adaps.collect.episodes import Episodes
+from adaps.collect.jax import JaxCollector, Static, step_of, uniform
+from adaps.config.training import TrainConfig, gathering_steps, network_of
 from adaps.identity import autoencoder, gathering
 from adaps.identity.autoencoder import CoderState
-from adaps.identity.gathering import GatherState
+from adaps.identity.gathering import GatherState, Plan
 from adaps.identity.samples import Gathered, Samples, as_samples
-from adaps.identity.space_groups import Part, gathered_of, parts_of
+from adaps.identity.space_groups import gathered_of
 from adaps.networks import normalise
-from adaps.networks.mlp import (
-    actor_logits,
-    greedy_action,
-    init_params,
-    num_sets_of,
-    renew_unused,
-    sample_action,
-    sampled,
-)
-from adaps.networks.normalise import Normaliser, scaled
+from adaps.networks.agent import Agent, Policy, both_ways
+from adaps.networks.normalise import Normaliser
+from adaps.networks.weights import num_sets_used
+from adaps.sharing.method import SharingMethod, hooks_of
 from adaps.training.device_placement import over_seeds, stack, unstack
 from adaps.types import (
     AnyEnvironment,
+    Box,
     Environment,
     Learner,
     Metrics,
-    NetworkShape,
+    Network,
     Params,
+    Rollout,
     Sharing,
-    Transition,
+    Timestep,
 )
 
 
@@ -57,8 +57,8 @@ class TrainState(NamedTuple):
     """Everything that changes while a seed trains."""
 
     learner: Learner
-    rollout: Any
-    """A :class:`RolloutState`, or where copies that run in Python stand."""
+    position: Any
+    """Of a collector."""
     metrics: Metrics
     """Sums over the updates since the last evaluation."""
     num_updates: Int[Array, "*seed"]
@@ -81,87 +81,177 @@ class TrainState(NamedTuple):
         return self._replace(metrics=zeros, num_updates=jnp.zeros_like(self.num_updates))
 
 
-class Culprit(NamedTuple):
-    """An update after which not all numbers were finite."""
+class NonFiniteUpdate(Exception):  # noqa: N818
+    """An update after which not all numbers were finite.
 
-    before: TrainState
-    transitions: Transition
-    """What it learnt from."""
-    after: TrainState
-    number: int
-    """Updates that were made before it."""
+    Args:
+        before: the state that it was made from.
+        rollout: what it learned from.
+        after: the state that it came to.
+        number: updates that were made before it.
+    """
+
+    def __init__(
+        self, before: TrainState, rollout: Rollout, after: TrainState, number: int
+    ) -> None:
+        super().__init__(number)
+        self.before, self.rollout, self.after, self.number = before, rollout, after, number
 
 
-class Stages(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Setting(Static):
+    """All that updates depend on besides arrays."""
+
+    agent: Agent
+    algo: Any
+    rollout_length: int
+    normalise_obs: bool
+    scale_rewards: bool
+    not_finite: str
+
+
+@dataclass(frozen=True, eq=False)
+class EncoderOptions(Static):
+    """An identity encoder's options, as a static argument."""
+
+    options: Any
+
+
+def setting_of(env: AnyEnvironment, config: TrainConfig) -> Setting:
+    """What a configuration says of updates in an environment."""
+    agent = Agent(network_of(env, config), hooks_of(config.sharing))
+    flags = (config.normalise_obs, config.scale_rewards, config.not_finite)
+    return Setting(agent, config.algo, config.rollout_length, *flags)
+
+
+class Stages(Protocol):
     """What ``train.py`` calls in order. Arguments and results have a leading seed axis."""
 
-    shape: NetworkShape
-    keys: Callable[[UInt[Array, " seed"]], SeedKeys]
-    fresh_keys: Callable[[SeedKeys, Int[Array, ""]], SeedKeys]
-    """Keys for another look at who is who."""
-    begin_gathering: Callable[[SeedKeys], GatherState]
-    gather: Callable[[GatherState, Params, Sharing, Int[Array, ""]], GatherState]
-    samples: Callable[[Gathered], list[Samples]]
-    """Of each part of the team whose spaces are alike."""
-    train_encoder: Callable[
-        [CoderState, Samples, Int[Array, ""]], tuple[CoderState, Float[Array, " seed"]]
-    ]
-    begin: Callable[[SeedKeys, Params, Sharing], TrainState]
-    advance: Callable[[TrainState, Sharing, Int[Array, ""]], TrainState]
-    evaluate: Callable[[Params, Sharing, Int[Array, " episode"]], tuple[Episodes, Episodes]]
-    scaled: Callable[[Sharing, Normaliser], Sharing]
-    """Sharing with observations scaled as they are now."""
-    distances: Callable[[TrainState, Sharing], Float[Array, "seed agent agent"]]
-    """How differently agents act on the observations that training has come to."""
-    is_finite: Callable[[Metrics, Params], Bool[Array, " seed"]]
-    """Whether all of them are finite numbers."""
-    culprit: Callable[[TrainState, Sharing, int], Culprit]
-    """Of at most so many updates from here, the first after which not all is finite."""
+    @property
+    def env(self) -> AnyEnvironment: ...
+    @property
+    def config(self) -> TrainConfig: ...
+    @property
+    def setting(self) -> Setting: ...
+    @property
+    def plan(self) -> Plan: ...
+    def begin_gathering(self, keys: SeedKeys) -> GatherState: ...
+    def gather(
+        self, state: GatherState, params: Params, sharing: Sharing, rounds: int
+    ) -> GatherState:
+        """So many rounds under a policy that is not trained meanwhile."""
+        ...
 
-    @contextmanager
-    def opened(self, stop: threading.Event) -> Iterator["Stages"]:
-        """These stages, ready for one program; each of their steps returns by itself."""
+    def begin(self, keys: SeedKeys, params: Params, sharing: Sharing) -> TrainState:
+        """A learner and copies of the environment at their start."""
+        ...
+
+    def advance(self, state: TrainState, sharing: Sharing, updates: int) -> TrainState:
+        """Collect and update so many times.
+
+        Raises:
+            NonFiniteUpdate: not all numbers are finite after one of them.
+        """
+        ...
+
+    def evaluate(
+        self, params: Params, sharing: Sharing, numbers: Int[Array, " episode"]
+    ) -> tuple[Episodes, Episodes]:
+        """Greedy and sampled episodes from the same resets, side by side."""
+        ...
+
+    def distances(self, state: TrainState, sharing: Sharing) -> Float[Array, "seed agent agent"]:
+        """How differently agents act on the observations that training has come to."""
+        ...
+
+
+@dataclass(frozen=True)
+class JaxStages:
+    """Of an environment in JAX: collecting and updating are one program."""
+
+    env: Environment
+    config: TrainConfig
+    setting: Setting
+    plan: Plan
+
+    @property
+    def collector(self) -> JaxCollector:
+        return JaxCollector(self.env)
+
+    def begin_gathering(self, keys: SeedKeys) -> GatherState:
+        return _begin_gathering(self.collector, self.setting.agent, self.plan, keys)
+
+    def gather(
+        self, state: GatherState, params: Params, sharing: Sharing, rounds: int
+    ) -> GatherState:
+        static = (self.collector, self.setting.agent, self.plan, self.config.gather_policy)
+        return _gather(*static, state, params, sharing, jnp.int32(rounds))
+
+    def begin(self, keys: SeedKeys, params: Params, sharing: Sharing) -> TrainState:
+        num_envs = self.config.num_envs
+        return _begin(self.collector, self.setting, num_envs, keys, params, sharing)
+
+    def advance(self, state: TrainState, sharing: Sharing, updates: int) -> TrainState:
+        more = partial(_advance, self.collector, self.setting)
+        new = jax.block_until_ready(more(state, sharing, jnp.int32(updates)))
+        if updates and not is_finite(new.metrics, new.learner.params).all():
+            self._find_non_finite(state, sharing, updates)
+        return new
+
+    def evaluate(
+        self, params: Params, sharing: Sharing, numbers: Int[Array, " episode"]
+    ) -> tuple[Episodes, Episodes]:
+        return _evaluate(self.collector, self.setting.agent, params, sharing, numbers)
+
+    def distances(self, state: TrainState, sharing: Sharing) -> Float[Array, "seed agent agent"]:
+        now, params = state.position, state.learner.params
+        seen = now.timestep.observation
+        return distances_at(self.setting.agent, params, sharing, seen, now.memory)
+
+    def opened(self, stop: Any) -> AbstractContextManager["JaxStages"]:
+        """As they are: each of their steps returns by itself."""
         del stop
-        yield self
+        return nullcontext(self)
+
+    def begun_shapes(self, keys: SeedKeys, params: Params, sharing: Sharing) -> TrainState:
+        """What :meth:`begin` returns, by its shapes alone."""
+        return jax.eval_shape(self.begin, keys, params, sharing)
+
+    def gathering_shapes(self, keys: SeedKeys) -> GatherState:
+        """What :meth:`begin_gathering` returns, likewise."""
+        return jax.eval_shape(self.begin_gathering, keys)
+
+    def _find_non_finite(self, state: TrainState, sharing: Sharing, most: int) -> None:
+        """Make the updates again, one by one: they come to the same, bit for bit."""
+        before = after = state
+        for number in range(most):
+            before, after = (
+                after,
+                _advance(self.collector, self.setting, after, sharing, jnp.int32(1)),
+            )
+            finite = is_finite(after.metrics, after.learner.params).all()
+            if not finite or number == most - 1:
+                rollout = _next_rollout(self.collector, self.setting, before, sharing)
+                raise NonFiniteUpdate(before, rollout, after, number)
 
 
-def make_stages(env: Environment, config: TrainConfig, num_seeds: int) -> Stages:
-    """Everything compiled for ``num_seeds`` in one program, on first use."""
-    each = partial(over_seeds, num_seeds=num_seeds)
-    advance = each(partial(_advance, env, config), shared=(2,))
-    others = without_steps(env, config, num_seeds)
-    next_batch = each(partial(_next_batch, env, config))
-    return Stages(
-        **others,
-        begin_gathering=each(partial(_begin_gathering, env, config)),
-        gather=each(partial(_gather, env, config), shared=(3,)),
-        begin=each(partial(_begin, env, config)),
-        advance=advance,
-        evaluate=each(partial(_evaluate, env), shared=(2,)),
-        distances=each(_distances),
-        culprit=partial(_culprit, advance, others["is_finite"], next_batch),
-    )
+def make_jax_stages(env: Environment, config: TrainConfig) -> JaxStages:
+    """The stages of a configuration; what they compile is kept for others like it."""
+    return JaxStages(env, config, setting_of(env, config), gathering_plan(env, config))
 
 
-def without_steps(env: AnyEnvironment, config: TrainConfig, num_seeds: int) -> dict[str, Any]:
-    """Those of the stages that do not step the environment, by name."""
-    each = partial(over_seeds, num_seeds=num_seeds)
-    return {
-        "shape": network_shape(env, config),
-        "keys": each(_keys),
-        "fresh_keys": each(_fresh_keys, shared=(1,)),
-        "samples": each(partial(samples_of, parts_of(env))),
-        "scaled": each(scaled),
-        "is_finite": each(_is_finite),
-        "train_encoder": each(partial(autoencoder.train, config.encoder), shared=(2,)),
-    }
+def gathering_plan(env: AnyEnvironment, config: TrainConfig) -> Plan:
+    """How a configuration's steps of gathering are taken."""
+    return gathering.plan(env, max(1, gathering_steps(config)))
 
 
-def initial_params(shape: NetworkShape, keys: SeedKeys, sharings: Sequence[Sharing]) -> Params:
+def initial_params(
+    network: Network, method: SharingMethod, keys: SeedKeys, sharings: Sequence[Sharing]
+) -> Params:
     """Each seed's parameters before training, in as many sets as the most that one of them uses."""
-    num_sets = max(map(num_sets_of, sharings))
+    count = max(map(num_sets_used, sharings))
     each = zip(unstack(keys.params, len(sharings)), sharings, strict=True)
-    return stack([init_params(k, shape, num_sets, s.tags.shape[-1], s.learned) for k, s in each])
+    return stack([method.init(key, network, sharing, count) for key, sharing in each])
 
 
 def alike_in_size(sharings: Sequence[Sharing]) -> list[Sharing]:
@@ -179,139 +269,94 @@ def initial_encoder(config: TrainConfig, keys: SeedKeys, samples: Samples) -> Co
     return stack([autoencoder.init(config.encoder, key, own) for key, own in each])
 
 
-def _keys(seed: UInt[Array, ""]) -> SeedKeys:
+@over_seeds()
+def seed_keys(seed: UInt[Array, ""]) -> SeedKeys:
+    """All that is drawn for a seed."""
     return SeedKeys(*jax.random.split(jax.random.key(seed), len(SeedKeys._fields)))
 
 
-def _fresh_keys(keys: SeedKeys, number: Int[Array, ""]) -> SeedKeys:
+@over_seeds(shared=(1,))
+def fresh_keys(keys: SeedKeys, number: Int[Array, ""]) -> SeedKeys:
+    """Keys for another identification."""
     gather, encoder = (jax.random.fold_in(key, number) for key in (keys.gather, keys.encoder))
     return keys._replace(gather=gather, encoder=encoder)
 
 
-def samples_of(parts: Sequence[Part], gathered: Gathered) -> list[Samples]:
-    """What the agents of each part are told apart by."""
-    return [as_samples(gathered_of(gathered, part)) for part in parts]
+@over_seeds(static=1)
+def samples_of(groups: tuple[Any, ...], gathered: Gathered) -> list[Samples]:
+    """What the agents of each group with equal spaces are told apart by."""
+    return [as_samples(gathered_of(gathered, group)) for group in groups]
 
 
-def _begin_gathering(env: Environment, config: TrainConfig, keys: SeedKeys) -> GatherState:
-    return gathering.begin(env, gathering.plan(env, gathering_steps(config)), keys.gather)
+@over_seeds(static=1, shared=(3,))
+def train_encoder(
+    encoder: EncoderOptions, state: CoderState, samples: Samples, num_updates: Int[Array, ""]
+) -> tuple[CoderState, Float[Array, ""]]:
+    """So many updates, and the mean loss over them."""
+    return autoencoder.train(encoder.options, state, samples, num_updates)
 
 
-def _gather(
-    env: Environment,
-    config: TrainConfig,
-    state: GatherState,
-    params: Params,
-    sharing: Sharing,
-    num_rounds: Int[Array, ""],
-) -> GatherState:
-    """So many rounds under a policy that is not trained meanwhile."""
-    plan = gathering.plan(env, gathering_steps(config))
-    policy = gathering.GATHER_POLICIES[config.gather_policy](sampled(params, sharing))
-    return gathering.gather(env, plan, policy, state, num_rounds)
+scaled = over_seeds()(normalise.scaled)
 
 
-def _begin(
-    env: Environment, config: TrainConfig, keys: SeedKeys, params: Params, sharing: Sharing
-) -> TrainState:
-    """A learner and copies of the environment at their start."""
-    learner = config.algo.build().init(params)
-    rollout_state = start(env, keys.rollout, config.num_envs)
-    one = partial(rollout, env, sampled(params, sharing), num_steps=config.rollout_length)
-    _, transitions = jax.eval_shape(one, rollout_state)
-    return before_training(config, learner, sharing, transitions)._replace(rollout=rollout_state)
+@over_seeds()
+def is_finite(metrics: Metrics, params: Params) -> Bool[Array, ""]:
+    """Whether all of them are finite numbers."""
+    return all_finite(metrics, params)
+
+
+def all_finite(*trees: Any) -> Bool[Array, ""]:
+    """Whether every number is finite."""
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(trees)]).all()
 
 
 def before_training(
-    config: TrainConfig, learner: Learner, sharing: Sharing, transitions: Transition
+    setting: Setting, params: Params, sharing: Sharing, timestep: Timestep
 ) -> TrainState:
-    """No update made, and no rollout begun; of transitions, only the shapes matter."""
-    _, metrics = jax.eval_shape(config.algo.build().update, learner, sharing, transitions)
+    """No update made and no position yet; of the timestep ``[env, …]``, only shapes matter."""
+    num_envs, num_agents = timestep.reward.shape
+    space = setting.agent.network.shape.action_space
+    size = (space.size,) if isinstance(space, Box) else ()
+    action = jnp.zeros((num_envs, num_agents, *size), jnp.float32 if size else jnp.int32)
+    first, memory = jnp.ones((num_envs, num_agents), bool), setting.agent.memory(num_envs)
+    rollout = jax.tree.map(
+        lambda x: x[None], step_of(timestep.observation, first, action, timestep)
+    )._replace(memory=memory)
+    learner = setting.algo.init(jax.random.key(0), setting.agent, params)
+    update = partial(setting.algo.update, jax.random.key(0), setting.agent)
+    _, metrics = jax.eval_shape(update, learner, sharing, rollout)
     zeros = jax.tree.map(lambda metric: jnp.zeros(metric.shape, metric.dtype), metrics)
-    normaliser = normalise.begin(
-        sharing, config.num_envs, config.normalise_obs, config.scale_rewards
-    )
+    scaling = (setting.normalise_obs, setting.scale_rewards)
+    normaliser = normalise.begin(sharing, num_envs, *scaling)
     zero = jnp.int32(0)
     return TrainState(learner, None, zeros, zero, zero, normaliser, zero)
 
 
-def _advance(
-    env: Environment,
-    config: TrainConfig,
-    state: TrainState,
-    sharing: Sharing,
-    num_updates: Int[Array, ""],
+def learned(
+    setting: Setting, state: TrainState, sharing: Sharing, rollout: Rollout, key: Key[Array, ""]
 ) -> TrainState:
-    """So many times: roll out, update. The number is not part of the program."""
-
-    def one(_, state: TrainState) -> TrainState:
-        state, went_on, transitions = _rolled_out(env, config, state, sharing)
-        return updated(config, state, sharing, transitions)._replace(rollout=went_on)
-
-    return jax.lax.fori_loop(0, num_updates, one, state)
-
-
-def _rolled_out(
-    env: Environment, config: TrainConfig, state: TrainState, sharing: Sharing
-) -> tuple[TrainState, RolloutState, Transition]:
-    """The state to learn in, where the rollout has come to, and what is to be learnt from."""
-    state = renewed(state, sharing, state.rollout.key)
-    policy = sampled(state.learner.params, scaled(sharing, state.normaliser))
-    return state, *rollout(env, policy, state.rollout, config.rollout_length)
-
-
-def _next_batch(
-    env: Environment, config: TrainConfig, state: TrainState, sharing: Sharing
-) -> Transition:
-    return _rolled_out(env, config, state, sharing)[-1]
-
-
-def _is_finite(*trees: Any) -> Bool[Array, ""]:
-    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(trees)]).all()
-
-
-def _culprit(
-    advance: Callable,
-    is_finite: Callable,
-    next_batch: Callable,
-    state: TrainState,
-    sharing: Sharing,
-    most: int,
-) -> Culprit:
-    """Makes the updates again, one by one: they come to the same, bit for bit."""
-    before = after = state
-    for number in range(most):
-        before, after = after, advance(after, sharing, jnp.int32(1))
-        if not is_finite(after.metrics, after.learner.params).all():
-            return Culprit(before, next_batch(before, sharing), after, number)
-    return Culprit(before, next_batch(before, sharing), after, most - 1)
-
-
-def updated(
-    config: TrainConfig, state: TrainState, sharing: Sharing, transitions: Transition
-) -> TrainState:
-    """One update by a rollout's transitions; what they are scaled by is known before them."""
-    normaliser, learnt_from = normalise.with_rewards(
-        state.normaliser, sharing, transitions, config.algo.discount
+    """One update by a rollout; what it is scaled by is known before it."""
+    normaliser, learned_from = normalise.with_rewards(
+        state.normaliser, sharing, rollout, setting.algo.discount
     )
-    as_acted = scaled(sharing, state.normaliser)
-    learner, metrics = config.algo.build().update(state.learner, as_acted, learnt_from)
+    as_acted = normalise.scaled(sharing, state.normaliser)
+    learner, metrics = setting.algo.update(
+        key, setting.agent, state.learner, as_acted, learned_from
+    )
     new = state._replace(
-        normaliser=normalise.with_observations(normaliser, sharing, transitions),
+        normaliser=normalise.with_observations(normaliser, sharing, rollout),
         learner=learner,
-    )
-    new = new._replace(
         metrics=jax.tree.map(jnp.add, state.metrics, metrics),
         num_updates=state.num_updates + 1,
     )
-    if config.not_finite == "skip":
+    if setting.not_finite == "skip":
         new = _unless_not_finite(state, new)
     return new._replace(total_updates=state.total_updates + 1)
 
 
 def _unless_not_finite(old: TrainState, new: TrainState) -> TrainState:
     """The old state where an update is to be skipped, which is counted."""
-    fine = _is_finite(new.metrics, new.learner.params, new.normaliser)
+    fine = all_finite(new.metrics, new.learner.params, new.normaliser)
     changed = ("learner", "normaliser", "metrics", "num_updates")
     parts = {
         name: jax.tree.map(partial(jnp.where, fine), getattr(new, name), getattr(old, name))
@@ -320,34 +365,100 @@ def _unless_not_finite(old: TrainState, new: TrainState) -> TrainState:
     return new._replace(**parts, skipped=old.skipped + ~fine)
 
 
-def renewed(state: TrainState, sharing: Sharing, key: Key[Array, ""]) -> TrainState:
-    """Now and then, weights that learned masks have shut out for everyone are drawn anew."""
-    learner, learned, total = state.learner, sharing.learned, state.total_updates
-    if learned is None:
-        return state
-    params = jax.lax.cond(
-        (total % learned.renew_every == 0) & (total > 0),
-        lambda: renew_unused(jax.random.fold_in(key, 0), learner.params, learned),
-        lambda: learner.params,
-    )
-    return state._replace(learner=learner._replace(params=params))
+def update_key(key: Key[Array, ""]) -> Key[Array, ""]:
+    """What an update is drawn with, by the key of the position that it follows."""
+    return jax.random.fold_in(key, 0)
 
 
+def acting(setting: Setting, state: TrainState, sharing: Sharing) -> Policy:
+    """The policy as it is now, drawn from."""
+    now = normalise.scaled(sharing, state.normaliser)
+    return setting.agent.policy(state.learner.params, now)
+
+
+@over_seeds(static=3)
+def _begin_gathering(
+    collector: JaxCollector, agent: Agent, plan: Plan, keys: SeedKeys
+) -> GatherState:
+    return gathering.begin(collector, collector.env, plan, keys.gather, agent.memory(plan.copies))
+
+
+def gather_policy(agent: Agent, name: str, params: Params, sharing: Sharing) -> Policy:
+    """What acts while transitions are gathered."""
+    random = uniform(agent.network.shape.action_space)
+    return gathering.GATHER_POLICIES[name](agent.policy(params, sharing), random)
+
+
+@over_seeds(static=4, shared=(7,))
+def _gather(
+    collector: JaxCollector,
+    agent: Agent,
+    plan: Plan,
+    name: str,
+    state: GatherState,
+    params: Params,
+    sharing: Sharing,
+    rounds: Int[Array, ""],
+) -> GatherState:
+    policy = gather_policy(agent, name, params, sharing)
+    return gathering.gather(collector, plan, policy, state, rounds)
+
+
+@over_seeds(static=3)
+def _begin(
+    collector: JaxCollector,
+    setting: Setting,
+    num_envs: int,
+    keys: SeedKeys,
+    params: Params,
+    sharing: Sharing,
+) -> TrainState:
+    position = collector.start(keys.rollout, num_envs, setting.agent.memory(num_envs))
+    state = before_training(setting, params, sharing, position.timestep)
+    return state._replace(position=position)
+
+
+@over_seeds(static=2, shared=(4,))
+def _advance(
+    collector: JaxCollector,
+    setting: Setting,
+    state: TrainState,
+    sharing: Sharing,
+    num_updates: Int[Array, ""],
+) -> TrainState:
+    """``num_updates`` is traced: changing it does not recompile."""
+
+    def one(_, state: TrainState) -> TrainState:
+        policy = acting(setting, state, sharing)
+        position, rollout = collector.collect(policy, state.position, setting.rollout_length)
+        new = learned(setting, state, sharing, rollout, update_key(position.key))
+        return new._replace(position=position)
+
+    return jax.lax.fori_loop(0, num_updates, one, state)
+
+
+@over_seeds(static=2)
+def _next_rollout(
+    collector: JaxCollector, setting: Setting, state: TrainState, sharing: Sharing
+) -> Rollout:
+    policy = acting(setting, state, sharing)
+    return collector.collect(policy, state.position, setting.rollout_length)[1]
+
+
+@over_seeds(static=2, shared=(4,))
 def _evaluate(
-    env: Environment, params: Params, sharing: Sharing, numbers: Int[Array, " episode"]
+    collector: JaxCollector,
+    agent: Agent,
+    params: Params,
+    sharing: Sharing,
+    numbers: Int[Array, " episode"],
 ) -> tuple[Episodes, Episodes]:
-    """Greedy and sampled episodes from the same resets, side by side in one program."""
+    """In one program."""
     half = numbers.shape[0]
-
-    def policy(key, obs, legal):
-        logits = actor_logits(params, sharing, obs, legal)
-        best, drawn = greedy_action(logits[:half]), sample_action(key, logits[half:])
-        return jnp.concatenate([best, drawn])
-
-    both = evaluate(env, policy, jnp.concatenate([numbers, numbers]))
+    policy = agent.policy(params, sharing, both_ways)
+    twice = jnp.concatenate([numbers, numbers])
+    both = collector.play(policy, twice, agent.memory(2 * half))
     return jax.tree.map(lambda x: x[:half], both), jax.tree.map(lambda x: x[half:], both)
 
 
-def _distances(state: TrainState, sharing: Sharing) -> Float[Array, "agent agent"]:
-    now = state.rollout.timestep
-    return behaviour_distance(state.learner.params, sharing, now.obs, now.legal)
+distances_at = over_seeds(static=1)(behaviour_distance)

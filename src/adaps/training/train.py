@@ -1,27 +1,23 @@
 """Start reading here: Adaptive Parameter Sharing, stage by stage. Stage: train.
 
 :func:`train_seeds` is the paper's algorithm (arXiv 2312.09009). ``stages.py`` holds what each of
-its steps computes, ``recorder.py`` what becomes of the results, ``journal.py`` how another process
-goes on; ``running.py`` calls all this for every seed.
+its steps computes, ``driver.py`` carries out the long ones in pieces, with progress, checkpoints
+and stopping; ``recorder.py`` writes what comes of it; ``run.py`` calls all this for every seed.
 """
 
-import math
-import time
 from functools import partial
 from typing import NamedTuple, cast
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key
 
-from adaps.collect.evaluate import batch_episodes, first_batch, in_batches
+from adaps.collect.evaluate import batch_episodes, first_batch
 from adaps.config.groups import regroup
 from adaps.config.training import (
     TrainConfig,
     clustering,
     eval_episodes,
-    gathering_steps,
     grouping,
     known_identity,
     looks_for_identity,
@@ -29,203 +25,185 @@ from adaps.config.training import (
     steps_taken,
 )
 from adaps.envs.agent_io import agents_of
-from adaps.errors import HostEnvironmentError, Stopped
-from adaps.files.policy import Policy
 from adaps.identity import cluster_agents, gathering
 from adaps.identity.autoencoder import CoderState
 from adaps.identity.encoders import updates_of
 from adaps.identity.matching import Match, match
 from adaps.identity.samples import Samples
 from adaps.identity.space_groups import alone, as_one, parts_of
-from adaps.networks.mlp import used_sets
 from adaps.networks.normalise import unscaled
+from adaps.networks.weights import used_sets
 from adaps.sharing import AdaPS, FuPS
 from adaps.training.device_placement import stack, unstack
-from adaps.training.journal import Journal, Shared
+from adaps.training.driver import Driver, Work
+from adaps.training.journal import Shared
+from adaps.training.policy import Policy
 from adaps.training.recorder import Recorder
 from adaps.training.result import SeedResult
 from adaps.training.stages import (
+    EncoderOptions,
     SeedKeys,
     Stages,
     TrainState,
     alike_in_size,
+    fresh_keys,
     initial_encoder,
     initial_params,
+    samples_of,
+    scaled,
+    train_encoder,
 )
-from adaps.types import AnyEnvironment, Identity, NetworkShape, Params, Sharing
-
-PIECES = 20
-"""Looks at the wish to stop while gathering, and while the encoder learns."""
-CALL_SECONDS = 0.4
-"""Aimed-at time between two looks at the wish to stop."""
+from adaps.types import AnyEnvironment, Identity, Network, Params, Sharing
 
 
-class Program(NamedTuple):
-    """Seeds that run as one program, and all that stays the same meanwhile."""
+class SeedGroup(NamedTuple):
+    """Seeds that are compiled together, and all that stays the same meanwhile."""
 
     config: TrainConfig
     stages: Stages
     recorder: Recorder
-    journal: Journal
-    """What another process would go on from; and what this one goes on from."""
+    driver: Driver
     seeds: list[int]
     keys: SeedKeys
 
-
-def train_seeds(
-    config: TrainConfig, stages: Stages, recorder: Recorder, seeds: list[int]
-) -> list[SeedResult]:
-    """Gather, identify, share, train and evaluate: for seeds that run as one program.
-
-    Returns nothing when it was stopped before the end.
-    """
-    keys, journal = stages.keys(jnp.asarray(seeds, jnp.uint32)), recorder.journal(seeds)
-    program = Program(config, stages, recorder, journal, seeds, keys)
-    try:
-        with journal:
-            return results_of(program)
-    except Stopped:
-        return []
+    @property
+    def network(self) -> Network:
+        return self.stages.setting.agent.network
 
 
-def results_of(program: Program) -> list[SeedResult]:
-    """The paper's algorithm, from wherever an earlier process left it.
+def train_seeds(group: SeedGroup) -> list[SeedResult]:
+    """Gather, identify, share, train and evaluate, from wherever an earlier process left it.
 
     Raises:
         Stopped: before the end; from the functions below as well.
     """
-    config, stages, recorder, journal, seeds, keys = program
+    config, stages, recorder, driver, seeds, keys = group
+    journal = driver.journal
     if journal.shared is None:
-        each_key = unstack(keys.masks, len(seeds))
-        all_alike = [FuPS().build(key, stages.shape, None) for key in each_key]
-        identities = identify(program, initial_params(stages.shape, keys, all_alike), all_alike)
-        recorder.end_if_stopping()
-        journal.share(share_out(program, identities))
+        all_alike = [FuPS().build(key, group.network, None) for key in each_key(keys, seeds)]
+        params = initial_params(group.network, FuPS(), keys, all_alike)
+        journal.share(share_out(group, identify(group, params, all_alike)))
     recorder.shared(seeds, journal.known)
 
     sharing = stack(journal.known.sharings)
-    params = initial_params(stages.shape, keys, journal.known.sharings)
-    state, done = journal.went_on("train", stages.begin(keys, params, sharing))
+    params = initial_params(group.network, config.sharing, keys, journal.known.sharings)
+    state, done = driver.restore_or(training(group, sharing), stages.begin(keys, params, sharing))
     with recorder.compiling():
-        jax.block_until_ready(stages.advance(state, sharing, jnp.int32(0)))
+        stages.advance(state, sharing, 0)
 
-    recorder.begin("train")
-    recorder.went_on("train", done * config.steps_per_update * len(seeds))
     for until in evaluation_points(config):
         if until > journal.evaluated:
-            state, done = train_until(program, state, sharing, done, until)
-            keep_policies(program, state, sharing, done)
-            recorder.end_if_stopping()
-            state = evaluate_now(program, state, sharing, done)
+            step = partial(update, stages, sharing)
+            state = driver.carry_out(training(group, sharing), state, done, until, step)
+            state, done = evaluate_now(group, state, sharing, until), until
         if looks_due(config, until) > journal.looks:
-            matches, shared = look_again(program, state.learner.params)
+            matches, shared = identify_again(group, state.learner.params)
             recorder.moved(seeds, journal.looks + 1, matches)
             journal.share(shared)
             recorder.shared(seeds, journal.known)
             sharing = stack(journal.known.sharings)
 
-    recorder.begin("evaluate")
-    now = stages.scaled(sharing, state.normaliser)
+    now = scaled(sharing, state.normaliser)
     play = partial(stages.evaluate, state.learner.params, now)
-    num_episodes = eval_episodes(config, recorder.env)
-    most = batch_episodes(recorder.env)
-    final, _ = in_batches(play, num_episodes, 1, most, stopping=lambda: recorder.stopping)
-    recorder.end_if_stopping()
-    recorder.advance("evaluate", len(seeds))
-    policies = policies_of(program, state, now)
+    most = batch_episodes(stages.env)
+    final, _ = driver.play(play, eval_episodes(config, stages.env), most)
+    policies = policies_of(group, state, now)
     each = zip(seeds, journal.known.identities, policies, unstack(final, len(seeds)), strict=True)
     return [SeedResult(*one) for one in each]
 
 
-def identify(program: Program, params: Params, sharings: list[Sharing]) -> list[Identity | None]:
+def identify(group: SeedGroup, params: Params, sharings: list[Sharing]) -> list[Identity | None]:
     """Gather with the policy as it is, learn each agent's code, find out whose mean the same.
 
     Groups that are given, or were found before, spare all that.
     """
-    config, recorder, seeds = program.config, program.recorder, program.seeds
+    config, stages, _, _, seeds, _ = group
     if not looks_for_identity(config):
-        return [known_identity(config, recorder.env, seed) for seed in seeds]
-    samples = gather(program, params, stack(sharings))
-    kinds = [find_kinds(program, number, of_part) for number, of_part in enumerate(samples)]
-    parts = parts_of(recorder.env)
+        return [known_identity(config, stages.env, seed) for seed in seeds]
+    parts = parts_of(stages.env)
+    samples = gather(group, params, stack(sharings))
+    kinds = [cluster_part(group, number, of_part) for number, of_part in enumerate(samples)]
     each = zip(zip(*kinds, strict=True), seeds, strict=True)
     found = [as_one(parts, own, seed) for own, seed in each]
     groups = grouping(config).groups
     return [regroup(groups, own, seed) for own, seed in zip(found, seeds, strict=True)]
 
 
-def gather(program: Program, params: Params, sharing: Sharing) -> list[Samples]:
+def gather(group: SeedGroup, params: Params, sharing: Sharing) -> list[Samples]:
     """Transitions of every agent, under the policy as it is unless another is wanted.
 
     Agents whose spaces differ are kept apart: each part of the team has samples of its own.
     """
-    config, stages, recorder, journal, seeds, keys = program
-    recorder.begin("gather")
-    plan = gathering.plan(recorder.env, gathering_steps(config))
-    state, done = journal.went_on("gather", stages.begin_gathering(keys))
-    recorder.went_on("gather", done * plan.steps_per_round * len(seeds))
-    for piece in gathering.in_pieces(plan.rounds - done, PIECES):
-        recorder.end_if_stopping()
-        state = stages.gather(state, params, sharing, jnp.int32(piece))
-        jax.block_until_ready(state.gathered)
-        done += piece
-        recorder.advance("gather", piece * plan.steps_per_round * len(seeds))
-        steps = journal.looks * plan.num_steps + done * plan.steps_per_round
-        journal.note("gather", state, done, steps)
+    _, stages, _, driver, seeds, keys = group
+    plan, before = stages.plan, driver.journal.looks
+    work = Work("gather", "gather", plan.steps_per_round, partial(steps_gathered, plan, before))
+
+    def step(state: gathering.GatherState, rounds: int) -> tuple[gathering.GatherState, str]:
+        return stages.gather(state, params, sharing, rounds), ""
+
+    state, done = driver.restore_or(work, stages.begin_gathering(keys))
+    state = driver.carry_out(work, state, done, plan.rounds, step)
     for gathered in unstack(state.gathered, len(seeds)):
-        gathering.check_finite(recorder.env, gathered)
-    return stages.samples(state.gathered)
+        gathering.check_finite(stages.env, gathered)
+    return samples_of(parts_of(stages.env), state.gathered)
 
 
-def find_kinds(program: Program, part: int, samples: Samples) -> list[Identity]:
-    """Who is alike in one part of the team, for every seed."""
-    config, seeds = program.config, program.seeds
+def steps_gathered(plan: gathering.Plan, before: int, rounds: int) -> int:
+    """Environment steps after so many identifications and rounds of the next."""
+    return before * plan.num_steps + rounds * plan.steps_per_round
+
+
+def cluster_part(group: SeedGroup, part: int, samples: Samples) -> list[Identity]:
+    """Clusters of agents with equal spaces, for every seed."""
+    config, seeds = group.config, group.seeds
     if samples.num_rare.shape[-1] == 1:
         return [alone(config.encoder.latent_size) for _ in seeds]
-    encoder = learn_codes(program, part, samples)
+    encoder = learn_codes(group, part, samples)
     each = zip(*(unstack(x, len(seeds)) for x in (encoder, samples)), seeds, strict=True)
-    return [find_groups(config, *one) for one in each]
+    how = clustering(config)
+    return [
+        cluster_agents.find(config.encoder, how, coder.params, own, coder.key, seed)
+        for coder, own, seed in each
+    ]
 
 
-def learn_codes(program: Program, part: int, samples: Samples) -> CoderState:
+def learn_codes(group: SeedGroup, part: int, samples: Samples) -> CoderState:
     """An encoder of agents, and a decoder that predicts what follows for agents of any code."""
-    config, stages, recorder, journal, seeds, keys = program
-    recorder.begin("identify")
-    encoder, done = journal.went_on(f"codes-{part}", initial_encoder(config, keys, samples))
-    recorder.went_on("identify", done * len(seeds))
-    num_updates = updates_of(config.encoder, samples.num_rare.shape[-1])
-    for piece in gathering.in_pieces(num_updates - done, PIECES):
-        recorder.end_if_stopping()
-        encoder, loss = stages.train_encoder(encoder, samples, jnp.int32(piece))
+    config, _, recorder, driver, seeds, keys = group
+    options = EncoderOptions(config.encoder)
+    work = Work(f"codes-{part}", "identify", 1)
+
+    def step(encoder: CoderState, updates: int) -> tuple[CoderState, str]:
+        encoder, loss = train_encoder(options, encoder, samples, jnp.int32(updates))
         if not np.isfinite(loss).all():
             raise recorder.broken_identity(seeds, loss)
-        done += piece
-        recorder.advance("identify", piece * len(seeds), f"loss {float(loss.mean()):.3f}")
-        journal.note(f"codes-{part}", encoder, done)
-    return encoder
+        return encoder, f"loss {float(loss.mean()):.3f}"
+
+    encoder, done = driver.restore_or(work, initial_encoder(config, keys, samples))
+    until = updates_of(config.encoder, samples.num_rare.shape[-1])
+    return driver.carry_out(work, encoder, done, until, step)
 
 
-def find_groups(config: TrainConfig, encoder: CoderState, samples: Samples, seed: int) -> Identity:
-    """Clusters of one seed's codes."""
-    how = clustering(config)
-    return cluster_agents.find(config.encoder, how, encoder.params, samples, encoder.key, seed)
-
-
-def share_out(program: Program, identities: list[Identity | None]) -> Shared:
+def share_out(group: SeedGroup, identities: list[Identity | None]) -> Shared:
     """Who uses which part of the network, as the sharing method decides."""
-    config, stages, seeds = program.config, program.stages, program.seeds
-    each = list(zip(unstack(program.keys.masks, len(seeds)), identities, strict=True))
-    sharings = alike_in_size([config.sharing.build(key, stages.shape, i) for key, i in each])
+    config, stages, _, _, seeds, keys = group
+    each = list(zip(each_key(keys, seeds), identities, strict=True))
+    sharings = alike_in_size([config.sharing.build(key, group.network, i) for key, i in each])
     if config.normalise_obs or config.scale_rewards:
-        kinds = [kinds_of(program.recorder.env, identity) for identity in identities]
-        obs_size = stages.shape.obs_size
+        kinds = [kinds_of(stages.env, identity) for identity in identities]
+        obs_size = group.network.shape.obs_size
         both = zip(sharings, kinds, strict=True)
         sharings = [s._replace(scaling=unscaled(kind, obs_size)) for s, kind in both]
-    return Shared(identities, sharings, [threshold(config, stages.shape, *one) for one in each])
+    return Shared(identities, sharings, [threshold(config, group.network, *one) for one in each])
+
+
+def each_key(keys: SeedKeys, seeds: list[int]) -> list[Key[Array, ""]]:
+    """What each seed's sharing is drawn with."""
+    return unstack(keys.masks, len(seeds))
 
 
 def kinds_of(env: AnyEnvironment, identity: Identity | None) -> Int[Array, " agent"]:
-    """Whose observations and rewards are scaled alike: those found alike, or with alike spaces."""
+    """Whose observations and rewards are scaled alike: one cluster's, or those of equal spaces."""
     if identity is not None:
         return jnp.asarray(identity.clusters)
     kinds = {agent: k for k, part in enumerate(parts_of(env)) for agent in part.agents}
@@ -233,103 +211,82 @@ def kinds_of(env: AnyEnvironment, identity: Identity | None) -> Int[Array, " age
 
 
 def threshold(
-    config: TrainConfig, shape: NetworkShape, key: Key[Array, ""], identity: Identity | None
+    config: TrainConfig, network: Network, key: Key[Array, ""], identity: Identity | None
 ) -> float | None:
     """λ of a seed's masks; None where there is none."""
     method = config.sharing
-    return method.used_threshold(key, shape, identity) if isinstance(method, AdaPS) else None
+    return method.used_threshold(key, network, identity) if isinstance(method, AdaPS) else None
 
 
-def look_again(program: Program, params: Params) -> tuple[list[Match], Shared]:
-    """Identify with the trained policy; kinds that go on keep their part of the network."""
-    journal, old = program.journal, program.journal.known
-    fresh = program.stages.fresh_keys(program.keys, jnp.int32(journal.looks + 1))
-    found = identify(program._replace(keys=fresh), params, old.sharings)
-    program.recorder.end_if_stopping()
+def identify_again(group: SeedGroup, params: Params) -> tuple[list[Match], Shared]:
+    """Identify with the trained policy; clusters that persist keep their part of the network."""
+    journal, old = group.driver.journal, group.driver.journal.known
+    fresh = fresh_keys(group.keys, jnp.int32(journal.looks + 1))
+    found = identify(group._replace(keys=fresh), params, old.sharings)
     both = zip(cast(list[Identity], old.identities), cast(list[Identity], found), strict=True)
     matches = [match(*each) for each in both]
-    new = share_out(program, [matched.identity for matched in matches])
+    new = share_out(group, [matched.identity for matched in matches])
     each = zip(matches, old.sharings, new.sharings, strict=True)
-    program.recorder.begin("train")
     return matches, new._replace(sharings=[keep_parts(*one) for one in each])
 
 
 def keep_parts(matched: Match, old: Sharing, new: Sharing) -> Sharing:
-    """The old masks for agents whose kind goes on, new ones for the others."""
+    """The old masks for agents whose cluster persists, new ones for the others."""
     before = jnp.asarray(matched.predecessors)
-    goes_on = before[:, None] >= 0
-    return new._replace(
-        masks=jax.tree.map(
-            lambda was, now: jnp.where(goes_on, was[before], now), old.masks, new.masks
-        )
-    )
+    persists = before[:, None] >= 0
+    masks = {
+        name: jnp.where(persists, was[before], new.masks[name]) for name, was in old.masks.items()
+    }
+    return new._replace(masks=masks)
 
 
-def train_until(
-    program: Program, state: TrainState, sharing: Sharing, done: int, until: int
-) -> tuple[TrainState, int]:
-    """Update up to number ``until``, in calls short enough to be interrupted between."""
-    config, stages, recorder, journal, seeds, _ = program
-    size = 1
-    while done < until and not recorder.stopping:
-        size = min(size, until - done, updates_to_checkpoint(program, done))
-        started = time.perf_counter()
-        try:
-            new = jax.block_until_ready(stages.advance(state, sharing, jnp.int32(size)))
-        except HostEnvironmentError as failure:
-            recorder.fail(failure)
-            break
-        if not stages.is_finite(new.metrics, new.learner.params).all():
-            culprit = stages.culprit(state, sharing, size)
-            state, done = culprit.before, done + culprit.number
-            recorder.fail(recorder.broken(seeds, culprit))
-            break
-        state, done = new, done + size
-        seconds = time.perf_counter() - started
-        recorder.advanced(seeds, size, seconds)
-        journal.note("train", state, done, steps_taken(config, done, journal.looks))
-        size = max(1, round(size * min(8.0, CALL_SECONDS / seconds)))
-    return state, done
+def update(
+    stages: Stages, sharing: Sharing, state: TrainState, updates: int
+) -> tuple[TrainState, str]:
+    """Collect and update so many times."""
+    return stages.advance(state, sharing, updates), ""
 
 
-def updates_to_checkpoint(program: Program, done: int) -> int:
-    """Updates to the next checkpoint; all that are left where time decides."""
-    config, journal = program.config, program.journal
-    left = journal.steps_left(steps_taken(config, done, journal.looks))
-    return num_updates(config) if left is None else math.ceil(left / config.steps_per_update)
+def training(group: SeedGroup, sharing: Sharing) -> Work:
+    """The updates, after which policies are saved."""
+    config, looks = group.config, group.driver.journal.looks
+
+    def keep(state: TrainState, done: int) -> None:
+        now = scaled(sharing, state.normaliser)
+        policies = policies_of(group, state, now)
+        group.recorder.save(group.seeds, steps_taken(config, done, looks), policies)
+
+    def env_steps(done: int) -> int:
+        return steps_taken(config, done, looks)
+
+    return Work("train", "train", config.steps_per_update, env_steps, keep)
 
 
-def keep_policies(program: Program, state: TrainState, sharing: Sharing, done: int) -> None:
-    """Save the policies after so many updates."""
-    env_steps = steps_taken(program.config, done, program.journal.looks)
-    now = program.stages.scaled(sharing, state.normaliser)
-    program.recorder.save(program.seeds, env_steps, policies_of(program, state, now))
-
-
-def evaluate_now(program: Program, state: TrainState, sharing: Sharing, done: int) -> TrainState:
-    """A point of the learning curve after so many updates; returns the state to go on with."""
-    config, stages, recorder, journal, seeds, _ = program
-    env_steps = steps_taken(config, done, journal.looks)
-    now = stages.scaled(sharing, state.normaliser)
-    batch = first_batch(eval_episodes(config, recorder.env), batch_episodes(recorder.env))
+def evaluate_now(group: SeedGroup, state: TrainState, sharing: Sharing, done: int) -> TrainState:
+    """A point of the learning curve after so many updates; returns the state to train on."""
+    config, stages, recorder, driver, seeds, _ = group
+    env_steps = steps_taken(config, done, driver.journal.looks)
+    now = scaled(sharing, state.normaliser)
+    batch = first_batch(eval_episodes(config, stages.env), batch_episodes(stages.env))
     episodes = stages.evaluate(state.learner.params, now, batch)
-    recorder.end_if_stopping()  # an evaluation in Python may have been cut short
+    driver.stop_if_asked()  # an evaluation in Python may have been cut short
     metrics = state.mean_metrics()
     if config.not_finite == "skip":
         metrics["skipped_updates"] = state.skipped.astype(jnp.float32)
     recorder.evaluated(seeds, env_steps, episodes, metrics, stages.distances(state, now))
     state = state.evaluated()
-    journal.evaluated = done
-    journal.note("train", state, done, env_steps)
+    driver.journal.evaluated = done
+    driver.journal.note("train", state, done, env_steps)
     return state
 
 
-def policies_of(program: Program, state: TrainState, sharing: Sharing) -> list[Policy]:
+def policies_of(group: SeedGroup, state: TrainState, sharing: Sharing) -> list[Policy]:
     """The seeds' policies as they are now."""
-    shape, agents = program.stages.shape, agents_of(program.recorder.env)
-    num_seeds = len(sharing.group)
-    each = zip(*(unstack(x, num_seeds) for x in (state.learner.params, sharing)), strict=True)
-    return [Policy(used_sets(p, sharing), sharing, shape, agents) for p, sharing in each]
+    agent, agents = group.stages.setting.agent, agents_of(group.stages.env)
+    each = zip(
+        *(unstack(x, len(group.seeds)) for x in (state.learner.params, sharing)), strict=True
+    )
+    return [Policy(agent, used_sets(params, own), own, agents) for params, own in each]
 
 
 def evaluation_points(config: TrainConfig) -> list[int]:
@@ -340,7 +297,7 @@ def evaluation_points(config: TrainConfig) -> list[int]:
 
 
 def looks_due(config: TrainConfig, updates: int) -> int:
-    """How often to have looked who is alike after so many updates; about evenly spaced."""
+    """How often to have identified agents after so many updates; about evenly spaced."""
     points = evaluation_points(config)
     again = [points[round(len(points) * n / config.looks) - 1] for n in range(1, config.looks)]
     return 1 + sum(point <= updates for point in again)

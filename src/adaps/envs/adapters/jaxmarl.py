@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from adaps.envs.auto_reset import auto_reset
 from adaps.envs.names import full_name
 from adaps.errors import UserError, unknown
-from adaps.types import AgentSpace, EnvState, Presence, Timestep
+from adaps.types import AgentEnds, AgentSpace, EnvState, Observation, Timestep
 
 MAX_STEPS = 1_000
 
@@ -63,16 +63,15 @@ class JaxMARLTeam:
     def reset(self, key: Key[Array, ""]) -> tuple[State, Timestep]:
         obs, inner = self.env.reset(key)
         here = jnp.ones(self.num_agents, bool)
-        seen = self._padded(obs)
+        observation = self._observation(obs, inner, here)
         nobody = jnp.zeros(self.num_agents, bool)
         timestep = Timestep(
-            obs=seen,
-            legal=self._legal(inner),
+            observation=observation,
             reward=jnp.zeros(self.num_agents),
             terminated=jnp.zeros((), bool),
             truncated=jnp.zeros((), bool),
-            last_obs=seen,
-            presence=Presence(here, nobody, nobody) if self._may_leave else None,
+            final=observation,
+            agent_ends=AgentEnds(nobody, nobody) if self._may_leave else None,
         )
         return State(inner, here), timestep
 
@@ -93,19 +92,22 @@ class JaxMARLTeam:
         own_ends = jnp.stack([dones[name] for name in self.agent_names])
         here = state.here & ~own_ends & ~ended
         left = state.here & ~here
-        seen = self._padded(obs)
+        observation = self._observation(obs, inner, here)
         timestep = Timestep(
-            obs=seen,
-            legal=self._legal(inner),
+            observation=observation,
             reward=jnp.stack([jnp.float32(rewards[name]) for name in self.agent_names]),
             terminated=ended & ~truncated,
             truncated=truncated,
-            last_obs=seen,
-            presence=Presence(here, left & ~truncated, left & truncated)
-            if self._may_leave
-            else None,
+            final=observation,
+            agent_ends=AgentEnds(left & ~truncated, left & truncated) if self._may_leave else None,
         )
         return State(inner, here), timestep
+
+    def _observation(
+        self, obs: dict[str, Array], inner: EnvState, here: Bool[Array, " agent"]
+    ) -> Observation:
+        present = here if self._may_leave else None
+        return Observation(self._padded(obs), self._legal(inner), here=present)
 
     def _padded(self, obs: dict[str, Array]) -> Float[Array, "agent obs"]:
         flat = [jnp.ravel(jnp.float32(obs[name])) for name in self.agent_names]

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from adaps.envs.auto_reset import auto_reset
 from adaps.envs.names import full_name
 from adaps.errors import UserError, unknown
-from adaps.types import EnvState, Timestep
+from adaps.types import EnvState, Observation, Timestep
 
 TELL_BY_DISCOUNT = ("LevelBasedForaging",)
 """Environments whose discount tells the time limit from ends by the rules."""
@@ -48,14 +48,14 @@ class JumanjiTeam:
     def _timestep(self, state: EnvState, timestep: Any) -> Timestep:
         ended = timestep.last()
         truncated = ended & self._cut_off(state, timestep)
-        seen = self._seen(timestep.observation)
+        seen = timestep.observation
+        observation = Observation(self._seen(seen), self._legal(seen))
         return Timestep(
-            obs=seen,
-            legal=self._legal(timestep.observation),
+            observation=observation,
             reward=self._rewards(timestep.reward),
             terminated=ended & ~truncated,
             truncated=truncated,
-            last_obs=seen,
+            final=observation,
         )
 
     def _cut_off(self, state: EnvState, timestep: Any) -> Bool[Array, ""]:

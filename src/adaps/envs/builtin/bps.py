@@ -25,7 +25,7 @@ from adaps.envs.builtin.bps_bound import (
     best_cost,
 )
 from adaps.errors import UserError
-from adaps.types import Timestep
+from adaps.types import Observation, Timestep
 
 REWARD_SCALE = 0.5
 LANDMARK_RANGE = 3.0
@@ -114,13 +114,14 @@ class BlindParticleSpread:
 
     def _timestep(self, state: State, reward: Float[Array, " agent"]) -> Timestep:
         obs = self._observe(state)
+        legal = jnp.ones((self.num_agents, self.num_actions), bool)
+        observation = Observation(obs, legal)
         return Timestep(
-            obs=obs,
-            legal=jnp.ones((self.num_agents, self.num_actions), bool),
+            observation=observation,
             reward=reward,
             terminated=jnp.zeros((), bool),
             truncated=state.time >= EPISODE_STEPS,
-            last_obs=obs,
+            final=observation,
         )
 
     def _observe(self, state: State) -> Float[Array, "agent obs"]:

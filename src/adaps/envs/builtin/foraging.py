@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from adaps.envs.auto_reset import auto_reset
 from adaps.errors import UserError
-from adaps.types import Timestep
+from adaps.types import Observation, Timestep
 
 NORTH, SOUTH, WEST, EAST, LOAD = range(1, 6)
 """Actions; 0 is none."""
@@ -145,14 +145,15 @@ class Foraging:
     def _timestep(self, state: State, reward: Float[Array, " agent"]) -> Timestep:
         agents = jnp.arange(self.num_agents)
         obs = jax.vmap(self._observe, (None, 0, 0))(state, agents, state.position)
+        legal = jnp.ones((self.num_agents, NUM_ACTIONS), bool)
+        observation = Observation(obs, legal)
         terminated = (state.food_level == 0).all()
         return Timestep(
-            obs=obs,
-            legal=jnp.ones((self.num_agents, NUM_ACTIONS), bool),
+            observation=observation,
             reward=reward,
             terminated=terminated,
             truncated=~terminated & (state.time >= EPISODE_STEPS),
-            last_obs=obs,
+            final=observation,
         )
 
     def _observe(

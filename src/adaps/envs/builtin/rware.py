@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from adaps.envs.auto_reset import auto_reset
 from adaps.errors import UserError
-from adaps.types import Timestep
+from adaps.types import Observation, Timestep
 
 SIZES = {"tiny": (1, 3), "small": (2, 3), "medium": (2, 5), "large": (3, 5)}
 """Rows and columns of blocks of shelves."""
@@ -233,13 +233,14 @@ class ColouredWarehouse:
 
     def _timestep(self, state: State, reward: Float[Array, " robot"]) -> Timestep:
         obs = self._observe(state)
+        legal = jnp.ones((self.num_agents, self.num_actions), bool)
+        observation = Observation(obs, legal)
         return Timestep(
-            obs=obs,
-            legal=jnp.ones((self.num_agents, self.num_actions), bool),
+            observation=observation,
             reward=reward,
             terminated=jnp.zeros((), bool),
             truncated=state.time >= EPISODE_STEPS,
-            last_obs=obs,
+            final=observation,
         )
 
     def _observe(self, state: State) -> Float[Array, "robot obs"]:

@@ -7,7 +7,7 @@ spaces: those are used where JaxMARL is installed, and spaces that look like the
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -137,12 +137,11 @@ class JaxMARLEnv:
         """
         action = jnp.stack([jnp.reshape(actions[agent], ()) for agent in self.agents])
         env_state, timestep = self.env.step(_typed(key), state.env_state, action)
-        ended = timestep.terminated | timestep.truncated
         return (
-            self._by_agent(timestep.last_obs),
+            self._by_agent(timestep.final.obs),
             _state(env_state, timestep),
             self._by_agent(timestep.reward),
-            dict.fromkeys([*self.agents, "__all__"], ended),
+            dict.fromkeys([*self.agents, "__all__"], timestep.ended),
             {},
         )
 
@@ -159,7 +158,8 @@ class JaxMARLEnv:
 
 
 def _state(env_state: EnvState, timestep: Timestep) -> State:
-    return State(env_state, timestep.obs, timestep.legal)
+    obs, legal = timestep.observation[:2]
+    return State(env_state, obs, cast(Array, legal))
 
 
 def _typed(key: AnyKey) -> Key[Array, ""]:

@@ -71,7 +71,7 @@ class PettingZooEnv(ParallelEnv[str, np.ndarray, Any]):
         self._key, self._state, timestep = _reset(self.env, self._key)
         timestep = jax.device_get(timestep)
         self.agents = self.possible_agents.copy()
-        return self._by_agent(_as_float32(timestep.obs)), self._infos(timestep)
+        return self._by_agent(_as_float32(timestep.observation.obs)), self._infos(timestep)
 
     def step(
         self, actions: dict[str, Any]
@@ -90,7 +90,7 @@ class PettingZooEnv(ParallelEnv[str, np.ndarray, Any]):
         if terminated or truncated:
             self.agents = []
         return (
-            self._by_agent(_as_float32(timestep.last_obs)),
+            self._by_agent(_as_float32(timestep.final.obs)),
             self._by_agent(timestep.reward.tolist()),
             dict.fromkeys(self.possible_agents, terminated),
             dict.fromkeys(self.possible_agents, truncated),
@@ -118,7 +118,7 @@ class PettingZooEnv(ParallelEnv[str, np.ndarray, Any]):
         return np.array([actions[agent] for agent in self.agents], np.int32)
 
     def _infos(self, timestep: Timestep) -> Infos:
-        masks = self._by_agent(np.array(timestep.legal, np.int8))
+        masks = self._by_agent(np.array(timestep.observation.legal, np.int8))
         return {agent: {"action_mask": mask} for agent, mask in masks.items()}
 
     def _by_agent(self, values: Any) -> dict[str, Any]:

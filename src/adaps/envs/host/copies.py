@@ -27,7 +27,7 @@ from jaxtyping import Float, Int
 
 from adaps.envs.host.team import MakeEnv, Record, Roster, Team
 from adaps.errors import HostEnvironmentError
-from adaps.types import Presence, Timestep
+from adaps.types import AgentEnds, Observation, Timestep
 
 FAILED = "failed"
 """Key of the info that says what went wrong."""
@@ -300,15 +300,16 @@ class Copies:
             raise HostEnvironmentError(message, trace)
         flat = rows.reshape(self.num_copies, -1).copy()
         part: Any = self._layout.views(flat)
-        ends = (part.agent_terminated.astype(bool), part.agent_truncated.astype(bool))
+        legal, here = part.legal.astype(bool), part.here.astype(bool)
         return Timestep(
-            obs=part.obs,
-            legal=part.legal.astype(bool),
+            observation=Observation(part.obs, legal, here=here),
             reward=part.reward,
             terminated=part.terminated[:, 0].astype(bool),
             truncated=part.truncated[:, 0].astype(bool),
-            last_obs=part.last_obs,
-            presence=Presence(part.here.astype(bool), *ends),
+            final=Observation(part.last_obs),
+            agent_ends=AgentEnds(
+                part.agent_terminated.astype(bool), part.agent_truncated.astype(bool)
+            ),
         )
 
 

@@ -1,4 +1,4 @@
-"""Masks on weights that each agent learns, as Kaleidoscope does. Stage: network.
+"""Masks on weights that each agent learns, as Kaleidoscope does. Stage: sharing.
 
 Agent i uses ``sign(w)·relu(|w| − sigmoid(s_i))`` of a shared weight w, with a threshold s_i of its
 own per weight (arXiv 2410.08540). Weights that every agent has masked out are drawn anew now and
@@ -38,9 +38,13 @@ def renew(
     weight: Weight,
     threshold: Thresholds,
     initial: Float[Array, "2"],
-    share: Float[Array, ""],
-) -> tuple[Weight, Thresholds]:
-    """Draw a share of the weights that no agent uses anew, with their thresholds."""
+    share: float,
+) -> tuple[Bool[Array, "*in_out"], Weight, Thresholds]:
+    """Choose a share of the weights that no agent uses, and draw all weights and thresholds anew.
+
+    Returns:
+        Which weights are chosen, fresh weights and fresh thresholds.
+    """
     chosen_key, weight_key, threshold_key = jax.random.split(key, 3)
     unused = ~used(weight, threshold).any(axis=0)
     chosen = unused & (jax.random.uniform(chosen_key, weight.shape) < share)
@@ -49,10 +53,7 @@ def renew(
     fresh_threshold = jax.random.uniform(
         threshold_key, threshold.shape, minval=initial[0], maxval=initial[1]
     )
-    return (
-        jnp.where(chosen, fresh_weight, weight),
-        jnp.where(chosen, fresh_threshold, threshold),
-    )
+    return chosen, fresh_weight, fresh_threshold
 
 
 def used(weight: Weight, threshold: Thresholds) -> Bool[Array, "agent *in_out"]:

@@ -1,0 +1,63 @@
+"""Whole episodes: which resets they begin with, and what they come to. Stage: collect."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, Int, Key
+
+EVAL_SEED = 20231
+"""Fixes the resets that every policy is evaluated on, whatever its own seed."""
+
+
+class Episodes(NamedTuple):
+    """Returns of whole episodes, on the same resets for every policy."""
+
+    returns: Float[Array, "episode agent"]
+    """Undiscounted sum of each agent's rewards."""
+    best: Float[Array, " episode"] | None
+    """Best possible return, summed over agents; None where no bound is known."""
+
+
+def reset_key(number: Int[ArrayLike, ""]) -> Key[Array, ""]:
+    """What the reset of the episode of this number is drawn with."""
+    return jax.random.fold_in(_keys()[0], number)
+
+
+def episode_seed(number: int) -> int:
+    """The same for environments that run in Python, whose resets take a number."""
+    return int(np.random.SeedSequence([EVAL_SEED, number]).generate_state(1)[0] >> 1)
+
+
+def step_keys(max_steps: int) -> Key[Array, " time"]:
+    """What each step of any episode is drawn with."""
+    return jax.random.split(_keys()[1], max_steps)
+
+
+def mean_return(episodes: Episodes) -> float:
+    """Return summed over agents, averaged over episodes."""
+    return float(np.asarray(episodes.returns, np.float64).sum(axis=1).mean())
+
+
+def best_return(episodes: Episodes) -> float | None:
+    """Best possible return, averaged over episodes; None where no bound is known."""
+    return None if episodes.best is None else float(np.asarray(episodes.best, np.float64).mean())
+
+
+def regret(episodes: Episodes) -> float | None:
+    """``(best − return) / |best|`` of the means over episodes; None where no bound is known."""
+    best = best_return(episodes)
+    return (best - mean_return(episodes)) / abs(best) if best else None
+
+
+def returns_per_type(episodes: Episodes, agent_types: tuple[int, ...] | None) -> list[float] | None:
+    """Return of each true type, summed over its agents, averaged over episodes."""
+    if agent_types is None:
+        return None
+    per_agent = np.asarray(episodes.returns, np.float64).mean(axis=0)
+    types = np.asarray(agent_types)
+    return [float(per_agent[types == t].sum()) for t in sorted(set(agent_types))]
+
+
+def _keys() -> Key[Array, "2"]:
+    return jax.random.split(jax.random.key(EVAL_SEED))

@@ -1,0 +1,142 @@
+"""Carries out the long parts of a run: shows progress, saves, and stops when asked. Stage: train.
+
+Gathering, learning codes, training and evaluating all go through :meth:`Driver.carry_out` or
+:meth:`Driver.play`, so that ``train.py`` says what is done and nothing else.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, cast
+
+import jax
+from jaxtyping import Array, Int
+
+from adaps.collect.evaluate import in_batches
+from adaps.errors import HostEnvironmentError, Stopped
+from adaps.training.journal import Journal
+from adaps.training.recorder import Recorder
+from adaps.training.stages import NonFiniteUpdate
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+CALL_SECONDS = 0.4
+"""Aimed-at time between two looks at the stop request."""
+MANY = 2**31
+"""More pieces than there are."""
+GROWTH = 8.0
+"""No call is more than so many times as long as the one before."""
+
+
+def nothing(state: Any, done: int) -> None:
+    """Nothing to keep besides the checkpoint."""
+    del state, done
+
+
+class Work(NamedTuple):
+    """A part of a run that is done in small pieces."""
+
+    part: str
+    """Its name in checkpoints."""
+    phase: str
+    """What is shown while it goes on."""
+    unit: int
+    """What a piece of one counts in the phase, for each seed."""
+    env_steps: Callable[[int], int] | None = None
+    """Environment steps of a seed after so many pieces, where they change."""
+    keep: Callable[[Any, int], None] = nothing
+    """``keep(state, done)`` is called at the end, and where it ends early."""
+
+
+class Driver:
+    """Of one group of seeds.
+
+    Raises:
+        Stopped: from every method, when the run is to stop; what it has come to is saved.
+    """
+
+    def __init__(self, recorder: Recorder, journal: Journal, seeds: list[int]) -> None:
+        self._recorder, self.journal, self._seeds = recorder, journal, seeds
+
+    def restore_or(self, work: Work, begun: S) -> tuple[S, int]:
+        """Where an earlier process left a part, or ``begun``; and how many pieces were done."""
+        state, done = self.journal.went_on(work.part, begun)
+        self._recorder.begin(work.phase)
+        self._recorder.went_on(work.phase, done * work.unit * len(self._seeds))
+        return state, done
+
+    def carry_out(
+        self,
+        work: Work,
+        state: S,
+        done: int,
+        until: int,
+        step: Callable[[S, int], tuple[S, str]],
+    ) -> S:
+        """Do a part up to piece number ``until``.
+
+        Args:
+            work: which part.
+            state: where it stands.
+            done: pieces that are done.
+            until: pieces to have done at the end.
+            step: ``step(state, pieces) → state, what to show``.
+
+        Raises:
+            NotFiniteError: what cannot be learned from.
+        """
+        size = 1
+        while done < until:
+            self._stop_if_asked(work, state, done)
+            size = min(size, until - done, self._pieces_to_checkpoint(work, done))
+            started = time.perf_counter()
+            try:
+                state, text = step(state, size)
+                jax.block_until_ready([x for x in jax.tree.leaves(state) if is_array(x)])
+            except HostEnvironmentError as failure:
+                self._recorder.fail(failure)
+                continue
+            except NonFiniteUpdate as update:
+                state, done = cast(S, update.before), done + update.number
+                self._recorder.fail(self._recorder.broken(self._seeds, update))
+                continue
+            done, seconds = done + size, time.perf_counter() - started
+            steps = size * work.unit * len(self._seeds)
+            self._recorder.advanced(work.phase, self._seeds, steps, seconds, text)
+            self.journal.note(work.part, state, done, work.env_steps and work.env_steps(done))
+            size = max(1, round(size * min(GROWTH, CALL_SECONDS / seconds)))
+        work.keep(state, done)
+        self.stop_if_asked()
+        return state
+
+    def play(self, play: Callable[[Int[Array, " episode"]], T], num_episodes: int, most: int) -> T:
+        """So many episodes, at most ``most`` side by side; seeds are on the first axis."""
+        self._recorder.begin("evaluate")
+        episodes = in_batches(play, num_episodes, 1, most, lambda: self._recorder.stopping)
+        self.stop_if_asked()
+        self._recorder.advance("evaluate", len(self._seeds))
+        return episodes
+
+    def stop_if_asked(self) -> None:
+        """End the seeds where they are, if they are to stop."""
+        if self._recorder.stopping:
+            raise Stopped
+
+    def _stop_if_asked(self, work: Work, state: Any, done: int) -> None:
+        if self._recorder.stopping:
+            work.keep(state, done)
+            raise Stopped
+
+    def _pieces_to_checkpoint(self, work: Work, done: int) -> int:
+        """As many as there can be where time decides."""
+        if work.env_steps is None:
+            return MANY
+        left = self.journal.steps_left(work.env_steps(done))
+        per_piece = work.env_steps(1) - work.env_steps(0)
+        return MANY if left is None else math.ceil(left / per_piece)
+
+
+def is_array(x: Any) -> bool:
+    """Whether JAX may still be computing it."""
+    return isinstance(x, jax.Array)

@@ -1,0 +1,270 @@
+"""A trained policy to act with, and the file it is kept in. Stage: evaluation."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Key
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file
+
+from adaps.config.training import hooks_from_json, network_from_json, options_to_json
+from adaps.envs.agent_io import Agents, as_arrays
+from adaps.errors import UserError
+from adaps.files.checkpoint import from_arrays, to_arrays
+from adaps.files.plain_files import open_plain, parsed
+from adaps.files.run_folder import RunFolder, policy_file, saved_seeds
+from adaps.files.sharing_arrays import sharing_from_arrays
+from adaps.networks import NETWORKS
+from adaps.networks.agent import Agent, Choice, greedy, sampled
+from adaps.networks.weights import count_params
+from adaps.sharing import METHODS
+from adaps.sharing.method import DATA_ONLY
+from adaps.types import (
+    SCHEMA,
+    Action,
+    Box,
+    Discrete,
+    Memory,
+    NetworkShape,
+    Observation,
+    Params,
+    Sharing,
+)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One seed's trained team."""
+
+    agent: Agent
+    params: Params
+    sharing: Sharing
+    agents: Agents
+    """Names and spaces."""
+
+    @property
+    def shape(self) -> NetworkShape:
+        """Numbers of agents, observations and actions."""
+        return self.agent.network.shape
+
+    @property
+    def num_params(self) -> int:
+        """Trainable numbers."""
+        return count_params(self.params)
+
+    def memory(self, num_envs: int = 1) -> Memory:
+        """What to call :meth:`step` with first; ``()`` where the policy remembers nothing."""
+        return self.agent.memory(num_envs)
+
+    def act(
+        self,
+        obs: Float[Array, "*batch agent obs"] | Float[np.ndarray, "*batch agent obs"],
+        key: Key[Array, ""] | None = None,
+        legal: Bool[Array, "*batch agent action"]
+        | Bool[np.ndarray, "*batch agent action"]
+        | None = None,
+    ) -> Action:
+        """Actions of all agents: the most likely ones, or drawn where a ``key`` is given.
+
+        Args:
+            obs: observations of all agents, in the environment's order, with any leading axes.
+            key: JAX key to draw with.
+            legal: which actions may be taken; all where it is not given.
+
+        Raises:
+            UserError: the observations have another shape than the policy was trained on, or the
+                policy remembers: then use :meth:`step`.
+        """
+        if jax.tree.leaves(self.memory()):
+            raise UserError("this policy remembers: use step, which takes and returns its memory")
+        return self.step((), obs, key, legal)[1]
+
+    def step(
+        self,
+        memory: Memory,
+        obs: Float[Array, "*batch agent obs"] | Float[np.ndarray, "*batch agent obs"],
+        key: Key[Array, ""] | None = None,
+        legal: Bool[Array, "*batch agent action"]
+        | Bool[np.ndarray, "*batch agent action"]
+        | None = None,
+        first: Bool[Array, "*batch agent"] | Bool[np.ndarray, "*batch agent"] | None = None,
+    ) -> tuple[Memory, Action]:
+        """As :meth:`act`, with what the agents remember from step to step.
+
+        Args:
+            memory: what the last step returned, or :meth:`memory` of as many copies as ``obs``
+                has on its leading axis.
+            obs: as for :meth:`act`.
+            key: as for :meth:`act`.
+            legal: as for :meth:`act`.
+            first: whether an agent begins an episode, so that its memory is forgotten; none where
+                it is not given.
+
+        Raises:
+            UserError: the observations have another shape than the policy was trained on.
+        """
+        obs = jnp.asarray(obs, jnp.float32)
+        expected = (self.shape.num_agents, self.shape.obs_size)
+        if obs.shape[-2:] != expected:
+            raise UserError(
+                f"observations must end in (agents, numbers) = {expected}, not {tuple(obs.shape)}"
+            )
+        legal_or_all = None if legal is None else jnp.asarray(legal, bool)
+        first = jnp.zeros(obs.shape[:-1], bool) if first is None else jnp.asarray(first, bool)
+        choose: Choice = greedy if key is None else sampled
+        key = jax.random.key(0) if key is None else key
+        parts = (self.params, self.sharing, key, memory, Observation(obs, legal_or_all), first)
+        return _step(self.agent, choose, *parts)
+
+    def act_by_name(
+        self,
+        obs: Mapping[str, Any],
+        key: Key[Array, ""] | None = None,
+        legal: Mapping[str, Any] | None = None,
+    ) -> dict[str, int]:
+        """Actions of the agents that are there, in the environment's own names and numbers.
+
+        Args:
+            obs: what each agent sees, as its environment gives it, action mask included.
+            key: JAX key to draw with.
+            legal: further masks of actions by agent; all actions where it is not given.
+
+        Raises:
+            UserError: an agent that the policy is not for, or an observation of another space.
+        """
+        seen = as_arrays(self.agents, obs, legal)
+        actions = np.asarray(self.act(seen.obs, key, seen.legal))
+        each = zip(self.agents.names, self.agents.spaces, actions, strict=True)
+        return {name: int(a) + space.first_action for name, space, a in each if name in obs}
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _step(agent, choose, params, sharing, key, memory, observation, first):
+    return agent.policy(params, sharing, choose)(key, memory, observation, first)
+
+
+class Saved(NamedTuple):
+    """The arrays of a policy's file."""
+
+    params: Params
+    sharing: Sharing
+
+
+def save(folder: RunFolder, seed: int, policy: Policy, env_steps: int) -> None:
+    """Keep a seed's policy as of ``env_steps``.
+
+    Raises:
+        StorageError: it could not be written.
+    """
+    network, method = policy.agent
+    facts = {
+        "schema": SCHEMA,
+        "env_steps": env_steps,
+        "agents": policy.agents.to_json(),
+        "network": options_to_json(network.options, NETWORKS),
+        "shape": _shape_to_json(network.shape),
+        "method": None if method is DATA_ONLY else options_to_json(method, METHODS),
+    }
+    # One entry, since the library writes several in any order.
+    metadata = {"adaps": json.dumps(facts)}
+    folder.save_tensors(policy_file(folder.path, seed), to_arrays(_saved(policy)), metadata)
+
+
+def load(folder: str | Path, seed: int | None = None) -> Policy:
+    """The policy that a run's folder holds, of its first seed unless named.
+
+    Raises:
+        UserError: not a run's folder, no such seed, or a damaged file.
+    """
+    folder = Path(folder)
+    seeds: Sequence[int] = saved_seeds(folder)
+    if not seeds:
+        raise UserError(f"{folder} holds no trained policy")
+    file = policy_file(folder, seeds[0] if seed is None else seed)
+    if not file.exists():
+        raise UserError(f"{folder} has no policy of seed {seed}; it has {seeds}")
+    try:
+        return _loaded(file)
+    except KeyError as error:
+        raise UserError(f"{file} is damaged: it lacks {error}") from None
+    except (SafetensorError, OSError, RecursionError, TypeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise UserError(f"{file} is damaged: {reason or ' '.join(str(error).split())}") from None
+
+
+def _loaded(file: Path) -> Policy:
+    """What :func:`save` saved; raises many kinds of errors where it is damaged."""
+    with open_plain(file):
+        arrays = load_file(file)
+    with safe_open(file, "numpy") as opened:
+        facts = parsed((opened.metadata() or {})["adaps"])
+    if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
+        raise ValueError(f"it is of another version than this program's, {SCHEMA}")
+    network = network_from_json(facts["network"], _shape_from_json(facts["shape"]))
+    method = DATA_ONLY if facts["method"] is None else hooks_from_json(facts["method"])
+    prefix = "sharing."
+    sharing = sharing_from_arrays(
+        {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+    )
+    check_sharing(network.shape, sharing)
+    like = Saved(method.init(jax.random.key(0), network, sharing), sharing)
+    saved = from_arrays(like, arrays)
+    agents = Agents.from_json(facts["agents"])
+    return Policy(Agent(network, method), saved.params, saved.sharing, agents)
+
+
+def check_sharing(shape: NetworkShape, sharing: Sharing) -> None:
+    """Refuse who-uses-what of another team, or that points to what is not there.
+
+    Raises:
+        ValueError: with what is wrong.
+    """
+    _check_rows("param_set", sharing.param_set, shape.num_agents, shape.num_agents)
+    if sharing.tags.ndim != 2 or len(sharing.tags) != shape.num_agents:
+        raise ValueError(f"tags are of shape {sharing.tags.shape}")
+    if sharing.scaling is not None:
+        kinds = sharing.scaling.mean.shape[0]
+        _check_rows("scaling.kind", sharing.scaling.kind, shape.num_agents, kinds)
+        for name in ("mean", "scale"):
+            array = getattr(sharing.scaling, name)
+            if array.shape != (kinds, shape.obs_size):
+                raise ValueError(f"scaling.{name} is of shape {array.shape}")
+
+
+def _check_rows(name: str, rows: Array, num_agents: int, most: int) -> None:
+    """Numbers of rows of another array, one for each agent."""
+    if rows.shape != (num_agents,) or not jnp.issubdtype(rows.dtype, jnp.integer):
+        raise ValueError(f"{name} must be {num_agents} whole numbers")
+    if not (int(rows.min()) >= 0 and int(rows.max()) < most):
+        raise ValueError(f"{name} must hold whole numbers below {most}")
+
+
+def _saved(policy: Policy) -> Saved:
+    return Saved(policy.params, policy.sharing)
+
+
+def _shape_to_json(shape: NetworkShape) -> dict[str, Any]:
+    return {**shape._asdict(), "action_space": shape.action_space._asdict()}
+
+
+def _shape_from_json(data: Any) -> NetworkShape:
+    """What :func:`_shape_to_json` wrote.
+
+    Raises:
+        KeyError, TypeError, ValueError: something else.
+    """
+    space = data["action_space"]
+    made = Discrete(**space) if "num_actions" in space else Box(**space)
+    hidden = tuple(data["hidden"])
+    shape = NetworkShape(data["num_agents"], data["obs_size"], made, hidden)
+    numbers = (shape.num_agents, shape.obs_size, *hidden, made[0])
+    if not all(type(number) is int and 1 <= number <= 2**24 for number in numbers):
+        raise ValueError(f"there is no network of these sizes: {numbers}")
+    return shape
