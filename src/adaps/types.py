@@ -301,6 +301,7 @@ class Params(NamedTuple):
     """What a sharing method learns besides."""
 
 
+@runtime_checkable
 class Distribution(Protocol):
     """Over the actions of all agents; a pytree of arrays ``[*batch, agent, …]``."""
 
@@ -323,6 +324,7 @@ class Modulation(NamedTuple):
     shift: Float[Array, "*agent _unit"] | None = None
 
 
+@runtime_checkable
 class Weights(Protocol):
     """What each agent computes with; made by ``bind`` from parameters and ``Sharing``."""
 
