@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from adaps.collect.episodes import best_return, mean_return, regret
 from adaps.collect.evaluate import batch_episodes, in_batches, player
+from adaps.files import compile_cache
 from adaps.files.run_folder import saved_seeds
 from adaps.networks.agent import greedy
 from adaps.training.policy import load
@@ -27,6 +28,7 @@ def evaluate_run(env: AnyEnvironment, folder: Path, num_episodes: int) -> list[S
     Raises:
         UserError: nothing is saved there, or a file is damaged.
     """
+    compile_cache.enable()
     rows, most = [], batch_episodes(env)
     with player(env) as play:
         for seed in saved_seeds(folder):

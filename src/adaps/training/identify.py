@@ -30,7 +30,7 @@ from adaps.config.limits import (
 )
 from adaps.config.training import Count, check_clustering, encoder_options
 from adaps.errors import UserError
-from adaps.files import logged
+from adaps.files import compile_cache, logged
 from adaps.identity import autoencoder, cluster_agents, gathering, place_agent, samples
 from adaps.identity.clusters import CLUSTERER_NAMES, CRITERION_NAMES, Clustering, cluster
 from adaps.identity.encoders import VAE, updates_of
@@ -118,6 +118,7 @@ def run_identify(env: AnyEnvironment | None, config: IdentifyConfig, watch: Watc
     Raises:
         UserError: an option that cannot be, or transitions that cannot be used.
     """
+    compile_cache.enable()
     started = time.perf_counter()
     gather_key, *keys = jax.random.split(jax.random.key(config.seed), 3)
     team = _team(env, config, gather_key, watch)

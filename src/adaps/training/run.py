@@ -20,6 +20,7 @@ from adaps.config.training import (
     to_json,
 )
 from adaps.errors import Stopped, UserError
+from adaps.files import compile_cache
 from adaps.files.checkpoint import Checkpoint, locked
 from adaps.files.run_folder import RunFolder, check_free
 from adaps.files.sinks import check_sinks, opened
@@ -110,6 +111,7 @@ def run(
             learnt so far has been saved as far as it could be.
         KeyboardInterrupt: likewise.
     """
+    compile_cache.enable()
     check_sinks(sinks, out)
     if out is not None and (resume is None or not holds_run(out)):
         check_free(out)
