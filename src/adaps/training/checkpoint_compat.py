@@ -12,11 +12,11 @@ import numpy as np
 
 from adaps.config.training import TrainConfig, looks_for_identity
 from adaps.errors import UserError
-from adaps.files.checkpoint import Checkpoint, check_same
+from adaps.files.checkpoint import check_same
 from adaps.identity.gathering import GatherState
+from adaps.training.checkpoint_metadata import RunCheckpoint, SeedAssignments
 from adaps.training.device_placement import stack
 from adaps.training.host import HostStages, kept, nothing_yet
-from adaps.training.journal import Shared, restored_shared
 from adaps.training.stages import SeedKeys, Stages, initial_encoder, initial_params
 from adaps.types import (
     Identity,
@@ -30,7 +30,7 @@ from adaps.types import (
 )
 
 
-def check_fits(config: TrainConfig, stages: Stages | HostStages, found: Checkpoint) -> None:
+def check_fits(config: TrainConfig, stages: Stages | HostStages, found: RunCheckpoint) -> None:
     """Refuse a checkpoint that these stages cannot go on from.
 
     Raises:
@@ -45,10 +45,10 @@ def check_fits(config: TrainConfig, stages: Stages | HostStages, found: Checkpoi
         ) from None
 
 
-def _check(config: TrainConfig, stages: Stages | HostStages, found: Checkpoint) -> None:
+def _check(config: TrainConfig, stages: Stages | HostStages, found: RunCheckpoint) -> None:
     others = stages.others if isinstance(stages, HostStages) else stages._asdict()
-    keys = others["keys"](jnp.asarray(found.facts["seeds"], jnp.uint32))
-    shared = restored_shared(found)
+    keys = others["keys"](jnp.asarray(found.metadata.seeds, jnp.uint32))
+    shared = found.assignments
     if shared is not None:
         _check_shared(others["shape"], shared)
     if "train" in found.parts:
@@ -65,7 +65,7 @@ def _check_look(
     stages: Stages | HostStages,
     others: dict[str, Any],
     keys: SeedKeys,
-    found: Checkpoint,
+    found: RunCheckpoint,
 ) -> None:
     """What a look that was begun had gathered and learnt."""
     gathering = _gathering(stages, keys)
@@ -84,7 +84,7 @@ def _begun(
     stages: Stages | HostStages,
     shape: NetworkShape,
     keys: SeedKeys,
-    shared: Shared,
+    shared: SeedAssignments,
 ) -> Any:
     """Training at its start, without an environment being opened."""
     params, sharing = initial_params(shape, keys, shared.sharings), stack(shared.sharings)
@@ -121,7 +121,7 @@ def _zeros(tree: Any) -> Any:
     return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), tree)
 
 
-def _check_shared(shape: NetworkShape, shared: Shared) -> None:
+def _check_shared(shape: NetworkShape, shared: SeedAssignments) -> None:
     """Of every seed: its agents, and layers as wide as the network's."""
     wanted = _sizes(shape, shared.sharings[0])
     for identity, sharing in zip(shared.identities, shared.sharings, strict=True):

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Array, Float
+from msgspec.structs import asdict
 
 from adaps.collect.diversity import between_groups, snd
 from adaps.collect.evaluate import Episodes, mean_return, regret, returns_per_type
@@ -25,7 +26,7 @@ from adaps.config.training import (
 )
 from adaps.errors import NotFiniteError, RunError, Stopped
 from adaps.files import run_folder as files
-from adaps.files.checkpoint import Checkpoint, Series, to_arrays
+from adaps.files.checkpoint import Series, to_arrays
 from adaps.files.policy import Policy
 from adaps.files.sinks import Sinks
 from adaps.identity.clusters import rand_index
@@ -34,29 +35,21 @@ from adaps.identity.matching import Match
 from adaps.identity.space_groups import parts_of
 from adaps.sharing.mask_warnings import mask_warnings
 from adaps.sharing.masks import summary
+from adaps.training.checkpoint_metadata import (
+    Line,
+    Metadata,
+    Progress,
+    RunCheckpoint,
+    SeedAssignments,
+    Work,
+    statement,
+)
 from adaps.training.device_placement import Placement, unstack
-from adaps.training.journal import Journal, Shared
+from adaps.training.journal import Journal
 from adaps.training.progress import Watch
 from adaps.training.result import Times
-from adaps.training.resume import statement
 from adaps.training.stages import Culprit
 from adaps.types import AnyEnvironment, Identity, Metrics, Sharing
-
-
-class Line(NamedTuple):
-    """A line of the metrics; they are in order as they are sorted."""
-
-    env_steps: int
-    seed: int
-    text: str
-
-
-class Work(NamedTuple):
-    """Environment steps of training, and the seconds that they took."""
-
-    steps: int = 0
-    seconds: float = 0.0
-
 
 MOST_GROUPS = 16
 """Behaviour distances between more groups than this are not written down."""
@@ -73,7 +66,7 @@ class Recorder:
         folder: files.RunFolder | None,
         watch: Watch,
         sinks: Sinks | None = None,
-        found: dict[int, Checkpoint] | None = None,
+        found: dict[int, RunCheckpoint] | None = None,
     ) -> None:
         self.env, self.config, self.placement = env, config, placement
         self.folder, self.watch, self.sinks = folder, watch, sinks or Sinks()
@@ -85,13 +78,13 @@ class Recorder:
         self._latest: dict[int, float] = {}
         self._started = time.perf_counter()
         self._compiling = 0.0
-        self._work = {seeds[0]: Work() for seeds in placement.programs}
+        self._work = {seeds[0]: Work(0, 0.0) for seeds in placement.programs}
         self._lock = threading.Lock()
         self._compile_lock = threading.Lock()
         self.failure: RunError | None = None
         self._found_checkpoints = found or {}
         for checkpoint in self._found_checkpoints.values():
-            self._take_up(checkpoint)
+            self._take_up(checkpoint.metadata)
         self._announce()
         self._journals = [self._journal(seeds) for seeds in placement.programs]
 
@@ -143,7 +136,7 @@ class Recorder:
             self._compiling += time.perf_counter() - started
         self.advance("compile", 1)
 
-    def shared(self, seeds: list[int], shared: Shared) -> None:
+    def shared(self, seeds: list[int], shared: SeedAssignments) -> None:
         """Identities are known and the network is shared out."""
         with self._lock:
             both = zip(shared.identities, shared.sharings, strict=True)
@@ -286,9 +279,9 @@ class Recorder:
         self.watch.plan("train", "steps", num_seeds * steps, timed=True)
         self.watch.plan("evaluate", "seeds", num_seeds)
         if self.folder is not None:
-            data = {"schema": files.SCHEMA, **statement(self.env, self.config)}
+            data = {"schema": files.SCHEMA, **asdict(statement(self.env, self.config))}
             self.folder.write_json(files.CONFIG, data)
-            if self.folder.goes_on:
+            if self.folder.resumes:
                 self.folder.write_metrics(self._texts())
 
     def _texts(self) -> list[str]:
@@ -299,28 +292,28 @@ class Recorder:
         series = None if self.folder is None else Series(self.folder.path, seeds[0])
         found = self._found_checkpoints.pop(seeds[0], None)
         every, warn = self.config.checkpoint_every, self.watch.warn
-        return Journal(series, every, partial(self._facts, seeds), found, warn)
+        return Journal(series, every, partial(self._metadata, seeds), found, warn)
 
-    def _facts(self, seeds: list[int]) -> dict[str, Any]:
+    def _metadata(self, seeds: list[int], progress: Progress) -> Metadata:
         """What a checkpoint says besides its arrays."""
-        return {
-            **statement(self.env, self.config),
-            "seeds": seeds,
-            "seconds": time.perf_counter() - self._started,
-            "work": list(self._work[seeds[0]]),
-            "lines": [list(line) for seed in seeds for line in self._lines[seed]],
-            "moves": [self._looks[seed] for seed in seeds],
-        }
+        return Metadata(
+            **asdict(statement(self.env, self.config)),
+            seeds=seeds,
+            seconds=time.perf_counter() - self._started,
+            work=self._work[seeds[0]],
+            lines=[line for seed in seeds for line in self._lines[seed]],
+            moves=[self._looks[seed] for seed in seeds],
+            progress=progress,
+        )
 
-    def _take_up(self, checkpoint: Checkpoint) -> None:
-        """Go on where a checkpoint's seeds were."""
-        facts = checkpoint.facts
-        seeds = facts["seeds"]
-        self._started = min(self._started, time.perf_counter() - facts["seconds"])
-        self._work[seeds[0]] = Work(*facts["work"])
-        for line in facts["lines"]:
-            self._lines[line[1]].append(Line(*line))
-        self._looks |= dict(zip(seeds, facts["moves"], strict=True))
+    def _take_up(self, metadata: Metadata) -> None:
+        """Resume where a checkpoint's seeds were."""
+        seeds = metadata.seeds
+        self._started = min(self._started, time.perf_counter() - metadata.seconds)
+        self._work[seeds[0]] = metadata.work
+        for line in metadata.lines:
+            self._lines[line.seed].append(line)
+        self._looks |= dict(zip(seeds, metadata.moves, strict=True))
 
     def _warn(self, seeds: list[int]) -> None:
         """Say what is wrong with the seeds' masks."""

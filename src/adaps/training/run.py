@@ -17,10 +17,11 @@ from adaps.config.training import (
     to_json,
 )
 from adaps.errors import UserError
-from adaps.files.checkpoint import Checkpoint, locked
+from adaps.files.checkpoint import locked
 from adaps.files.run_folder import RunFolder, check_free
 from adaps.files.sinks import check_sinks, opened
 from adaps.training.checkpoint_compat import check_fits
+from adaps.training.checkpoint_metadata import RunCheckpoint
 from adaps.training.device_placement import Placement, place, run_side_by_side, seeds_at_a_time
 from adaps.training.host import HostStages, make_host_stages
 from adaps.training.progress import Watch
@@ -132,7 +133,7 @@ def _folder(
     stages: Stages | HostStages,
     resume: Resume | None,
     watch: Watch,
-) -> Iterator[tuple[RunFolder | None, dict[int, Checkpoint]]]:
+) -> Iterator[tuple[RunFolder | None, dict[int, RunCheckpoint]]]:
     """The run's folder, in which nobody else writes meanwhile, and what to go on from."""
     if out is None:
         yield None, {}
@@ -145,7 +146,7 @@ def _folder(
         found = checkpoints_of(out, env, config, placement, resume, watch.warn)
         for checkpoint in found.values():
             check_fits(config, stages, checkpoint)
-        yield RunFolder(out, goes_on=True), found
+        yield RunFolder(out, resumes=True), found
 
 
 def _trained(stages: Stages | HostStages, recorder: Recorder) -> list[SeedResult]:

@@ -40,8 +40,9 @@ from adaps.identity.space_groups import alone, as_one, parts_of
 from adaps.networks.mlp import used_sets
 from adaps.networks.normalise import unscaled
 from adaps.sharing import AdaPS, FuPS
+from adaps.training.checkpoint_metadata import SeedAssignments
 from adaps.training.device_placement import stack, unstack
-from adaps.training.journal import Journal, Shared
+from adaps.training.journal import Journal
 from adaps.training.recorder import Recorder
 from adaps.training.result import SeedResult
 from adaps.training.stages import (
@@ -95,17 +96,17 @@ def results_of(program: Program) -> list[SeedResult]:
         Stopped: before the end; from the functions below as well.
     """
     config, stages, recorder, journal, seeds, keys = program
-    if journal.shared is None:
+    if journal.assignments is None:
         each_key = unstack(keys.masks, len(seeds))
         all_alike = [FuPS().build(key, stages.shape, None) for key in each_key]
         identities = identify(program, initial_params(stages.shape, keys, all_alike), all_alike)
         recorder.end_if_stopping()
-        journal.share(share_out(program, identities))
+        journal.assign(share_out(program, identities))
     recorder.shared(seeds, journal.known)
 
     sharing = stack(journal.known.sharings)
     params = initial_params(stages.shape, keys, journal.known.sharings)
-    state, done = journal.went_on("train", stages.begin(keys, params, sharing))
+    state, done = journal.restore_or("train", stages.begin(keys, params, sharing))
     with recorder.compiling():
         jax.block_until_ready(stages.advance(state, sharing, jnp.int32(0)))
 
@@ -120,7 +121,7 @@ def results_of(program: Program) -> list[SeedResult]:
         if looks_due(config, until) > journal.looks:
             matches, shared = look_again(program, state.learner.params)
             recorder.moved(seeds, journal.looks + 1, matches)
-            journal.share(shared)
+            journal.assign(shared)
             recorder.shared(seeds, journal.known)
             sharing = stack(journal.known.sharings)
 
@@ -162,7 +163,7 @@ def gather(program: Program, params: Params, sharing: Sharing) -> list[Samples]:
     config, stages, recorder, journal, seeds, keys = program
     recorder.begin("gather")
     plan = gathering.plan(recorder.env, gathering_steps(config))
-    state, done = journal.went_on("gather", stages.begin_gathering(keys))
+    state, done = journal.restore_or("gather", stages.begin_gathering(keys))
     recorder.went_on("gather", done * plan.steps_per_round * len(seeds))
     for piece in gathering.in_pieces(plan.rounds - done, PIECES):
         recorder.end_if_stopping()
@@ -171,7 +172,7 @@ def gather(program: Program, params: Params, sharing: Sharing) -> list[Samples]:
         done += piece
         recorder.advance("gather", piece * plan.steps_per_round * len(seeds))
         steps = journal.looks * plan.num_steps + done * plan.steps_per_round
-        journal.note("gather", state, done, steps)
+        journal.update("gather", state, done, steps)
     for gathered in unstack(state.gathered, len(seeds)):
         gathering.check_finite(recorder.env, gathered)
     return stages.samples(state.gathered)
@@ -191,7 +192,7 @@ def learn_codes(program: Program, part: int, samples: Samples) -> CoderState:
     """An encoder of agents, and a decoder that predicts what follows for agents of any code."""
     config, stages, recorder, journal, seeds, keys = program
     recorder.begin("identify")
-    encoder, done = journal.went_on(f"codes-{part}", initial_encoder(config, keys, samples))
+    encoder, done = journal.restore_or(f"codes-{part}", initial_encoder(config, keys, samples))
     recorder.went_on("identify", done * len(seeds))
     num_updates = updates_of(config.encoder, samples.num_rare.shape[-1])
     for piece in gathering.in_pieces(num_updates - done, PIECES):
@@ -201,7 +202,7 @@ def learn_codes(program: Program, part: int, samples: Samples) -> CoderState:
             raise recorder.broken_identity(seeds, loss)
         done += piece
         recorder.advance("identify", piece * len(seeds), f"loss {float(loss.mean()):.3f}")
-        journal.note(f"codes-{part}", encoder, done)
+        journal.update(f"codes-{part}", encoder, done)
     return encoder
 
 
@@ -211,7 +212,7 @@ def find_groups(config: TrainConfig, encoder: CoderState, samples: Samples, seed
     return cluster_agents.find(config.encoder, how, encoder.params, samples, encoder.key, seed)
 
 
-def share_out(program: Program, identities: list[Identity | None]) -> Shared:
+def share_out(program: Program, identities: list[Identity | None]) -> SeedAssignments:
     """Who uses which part of the network, as the sharing method decides."""
     config, stages, seeds = program.config, program.stages, program.seeds
     each = list(zip(unstack(program.keys.masks, len(seeds)), identities, strict=True))
@@ -221,7 +222,9 @@ def share_out(program: Program, identities: list[Identity | None]) -> Shared:
         obs_size = stages.shape.obs_size
         both = zip(sharings, kinds, strict=True)
         sharings = [s._replace(scaling=unscaled(kind, obs_size)) for s, kind in both]
-    return Shared(identities, sharings, [threshold(config, stages.shape, *one) for one in each])
+    return SeedAssignments(
+        identities, sharings, [threshold(config, stages.shape, *one) for one in each]
+    )
 
 
 def kinds_of(env: AnyEnvironment, identity: Identity | None) -> Int[Array, " agent"]:
@@ -240,7 +243,7 @@ def threshold(
     return method.used_threshold(key, shape, identity) if isinstance(method, AdaPS) else None
 
 
-def look_again(program: Program, params: Params) -> tuple[list[Match], Shared]:
+def look_again(program: Program, params: Params) -> tuple[list[Match], SeedAssignments]:
     """Identify with the trained policy; kinds that go on keep their part of the network."""
     journal, old = program.journal, program.journal.known
     fresh = program.stages.fresh_keys(program.keys, jnp.int32(journal.looks + 1))
@@ -287,7 +290,7 @@ def train_until(
         state, done = new, done + size
         seconds = time.perf_counter() - started
         recorder.advanced(seeds, size, seconds)
-        journal.note("train", state, done, steps_taken(config, done, journal.looks))
+        journal.update("train", state, done, steps_taken(config, done, journal.looks))
         size = max(1, round(size * min(8.0, CALL_SECONDS / seconds)))
     return state, done
 
@@ -320,7 +323,7 @@ def evaluate_now(program: Program, state: TrainState, sharing: Sharing, done: in
     recorder.evaluated(seeds, env_steps, episodes, metrics, stages.distances(state, now))
     state = state.evaluated()
     journal.evaluated = done
-    journal.note("train", state, done, env_steps)
+    journal.update("train", state, done, env_steps)
     return state
 
 
