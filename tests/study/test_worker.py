@@ -78,8 +78,8 @@ def test_other_versions_fail_and_what_to_do_is_said(out):
 
 def test_damaged_checkpoints_fail_and_what_to_do_is_said(out):
     folder = out / the_job().folder
-    for path in folder.rglob("manifest.json"):
-        path.write_bytes(b"")
+    for number in numbers(Series(folder, 0)):
+        Series(folder, 0).path(number).write_bytes(b"")
     assert_fails(out, f"to begin this run anew, remove {folder}")
 
 

@@ -6,8 +6,8 @@ import pytest
 
 import adaps
 from adaps.files.checkpoint import DamagedError, Series, load
-from adaps.training.checkpoint_metadata import check_facts
-from adaps.training.journal import Journal, Shared
+from adaps.training.checkpoint_metadata import SHARINGS, SeedAssignments, decoded
+from adaps.training.journal import Journal
 from adaps.types import Identity, NetworkShape
 
 GONE = object()
@@ -15,42 +15,54 @@ ANYTHING = [GONE, None, True, -1, 2**60, 1e300, "x", [], {}, [[]], [None], {"tra
 LINE = [400, 3, '{"seed": 3, "env_steps": 400}']
 
 
-def facts():
-    """Those of a program of two seeds."""
-    return {
-        "config": {"looks": 2},
-        "versions": {},
-        "environment": {},
-        "seeds": [3, 4],
-        "seconds": 1.5,
-        "work": [800, 1.25],
-        "lines": [LINE],
-        "moves": [[{"look": 2}], []],
-    }
+STATED = {
+    "config": {"looks": 2},
+    "versions": {},
+    "environment": {},
+    "seeds": [3, 4],
+    "seconds": 1.5,
+    "work": [800, 1.25],
+    "lines": [LINE],
+    "moves": [[{"look": 2}], []],
+}
+"""What a program of two seeds says of itself."""
 
 
 @pytest.fixture
 def series(tmp_path):
     """Two checkpoints: one while it gathered, and one that knows who is alike."""
     series = Series(tmp_path, 3)
-    journal = Journal(series, 1, facts, None, pytest.fail)
-    journal.note("gather", {"kept": np.zeros(3)}, 7, 10)
+    journal = Journal(
+        series, 1, lambda progress: {**STATED, "progress": progress}, None, pytest.fail
+    )
+    journal.update("gather", {"kept": np.zeros(3)}, 7, 10)
     shape = NetworkShape(2, 3, 2, (4,))
     sharing = adaps.FuPS().build(jax.random.key(0), shape, None)
     identity = Identity(np.zeros((2, 1)), np.array([0, 1]), np.zeros((2, 1)), {2: 0.5})
-    journal.share(Shared([identity, None], [sharing, sharing], [0.5, None]))
+    journal.assign(SeedAssignments([identity, None], [sharing, sharing], [0.5, None]))
     return series
 
 
 def test_what_a_run_saves_is_right(series):
-    found = load(series, pytest.fail, check_facts)
-    assert found.facts["journal"]["scores"] == [[[2, 0.5]], None]
+    found = load(series, pytest.fail, decoded)
+    assert found.metadata.lines == [tuple(LINE)]
+    assert (SHARINGS in found.parts, found.metadata.progress.looks) == (False, 1)
+    identity, nobody = found.assignments.identities
+    assert nobody is None
+    assert identity.scores == {2: 0.5}
+    assert [(x.dtype, x.tolist()) for x in identity[:3]] == [
+        (np.float64, [[0], [0]]),
+        (np.int64, [0, 1]),
+        (np.float64, [[0], [0]]),
+    ]
+    assert [s.group.tolist() for s in found.assignments.sharings] == [[0, 0], [0, 0]]
+    assert found.assignments.thresholds == [0.5, None]
 
 
 def damaged(series, names, value):
-    """The newest checkpoint, with one of its facts changed."""
+    """The newest checkpoint, with one thing that it says changed."""
     found = load(series, pytest.fail)
-    inner = found.facts
+    inner = found.metadata
     for name in names[:-1]:
         inner = inner[name]
     if value is GONE:
@@ -63,23 +75,28 @@ def damaged(series, names, value):
 RIGHT = {
     "lines": [[]],
     "counts": [{}],
+    "latent": [None, [], [[]]],
+    "clusters": [[]],
+    "centres": [[], [[]]],
+    "scores": [[]],
     "config": [{}, {"train": "x"}],
     "versions": [{}, {"train": "x"}],
     "environment": [{}, {"train": "x"}],
 }
-"""What could be, of the values of ``ANYTHING``: settings are compared later."""
-NAMES = [(name,) for name in facts()]
-NAMES += [("journal",), *(("journal", name) for name in ("counts", "evaluated", "looks"))]
-NAMES += [("journal", name) for name in ("num_seeds", "scores", "thresholds")]
+"""What could be, of the values of ``ANYTHING``: settings and sizes are compared later."""
+NAMES = [(name,) for name in STATED]
+NAMES += [("progress",), *(("progress", name) for name in ("counts", "evaluated", "looks"))]
+NAMES += [("progress", name) for name in ("identities", "thresholds")]
+NAMES += [("progress", "identities", 0, n) for n in ("latent", "clusters", "centres", "scores")]
 
 
-@pytest.mark.parametrize("names", NAMES, ids=".".join)
-def test_facts_of_other_types_are_refused(series, names):
+@pytest.mark.parametrize("names", NAMES, ids=lambda names: ".".join(map(str, names)))
+def test_metadata_of_other_types_are_refused(series, names):
     for value in ANYTHING:
         if value in RIGHT.get(names[-1], []):
             continue
         with pytest.raises(DamagedError) as caught:
-            check_facts(damaged(series, names, value))
+            decoded(damaged(series, names, value))
         assert len(str(caught.value).splitlines()) == 1
 
 
@@ -91,35 +108,37 @@ def test_facts_of_other_types_are_refused(series, names):
         (("lines",), [[400, 3, "[]"]]),
         (("work",), [1.5, 2]),
         (("moves",), [[], [3]]),
-        (("journal", "counts", "train"), -1),
-        (("journal", "evaluated"), 1),
-        (("journal", "looks"), 3),
-        (("journal", "num_seeds"), 1),
-        (("journal", "scores"), [None, [["x", 0.5]]]),
-        (("journal", "thresholds"), [None, "x"]),
+        (("progress", "counts", "train"), -1),
+        (("progress", "evaluated"), 1),
+        (("progress", "looks"), 3),
+        (("progress", "identities"), [None]),
+        (("progress", "thresholds"), [None]),
+        (("progress", "identities", 0, "scores"), [["x", 0.5]]),
+        (("progress", "thresholds"), [None, "x"]),
     ],
 )
-def test_facts_that_do_not_agree_are_refused(series, names, value):
-    with pytest.raises(DamagedError, match=names[-1]):
-        check_facts(damaged(series, names, value))
+def test_metadata_that_do_not_agree_are_refused(series, names, value):
+    with pytest.raises(DamagedError, match=names[:2][-1]):
+        decoded(damaged(series, names, value))
 
 
 def test_a_part_without_a_count_and_sharings_without_arrays_are_refused(series):
     found = load(series, pytest.fail)
-    with pytest.raises(DamagedError, match="train is None"):
-        check_facts(found._replace(parts={**found.parts, "train": {}}))
-    for sharings in ({}, {"x": np.zeros(2)}, {"7/sharing.group": np.zeros(2)}):
+    with pytest.raises(DamagedError, match="the count of train"):
+        decoded(found._replace(parts={**found.parts, "train": {}}))
+    for sharings in ({}, {"x": np.zeros(2)}, {"sharing.group": np.zeros((1, 2))}):
         with pytest.raises(DamagedError, match="who uses which part"):
-            check_facts(found._replace(parts={**found.parts, "sharings": sharings}))
+            decoded(found._replace(parts={**found.parts, "sharings": sharings}))
 
 
 def test_the_one_before_is_used_and_the_other_named(series):
     def pretend(checkpoint):
         if checkpoint.number == 2:
-            checkpoint.facts["journal"]["looks"] = "x"
-        check_facts(checkpoint)
+            checkpoint.metadata["progress"]["looks"] = "x"
+        return decoded(checkpoint)
 
     said = []
-    assert load(series, said.append, pretend).number == 1
+    assert load(series, said.append, pretend).path == series.path(1)
     (text,) = said
-    assert "checkpoint 00000002 is damaged: its facts are not a run's: looks is 'x'" in text
+    assert "checkpoint 00000002 is damaged: its metadata is not a run's: Expected `int`" in text
+    assert "progress.looks" in text

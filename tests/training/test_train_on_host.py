@@ -19,7 +19,7 @@ from adaps.files.checkpoint import Series, load
 from adaps.files.run_folder import saved_seeds
 from adaps.render import film, random_team
 from adaps.training.checkpoint_compat import check_fits
-from adaps.training.checkpoint_metadata import check_facts
+from adaps.training.checkpoint_metadata import decoded
 from adaps.training.evaluation import evaluate_run
 from adaps.training.host import make_host_stages, rollout, start
 from adaps.training.progress import Watch
@@ -230,7 +230,7 @@ def test_a_checkpoint_of_another_size_is_refused(tmp_path):
     config = TrainConfig(env.name, adaps.FuPS(), adaps.A2C(), **QUICK)
     with pytest.raises(KeyboardInterrupt):
         run(env, config, out, StopAt("train", 300))
-    found = load(Series(out, 0), pytest.fail, check_facts)
+    found = load(Series(out, 0), pytest.fail, decoded)
     check_fits(config, make_host_stages(env, config), found)
     for changed in ({"hidden": (8, 8)}, {"algo": adaps.A2C(max_grad_norm=None)}):
         other = dataclasses.replace(config, **changed)

@@ -142,8 +142,8 @@ def _measure_one_core(env: Environment, methods: list[str], repeats: int) -> dic
 def _checkpoint_seconds(state: TrainState, repeats: int) -> float:
     """Median time to save all that a seed in training needs to go on."""
     with tempfile.TemporaryDirectory() as folder:
-        journal = Journal(Series(Path(folder), 0), None, dict, None, print)
-        journal.note("train", state, 0)
+        journal = Journal(Series(Path(folder), 0), None, lambda _: {}, None, print)
+        journal.update("train", state, 0)
         return statistics.median(_seconds(journal.save) for _ in range(repeats))
 
 

@@ -1,28 +1,40 @@
-"""Files that anybody may have written, read with care. Used by every stage."""
+"""Files that anybody may have written, read with care; and files written whole. Every stage."""
 
 import contextlib
 import errno
 import json
 import os
+import re
 import stat
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from adaps.files import processes
 
 DEEPEST = 100
 """Lists and tables inside each other; no file that makes sense has so many."""
 
 
 @contextlib.contextmanager
-def open_plain(path: Path) -> Iterator[BinaryIO]:
+def open_plain(path: Path, flags: int = 0) -> Iterator[BinaryIO]:
     """A plain file, or what a link to one leads to, opened to read its bytes.
 
     A pipe may never have a writer and a device may have no end, so neither is waited for.
 
+    Args:
+        path: the file.
+        flags: more that the operating system is to heed, such as ``os.O_NOFOLLOW``.
+
     Raises:
         OSError: it is no plain file, or cannot be opened; ``strerror`` says why.
     """
-    with open(path, "rb", opener=_without_waiting) as file:
+
+    def without_waiting(path: str, own: int) -> int:
+        return os.open(path, own | os.O_NONBLOCK | flags)
+
+    with open(path, "rb", opener=without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "it is not a plain file")
         yield file
@@ -49,7 +61,7 @@ def read_json(path: Path) -> Any:
     return parsed(read_text(path))
 
 
-def parsed(text: str, loads: Callable[[str], Any] = json.loads) -> Any:
+def parsed(text: Any, loads: Callable[[Any], Any] = json.loads) -> Any:
     """What a text says; what it holds may be gone through without a thought of its depth.
 
     Raises:
@@ -62,19 +74,47 @@ def parsed(text: str, loads: Callable[[str], Any] = json.loads) -> Any:
     raise ValueError("it is nested too deeply")
 
 
-def _is_shallow(data: Any) -> bool:
-    level = [data] if isinstance(data, dict | list) else []
-    for _ in range(DEEPEST):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list)
-        ]
-        if not level:
-            return True
-    return False
+def replace(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write beside the file and rename, so that no reader ever sees half of it.
+
+    It is on the disk before it takes the name, so that nobody does after a power cut either. The
+    file beside is named after the process that writes it, and is never another's.
+    """
+    own = processes.own()
+    temporary = path.with_name(f".tmp-{own.pid}-{round(own.started)}-{uuid.uuid4().hex[:8]}")
+    try:
+        write(temporary)
+        sync(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
+def remove_leftovers(folder: Path) -> None:
+    """Remove what writers began that are dead now; they did not come to rename it."""
+    for name in os.listdir(folder):
+        writer = re.fullmatch(r"\.tmp-([0-9]{1,9})-([0-9]{1,12})-[0-9a-f]{8}", name)
+        if writer and not processes.Process(*map(int, writer.groups())).is_alive():
+            # What cannot be removed takes up space, and of that there may be enough.
+            with contextlib.suppress(OSError):
+                (folder / name).unlink()
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's bytes, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network disks keep names by themselves, and do not know the call.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _is_shallow(data: Any, levels: int = DEEPEST) -> bool:
+    inner = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+    return levels > 0 and all(
+        _is_shallow(each, levels - 1) for each in inner if isinstance(each, dict | list)
+    )

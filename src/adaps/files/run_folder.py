@@ -4,7 +4,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,8 +13,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from adaps.errors import StorageError, UserError, refusal
+from adaps.errors import StorageError, UserError, reason, refusal
 from adaps.files.plain_files import read_json as read_plain_json
+from adaps.files.plain_files import replace
 
 T = TypeVar("T")
 
@@ -33,23 +34,21 @@ class RunFolder:
 
     Args:
         path: the folder.
-        goes_on: whether it may hold a run, which is to go on.
+        resumes: whether it may hold a run, which is to be resumed.
 
     Raises:
         UserError: the folder already holds a run, or cannot be written to.
         StorageError: from every method, when there is no more space, or the like.
     """
 
-    def __init__(self, path: Path, goes_on: bool = False) -> None:
-        self.path, self.goes_on = Path(path), goes_on
+    def __init__(self, path: Path, resumes: bool = False) -> None:
+        self.path, self.resumes = Path(path), resumes
         self._lock = threading.Lock()
-        if not goes_on:
+        if not resumes:
             check_free(self.path)
-        try:
+        with writable(self.path):
             (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
             (self.path / RESULT).unlink(missing_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot write to {self.path}: {error.strerror}") from None
 
     def write_json(self, name: str, data: Any) -> None:
         """Replace a JSON file as a whole."""
@@ -117,12 +116,9 @@ def check_free(path: Path) -> None:
     """
     if "\0" in str(path):
         raise UserError(f"cannot write to {str(path)!r}: no name may hold a zero byte")
-    try:
-        holds_run = (path / CONFIG).exists()
-    except OSError as error:
-        raise UserError(f"cannot write to {path}: {error.strerror}") from None
-    if holds_run:
-        raise UserError(f"{path} already holds a run; name another folder with --out")
+    with writable(path):
+        if (path / CONFIG).exists():
+            raise UserError(f"{path} already holds a run; name another folder with --out")
     existing = path
     while not existing.exists():
         existing = existing.parent
@@ -130,6 +126,15 @@ def check_free(path: Path) -> None:
         raise UserError(f"cannot write to {path}: {existing} is not a folder")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise UserError(f"cannot write to {path}: permission denied in {existing}")
+
+
+@contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """The operating system's refusal as bad input: the folder is the user's choice."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write to {path}: {reason(error)}") from None
 
 
 def free_folder(root: Path, name: str) -> Path:
@@ -152,22 +157,6 @@ def read_json(path: Path, name: str) -> Any:
         raise UserError(f"{path / name} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise UserError(f"{path / name} is damaged: {error}") from None
-
-
-def replace(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write beside the file and rename, so that no reader ever sees half of it.
-
-    It is on the disk before it takes the name, so that nobody does after a power cut either. The
-    writer's own name is in that of the file beside, so that two writers do not mix.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    try:
-        write(temporary)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _compact(text: str) -> str:

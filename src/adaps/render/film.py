@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from adaps.errors import UserError
-from adaps.files.run_folder import replace
+from adaps.files.plain_files import replace
 from adaps.render.pictures import Painter
 
 HOLD_SECONDS = 1.5

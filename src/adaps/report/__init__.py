@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from adaps.errors import UserError
-from adaps.files.run_folder import REPORT, replace
+from adaps.files.plain_files import replace
+from adaps.files.run_folder import REPORT
 from adaps.report import identity_page, page, study_page
 from adaps.report.data import read_run
 from adaps.report.identity_data import read_found

@@ -13,11 +13,11 @@ import numpy as np
 from adaps.collect.host import to_checkpoint
 from adaps.config.training import TrainConfig, looks_for_identity
 from adaps.errors import UserError
-from adaps.files.checkpoint import Checkpoint, check_same
+from adaps.files.checkpoint import check_same
 from adaps.identity.space_groups import parts_of
+from adaps.training.checkpoint_metadata import RunCheckpoint, SeedAssignments
 from adaps.training.device_placement import stack
 from adaps.training.host_stages import HostStages
-from adaps.training.journal import Shared, restored_shared
 from adaps.training.policy import check_sharing
 from adaps.training.stages import (
     JaxStages,
@@ -30,7 +30,7 @@ from adaps.training.stages import (
 from adaps.types import Identity, Network, NetworkShape, Sharing
 
 
-def check_fits(config: TrainConfig, stages: JaxStages | HostStages, found: Checkpoint) -> None:
+def check_fits(config: TrainConfig, stages: JaxStages | HostStages, found: RunCheckpoint) -> None:
     """Refuse a checkpoint that these stages cannot resume from.
 
     Raises:
@@ -45,9 +45,9 @@ def check_fits(config: TrainConfig, stages: JaxStages | HostStages, found: Check
         ) from None
 
 
-def _check(config: TrainConfig, stages: JaxStages | HostStages, found: Checkpoint) -> None:
-    keys = seed_keys(jnp.asarray(found.facts["seeds"], jnp.uint32))
-    shared, network = restored_shared(found), stages.setting.agent.network
+def _check(config: TrainConfig, stages: JaxStages | HostStages, found: RunCheckpoint) -> None:
+    keys = seed_keys(jnp.asarray(found.metadata.seeds, jnp.uint32))
+    shared, network = found.assignments, stages.setting.agent.network
     if shared is not None:
         _check_shared(network, shared)
     if "train" in found.parts:
@@ -61,7 +61,7 @@ def _check(config: TrainConfig, stages: JaxStages | HostStages, found: Checkpoin
 
 
 def _check_identification(
-    config: TrainConfig, stages: JaxStages | HostStages, keys: SeedKeys, found: Checkpoint
+    config: TrainConfig, stages: JaxStages | HostStages, keys: SeedKeys, found: RunCheckpoint
 ) -> None:
     """What an identification that was begun had gathered and learned."""
     gathering = stages.gathering_shapes(keys)
@@ -81,7 +81,7 @@ def _zeros(tree: Any) -> Any:
     return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), tree)
 
 
-def _check_shared(network: Network, shared: Shared) -> None:
+def _check_shared(network: Network, shared: SeedAssignments) -> None:
     """Of every seed: its agents, and masks of the network's units."""
     shape, tags = network.shape, shared.sharings[0].tags.shape
     for identity, sharing in zip(shared.identities, shared.sharings, strict=True):

@@ -1,116 +1,200 @@
-"""What a checkpoint says besides its arrays, and every check of it. Stage: train.
+"""What a run's checkpoints hold: one schema for writer and reader. Stage: train.
 
 A manifest may have been written by someone who means harm, with the right hash of itself: what a
 run takes from it is checked here, once, before any of it is used.
 """
 
-import json
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
-from adaps.files.checkpoint import Checkpoint, DamagedError, shown
-from adaps.training.journal import IDENTITIES, SHARINGS, restored_shared
+import jax
+import msgspec
+import numpy as np
 
-MOST = 2**48
-"""No count, and no number of seconds, comes to this."""
+from adaps.config.training import TrainConfig, to_json
+from adaps.files.checkpoint import Checkpoint, Count, DamagedError, to_arrays
+from adaps.files.sharing_arrays import sharing_from_arrays
+from adaps.training.device_placement import stack, unstack
+from adaps.types import AnyEnvironment, Identity, Sharing
+
+Amount = Annotated[float, msgspec.Meta(ge=0, lt=2**48)]
+Arrays = dict[str, np.ndarray]
+
+SHARINGS = "sharings"
+"""Name of the part that holds those of all seeds."""
 
 
-def check_facts(checkpoint: Checkpoint) -> None:
-    """Refuse a checkpoint whose facts are not those of a run.
+class SeedAssignments(NamedTuple):
+    """Who is who and who uses which part of the network; lists with an entry for each seed."""
+
+    identities: list[Identity | None]
+    sharings: list[Sharing]
+    thresholds: list[float | None]
+    """λ of each seed's masks; None where there is none."""
+
+
+class Line(NamedTuple):
+    """A line of the metrics; they are in order as they are sorted."""
+
+    env_steps: Count
+    seed: Count
+    text: str
+
+
+class Work(NamedTuple):
+    """Environment steps of training, and the seconds that they took."""
+
+    steps: Count
+    seconds: Amount
+
+
+class Statement(msgspec.Struct, kw_only=True):
+    """What a run is: its settings, versions and environment, as in ``config.json``."""
+
+    config: dict[str, Any]
+    versions: dict[str, Any]
+    environment: dict[str, Any]
+
+
+class SavedIdentity(msgspec.Struct):
+    """An :class:`adaps.types.Identity` as JSON has it."""
+
+    latent: list[list[float]] | None
+    clusters: list[Count]
+    centres: list[list[float]]
+    scores: list[tuple[Count, float]]
+
+
+class Progress(msgspec.Struct):
+    """How far a program's seeds are."""
+
+    counts: dict[str, Count]
+    """How far each part of a checkpoint is, in its own unit."""
+    evaluated: Count
+    """Updates that had been made at the last point of the learning curve."""
+    looks: Count
+    """How often it was found out who is alike."""
+    identities: list[SavedIdentity | None]
+    """Of each seed, once that was found out."""
+    thresholds: list[Amount | None]
+    """Likewise."""
+
+
+class Metadata(Statement, kw_only=True):
+    """What a checkpoint says besides its arrays."""
+
+    seeds: Annotated[list[Count], msgspec.Meta(min_length=1)]
+    seconds: Amount
+    """Since the run began."""
+    work: Work
+    lines: list[Line]
+    """Points of the learning curves."""
+    moves: list[list[dict[str, Any]]]
+    """What came of each further look, for each seed; read by people alone."""
+    progress: Progress
+
+
+class RunCheckpoint(NamedTuple):
+    """A checkpoint of a run, checked and understood."""
+
+    path: Path
+    parts: dict[str, Arrays]
+    """Arrays of all that was going on."""
+    metadata: Metadata
+    assignments: SeedAssignments | None
+    """None where it was not known yet who is alike."""
+
+
+def statement(env: AnyEnvironment, config: TrainConfig) -> Statement:
+    """What a run is now."""
+    packages = ("adaps", "jax", "jaxlib", "optax", "numpy", "scikit-learn")
+    versions = {
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+        "device": str(jax.devices()[0].device_kind),
+    }
+    names = ("num_agents", "obs_size", "num_actions", "max_steps", "agent_types")
+    environment = {name: getattr(env, name) for name in names}
+    return Statement(config=to_json(config), versions=versions, environment=environment)
+
+
+def decoded(checkpoint: Checkpoint) -> RunCheckpoint:
+    """A checkpoint as a run's.
 
     Raises:
-        DamagedError: with the first thing that is wrong.
+        DamagedError: no run would have saved it; with the first thing that is wrong.
     """
-    facts = checkpoint.facts
-    for name in ("config", "versions", "environment"):
-        _fact(facts, name, _is_object)
-    seeds = _fact(facts, "seeds", lambda seeds: bool(seeds) and _each(seeds, _is_count))
-    _fact(facts, "seconds", _is_number)
-    _fact(facts, "work", _is_work)
-    _fact(facts, "lines", lambda lines: _each(lines, lambda line: _is_line(line, seeds)))
-    _fact(facts, "moves", lambda moves: _each(moves, _are_moves) and len(moves) == len(seeds))
-    journal = _fact(facts, "journal", _is_object)
-    _check_counts(journal, checkpoint)
-    _check_shared(journal, checkpoint)
-
-
-def _check_counts(journal: dict[str, Any], checkpoint: Checkpoint) -> None:
-    """How far each part is, and what was done with it."""
-    counts = _fact(journal, "counts", _is_object)
-    for name in {*counts, *checkpoint.parts} - {IDENTITIES, SHARINGS}:
-        _fact(counts, name, _is_count)
-    trained, most = counts.get("train", 0), checkpoint.facts["config"].get("looks")
-    _fact(journal, "evaluated", lambda number: _is_count(number) and number <= trained)
-    most = most if _is_count(most) else 1
-    _fact(journal, "looks", lambda number: _is_count(number) and number <= most)
-
-
-def _check_shared(journal: dict[str, Any], checkpoint: Checkpoint) -> None:
-    """Who is who and who uses what, of every seed."""
-    num_seeds = len(checkpoint.facts["seeds"]) if journal["looks"] else 0
-    _fact(journal, "num_seeds", lambda number: _is_count(number) and number == num_seeds)
-    for name, fits in (("scores", _are_scores), ("thresholds", _is_number)):
-        _fact(journal, name, partial(_of_each_seed, num_seeds, fits))
+    parts = dict(checkpoint.parts)
+    arrays = parts.pop(SHARINGS, {})
     try:
-        restored_shared(checkpoint)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+        metadata = msgspec.convert(checkpoint.metadata, Metadata)
+        _check(metadata, parts)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise DamagedError(f"its metadata is not a run's: {error}") from None
+    try:
+        assignments = _assignments(metadata, arrays) if metadata.progress.looks else None
+    except (LookupError, TypeError, ValueError) as error:
         raise DamagedError(f"who uses which part of the network is not there: {error!r}") from None
+    return RunCheckpoint(checkpoint.path, parts, metadata, assignments)
 
 
-def _fact(data: dict[str, Any], name: str, fits: Callable[[Any], bool]) -> Any:
-    if not fits(data.get(name)):
-        raise DamagedError(f"its facts are not a run's: {name} is {shown(data.get(name))}")
-    return data[name]
+def arrays_of(sharings: list[Sharing]) -> Arrays:
+    """All seeds' sharings as arrays by name, with a leading axis for the seed."""
+    return to_arrays(stack(sharings))
 
 
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict)
+def saved(identity: Identity | None) -> SavedIdentity | None:
+    """An identity as it is saved."""
+    if identity is None:
+        return None
+    latent, clusters, centres, scores = identity[:4]
+    lists = None if latent is None else latent.tolist()
+    return SavedIdentity(lists, clusters.tolist(), centres.tolist(), list(scores.items()))
 
 
-def _is_count(value: Any) -> bool:
-    """Whether it is a number of things; ``True`` is none, though Python takes it for 1."""
-    return type(value) is int and 0 <= value < MOST
+def restored(identity: SavedIdentity | None) -> Identity | None:
+    """The inverse of :func:`saved`."""
+    if identity is None:
+        return None
+    latent = None if identity.latent is None else np.array(identity.latent, float)
+    clusters, centres = np.array(identity.clusters, int), np.array(identity.centres, float)
+    return Identity(latent, clusters, centres, dict(identity.scores))
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < MOST
+def _assignments(metadata: Metadata, arrays: Arrays) -> SeedAssignments:
+    progress, num_seeds = metadata.progress, len(metadata.seeds)
+    if any(array.shape[:1] != (num_seeds,) for array in arrays.values()):
+        raise ValueError("it is of another number of seeds")
+    sharings = unstack(sharing_from_arrays(arrays), num_seeds)
+    identities = [restored(identity) for identity in progress.identities]
+    return SeedAssignments(identities, sharings, list(progress.thresholds))
 
 
-def _is_work(work: Any) -> bool:
-    """Environment steps, and the seconds that they took."""
-    return _each(work, _is_number) and len(work) == 2 and _is_count(work[0])
+def _check(metadata: Metadata, parts: dict[str, Arrays]) -> None:
+    """Raises ``ValueError`` where what a checkpoint says does not agree with itself."""
+    seeds, progress = metadata.seeds, metadata.progress
+    num_assigned = len(seeds) if progress.looks else 0
+    lengths = {"moves": len(metadata.moves) == len(seeds)}
+    lengths |= {n: len(getattr(progress, n)) == num_assigned for n in ("identities", "thresholds")}
+    looks = metadata.config.get("looks", 1)
+    right = {
+        **{f"the count of {name}": name in progress.counts for name in parts},
+        "lines": all(line.seed in seeds and _is_object(line.text) for line in metadata.lines),
+        "evaluated": progress.evaluated <= progress.counts.get("train", 0),
+        "looks": progress.looks <= (looks if type(looks) is int else 1),
+        **lengths,
+    }
+    for name, agrees in right.items():
+        if not agrees:
+            raise ValueError(f"{name} cannot be so")
 
 
-def _of_each_seed(num_seeds: int, fits: Callable[[Any], bool], each: Any) -> bool:
-    """A list with an entry for each seed, which may be None."""
-    return _each(each, lambda own: own is None or fits(own)) and len(each) == num_seeds
-
-
-def _each(values: Any, fits: Callable[[Any], bool]) -> bool:
-    return isinstance(values, list) and all(map(fits, values))
-
-
-def _is_line(line: Any, seeds: list[int]) -> bool:
-    """A point of the learning curve: environment steps, seed, and the line itself."""
-    if not (isinstance(line, list) and len(line) == 3 and _is_count(line[0]) and line[1] in seeds):
-        return False
+def _is_object(text: str) -> bool:
+    """Whether it is a JSON object on a line of its own."""
     try:
-        return isinstance(json.loads(line[2]), dict) and len(line[2].splitlines()) == 1
-    except (TypeError, ValueError, RecursionError, AttributeError):
+        msgspec.json.decode(text, type=dict)
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return False
-
-
-def _are_moves(moves: Any) -> bool:
-    """What came of each further look; read by people alone."""
-    return _each(moves, lambda move: isinstance(move, dict))
-
-
-def _are_scores(scores: Any) -> bool:
-    """How good each number of kinds is."""
-    return _each(scores, _is_score)
-
-
-def _is_score(score: Any) -> bool:
-    both = isinstance(score, list) and len(score) == 2 and _is_count(score[0])
-    return both and type(score[1]) in (int, float)
+    return len(text.splitlines()) == 1

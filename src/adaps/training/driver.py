@@ -61,7 +61,7 @@ class Driver:
 
     def restore_or(self, work: Work, begun: S) -> tuple[S, int]:
         """Where an earlier process left a part, or ``begun``; and how many pieces were done."""
-        state, done = self.journal.went_on(work.part, begun)
+        state, done = self.journal.restore_or(work.part, begun)
         self._recorder.begin(work.phase)
         self._recorder.went_on(work.phase, done * work.unit * len(self._seeds))
         return state, done
@@ -104,7 +104,7 @@ class Driver:
             done, seconds = done + size, time.perf_counter() - started
             steps = size * work.unit * len(self._seeds)
             self._recorder.advanced(work.phase, self._seeds, steps, seconds, text)
-            self.journal.note(work.part, state, done, work.env_steps and work.env_steps(done))
+            self.journal.update(work.part, state, done, work.env_steps and work.env_steps(done))
             size = max(1, round(size * min(GROWTH, CALL_SECONDS / seconds)))
         work.keep(state, done)
         self.stop_if_asked()

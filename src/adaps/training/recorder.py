@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Array, Float
+from msgspec.structs import asdict
 
 from adaps.collect.diversity import between_groups, snd
 from adaps.collect.episodes import Episodes, mean_return, regret, returns_per_type
@@ -25,7 +26,7 @@ from adaps.config.training import (
 )
 from adaps.errors import NotFiniteError, RunError
 from adaps.files import run_folder as files
-from adaps.files.checkpoint import Checkpoint, Series, to_arrays
+from adaps.files.checkpoint import Series, to_arrays
 from adaps.files.sinks import Sinks
 from adaps.identity.clusters import rand_index
 from adaps.identity.encoders import updates_of
@@ -33,31 +34,24 @@ from adaps.identity.matching import Match
 from adaps.identity.space_groups import parts_of
 from adaps.sharing.mask_warnings import mask_warnings
 from adaps.sharing.masks import by_part, summary
+from adaps.training.checkpoint_metadata import (
+    Line,
+    Metadata,
+    Progress,
+    RunCheckpoint,
+    SeedAssignments,
+    Work,
+    statement,
+)
 from adaps.training.device_placement import Placement, unstack
-from adaps.training.journal import Journal, Shared
+from adaps.training.journal import Journal
 from adaps.training.policy import Policy, save
 from adaps.training.progress import Watch
 from adaps.training.result import Times
-from adaps.training.resume import statement
 from adaps.training.stages import NonFiniteUpdate
 from adaps.types import SCHEMA, AnyEnvironment, Identity, Metrics, Sharing
 
-
-class Line(NamedTuple):
-    """A line of the metrics; they are in order as they are sorted."""
-
-    env_steps: int
-    seed: int
-    text: str
-
-
-class Work(NamedTuple):
-    """Environment steps of training, and the seconds that they took."""
-
-    steps: int = 0
-    seconds: float = 0.0
-
-
+NO_WORK = Work(0, 0.0)
 MOST_GROUPS = 16
 """Behaviour distances between more groups than this are not written down."""
 
@@ -73,7 +67,7 @@ class Recorder:
         folder: files.RunFolder | None,
         watch: Watch,
         sinks: Sinks | None = None,
-        found: dict[int, Checkpoint] | None = None,
+        found: dict[int, RunCheckpoint] | None = None,
     ) -> None:
         self.env, self.config, self.placement = env, config, placement
         self.folder, self.watch, self.sinks = folder, watch, sinks or Sinks()
@@ -91,7 +85,7 @@ class Recorder:
         self.failure: RunError | None = None
         self._found_checkpoints = found or {}
         for checkpoint in self._found_checkpoints.values():
-            self._take_up(checkpoint)
+            self._take_up(checkpoint.metadata)
         self._announce()
         self._journals = [self._journal(seeds) for seeds in placement.seed_groups]
 
@@ -103,7 +97,7 @@ class Recorder:
     @property
     def times(self) -> Times:
         """Where the time went so far."""
-        each = [own.get("train", Work()) for own in self._work.values()]
+        each = [own.get("train", NO_WORK) for own in self._work.values()]
         steps, training = (sum(work) for work in zip(*each, strict=True))
         side_by_side = steps * self.placement.workers
         return Times(
@@ -135,7 +129,7 @@ class Recorder:
             self._compiling += time.perf_counter() - started
         self.advance("compile", 1)
 
-    def shared(self, seeds: list[int], shared: Shared) -> None:
+    def shared(self, seeds: list[int], shared: SeedAssignments) -> None:
         """Identities are known and the network is shared out."""
         with self._lock:
             both = zip(shared.identities, shared.sharings, strict=True)
@@ -174,7 +168,7 @@ class Recorder:
     ) -> None:
         """A group of seeds did so much of a phase in so many seconds."""
         with self._lock:
-            before = self._work[seeds[0]].get(phase, Work())
+            before = self._work[seeds[0]].get(phase, NO_WORK)
             self._work[seeds[0]][phase] = Work(before.steps + amount, before.seconds + seconds)
             returns = list(self._latest.values())
         if phase == "train" and returns:
@@ -280,9 +274,9 @@ class Recorder:
         self.watch.plan("train", "steps", num_seeds * steps, timed=True)
         self.watch.plan("evaluate", "seeds", num_seeds)
         if self.folder is not None:
-            data = {"schema": SCHEMA, **statement(self.env, self.config)}
+            data = {"schema": SCHEMA, **asdict(statement(self.env, self.config))}
             self.folder.write_json(files.CONFIG, data)
-            if self.folder.goes_on:
+            if self.folder.resumes:
                 self.folder.write_metrics(self._texts())
 
     def _texts(self) -> list[str]:
@@ -293,28 +287,28 @@ class Recorder:
         series = None if self.folder is None else Series(self.folder.path, seeds[0])
         found = self._found_checkpoints.pop(seeds[0], None)
         every, warn = self.config.checkpoint_every, self.watch.warn
-        return Journal(series, every, partial(self._facts, seeds), found, warn)
+        return Journal(series, every, partial(self._metadata, seeds), found, warn)
 
-    def _facts(self, seeds: list[int]) -> dict[str, Any]:
+    def _metadata(self, seeds: list[int], progress: Progress) -> Metadata:
         """What a checkpoint says besides its arrays."""
-        return {
-            **statement(self.env, self.config),
-            "seeds": seeds,
-            "seconds": time.perf_counter() - self._started,
-            "work": list(self._work[seeds[0]].get("train", Work())),
-            "lines": [list(line) for seed in seeds for line in self._lines[seed]],
-            "moves": [self._looks[seed] for seed in seeds],
-        }
+        return Metadata(
+            **asdict(statement(self.env, self.config)),
+            seeds=seeds,
+            seconds=time.perf_counter() - self._started,
+            work=self._work[seeds[0]].get("train", NO_WORK),
+            lines=[line for seed in seeds for line in self._lines[seed]],
+            moves=[self._looks[seed] for seed in seeds],
+            progress=progress,
+        )
 
-    def _take_up(self, checkpoint: Checkpoint) -> None:
-        """Go on where a checkpoint's seeds were."""
-        facts = checkpoint.facts
-        seeds = facts["seeds"]
-        self._started = min(self._started, time.perf_counter() - facts["seconds"])
-        self._work[seeds[0]] = {"train": Work(*facts["work"])}
-        for line in facts["lines"]:
-            self._lines[line[1]].append(Line(*line))
-        self._looks |= dict(zip(seeds, facts["moves"], strict=True))
+    def _take_up(self, metadata: Metadata) -> None:
+        """Resume where a checkpoint's seeds were."""
+        seeds = metadata.seeds
+        self._started = min(self._started, time.perf_counter() - metadata.seconds)
+        self._work[seeds[0]] = {"train": metadata.work}
+        for line in metadata.lines:
+            self._lines[line.seed].append(line)
+        self._looks |= dict(zip(seeds, metadata.moves, strict=True))
 
     def _warn(self, seeds: list[int]) -> None:
         """Say what is wrong with the seeds' masks."""

@@ -1,59 +1,46 @@
-"""Whether a run's folder can be gone on with, and from where. Stage: train.
+"""Whether a run's folder can be resumed, and from where. Stage: train.
 
-What a run is was written into its folder when it began, and is in every checkpoint: nothing goes
-on under other settings, versions or environments unless that is asked for.
+What a run is was written into its folder when it began, and is in every checkpoint: nothing resumes
+under other settings, versions or environments unless that is asked for.
 """
 
 import dataclasses
 import json
-import platform
-from collections.abc import Callable
-from importlib.metadata import version
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
+import msgspec
 
-from adaps.config.training import TrainConfig, num_updates, to_json
+from adaps.config.training import TrainConfig, num_updates
 from adaps.errors import UserError
-from adaps.files.checkpoint import Checkpoint, Difference, Series, differences, load, numbers
+from adaps.files.checkpoint import Series, load, numbers
 from adaps.files.run_folder import CONFIG, read_json
-from adaps.training.checkpoint_metadata import check_facts
+from adaps.training.checkpoint_metadata import (
+    Metadata,
+    RunCheckpoint,
+    Statement,
+    decoded,
+    statement,
+)
 from adaps.training.device_placement import Placement
 from adaps.types import AnyEnvironment
 
-FREE = (
-    "config.steps",
-    "config.evaluations",
-    "config.eval_episodes",
-    "config.workers",
-    "config.step_timeout",
-    "config.checkpoint_every",
-    "config.not_finite",
-)
+SCHEDULE = ("steps", "evaluations")
+"""What says when kinds are looked for again, in a run that does."""
+FREE = (*SCHEDULE, "eval_episodes", "workers", "step_timeout", "checkpoint_every", "not_finite")
 """What may be changed without a word: what was learnt so far would be the same."""
 
-SCHEDULE = ("config.steps", "config.evaluations")
-"""Of these, what says when kinds are looked for again, in a run that does."""
+IDENTIFICATION = ("identity", "encoder", "gather_steps", "gather_policy", "clusterer", "criterion")
+NETWORK = ("sharing", "algo.name", "network", "hidden", "normalise_obs", "scale_rewards")
+SPENT = tuple(f"config.{name}." for name in (*IDENTIFICATION, *NETWORK))
+"""Beginnings of what is already spent once the network is shared out."""
 
-CONSUMED = (
-    "config.sharing",
-    "config.encoder",
-    "config.algo.name",
-    "config.gather_steps",
-    "config.gather_policy",
-    "config.identity",
-    "config.clusterer",
-    "config.criterion",
-    "config.hidden",
-    "config.normalise_obs",
-    "config.scale_rewards",
-)
-"""What has been used up once the network is shared out, with all that each of them holds."""
+ABSENT = object()
 
 
 class Resume(NamedTuple):
-    """How to go on with a run."""
+    """How to resume a run."""
 
     allow_changes: bool = False
     """Whether other settings, versions and environments are meant so."""
@@ -61,15 +48,25 @@ class Resume(NamedTuple):
     """What to do where they are other ones."""
 
 
-def statement(env: AnyEnvironment, config: TrainConfig) -> dict[str, Any]:
-    """What a run is: its settings, versions and environment, as JSON has them."""
-    names = ("num_agents", "obs_size", "num_actions", "max_steps", "agent_types")
-    data = {
-        "config": to_json(config),
-        "versions": _versions(),
-        "environment": {name: getattr(env, name) for name in names},
-    }
-    return json.loads(json.dumps(data))
+class Difference(NamedTuple):
+    """A field that is not as it was saved."""
+
+    name: str
+    """With the names of what it lies in, and dots between."""
+    saved: Any
+    now: Any
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there was no such field when it was saved."""
+        return self.saved is ABSENT
+
+    def __str__(self) -> str:
+        there, here = (
+            "none" if value is ABSENT else json.dumps(value, default=str)
+            for value in (self.saved, self.now)
+        )
+        return f"{self.name}: {there} there, {here} here"
 
 
 def holds_run(out: Path | None) -> bool:
@@ -83,7 +80,7 @@ def as_chosen(config: TrainConfig, out: Path) -> TrainConfig:
     Raises:
         UserError: the folder's configuration is damaged.
     """
-    saved = _said(out, read_json(out, CONFIG), "config")
+    saved = _saved_statement(out).config
     left = [name for name in ("gather_steps", "eval_episodes") if getattr(config, name) is None]
     return dataclasses.replace(config, **{name: saved.get(name) for name in left})
 
@@ -95,50 +92,79 @@ def checkpoints_of(
     placement: Placement,
     resume: Resume,
     warn: Callable[[str], None],
-) -> dict[int, Checkpoint]:
-    """What there is to go on from, by the first seed of each program.
+) -> dict[int, RunCheckpoint]:
+    """What there is to resume from, by the first seed of each program.
 
     Raises:
         UserError: checkpoints are there, but none that is whole; or they are of another run, or
             of one that is past what is to be changed.
     """
     now = statement(env, config)
-    _refuse_changes(out, read_json(out, CONFIG), now, resume)
+    _refuse_changes(out, _saved_statement(out), now, resume)
     found = {}
     for seeds in placement.seed_groups:
         series = Series(out, seeds[0])
         if not numbers(series):
             warn(f"seed {seeds[0]} has no checkpoint yet, and begins anew")
             continue
-        checkpoint = load(series, warn, check_facts)
-        facts = checkpoint.facts
-        _refuse_changes(out, facts, now, resume)
-        _refuse_what_is_over(out, facts, now, config)
-        if facts["seeds"] != seeds:
+        checkpoint = load(series, warn, decoded)
+        metadata = checkpoint.metadata
+        _refuse_changes(out, metadata, now, resume)
+        _refuse_what_is_over(out, metadata, now, config)
+        if metadata.seeds != seeds:
             raise UserError(
-                f"{checkpoint.path} is of seeds {facts['seeds']} in one program, and here "
-                f"seeds {seeds} would be one: go on where it was begun"
+                f"{checkpoint.path} is of seeds {metadata.seeds} in one program, and here "
+                f"seeds {seeds} would be one: resume where it was begun"
             )
         found[seeds[0]] = checkpoint
     return found
 
 
-def _refuse_changes(out: Path, saved: Any, now: dict[str, Any], resume: Resume) -> None:
+def differences(saved: dict[str, Any], now: dict[str, Any]) -> list[Difference]:
+    """Fields that differ, in the order of ``now``; what only ``saved`` has comes last.
+
+    Tuples are lists, and 1 is 1.0, since JSON makes no difference; True is not 1.
+
+    >>> str(differences({"algo": {"entropy": 0.01}}, {"algo": {"entropy": 0.02}})[0])
+    'algo.entropy: 0.01 there, 0.02 here'
+    """
+    return list(_differences("", saved, now))
+
+
+def _differences(name: str, saved: Any, now: Any) -> Iterator[Difference]:
+    if isinstance(saved, dict) and isinstance(now, dict):
+        for key in now | saved:
+            both = saved.get(key, ABSENT), now.get(key, ABSENT)
+            yield from _differences(f"{name}.{key}" if name else key, *both)
+    elif _plain(saved) != _plain(now):
+        yield Difference(name, saved, now)
+
+
+def _plain(value: Any) -> str:
+    """The same text for what JSON takes for the same value."""
+    text = json.dumps(value, default=str)
+    return json.dumps(json.loads(text, parse_int=float), sort_keys=True)
+
+
+def _changes(saved: Statement, now: Statement) -> list[Difference]:
+    parts = Statement.__struct_fields__
+    return differences(*({name: getattr(own, name) for name in parts} for own in (saved, now)))
+
+
+def _refuse_changes(out: Path, saved: Statement, now: Statement, resume: Resume) -> None:
     if resume.allow_changes:
         return
-    free = [name for name in FREE if now["config"]["looks"] == 1 or name not in SCHEDULE]
-    changed = [str(change) for change in _changes(out, saved, now) if change.name not in free]
+    free = [f"config.{n}" for n in FREE if now.config["looks"] == 1 or n not in SCHEDULE]
+    changed = [str(change) for change in _changes(saved, now) if change.name not in free]
     if changed:
         raise UserError(
             f"{out} was begun with other settings: {'; '.join(changed)} ({resume.advice})"
         )
 
 
-def _refuse_what_is_over(
-    out: Path, facts: dict[str, Any], now: dict[str, Any], config: TrainConfig
-) -> None:
+def _refuse_what_is_over(out: Path, saved: Metadata, now: Statement, config: TrainConfig) -> None:
     """Refuse what would be written down, but could not come true any more."""
-    done, looks = facts["journal"]["counts"].get("train", 0), facts["journal"]["looks"]
+    done, looks = saved.progress.counts.get("train", 0), saved.progress.looks
     if done > num_updates(config):
         raise UserError(
             f"--steps {config.steps}: {out} has trained longer than that already, "
@@ -146,37 +172,17 @@ def _refuse_what_is_over(
         )
     if looks > config.looks:
         raise UserError(f"--looks {config.looks}: {out} has looked {looks} times; say at least so")
-    # An option that came with a later version could not be used up.
-    changes = _changes(out, facts, now)
-    changed = [str(own) for own in changes if _is_consumed(own.name) and not own.is_new]
-    if looks and changed:
+    # An option that came with a later version could not be spent.
+    spent = [c for c in _changes(saved, now) if f"{c.name}.".startswith(SPENT) and not c.is_new]
+    if looks and spent:
         raise UserError(
             f"{out} has shared out its network already, which cannot be changed any more: "
-            f"{'; '.join(changed)} (leave that as it was, or begin another run)"
+            f"{'; '.join(map(str, spent))} (leave that as it was, or begin another run)"
         )
 
 
-def _is_consumed(name: str) -> bool:
-    return any(name == own or name.startswith(f"{own}.") for own in CONSUMED)
-
-
-def _changes(out: Path, saved: Any, now: dict[str, Any]) -> list[Difference]:
-    """Fields that are not as they were saved."""
-    before = {part: _said(out, saved, part) for part in now if part in saved}
-    return differences(before, {part: now[part] for part in before})
-
-
-def _said(out: Path, saved: Any, part: str) -> dict[str, Any]:
-    found = saved.get(part) if isinstance(saved, dict) else None
-    if not isinstance(found, dict):
-        raise UserError(f"{out / CONFIG} is not a run's configuration: no {part}")
-    return found
-
-
-def _versions() -> dict[str, str]:
-    packages = ("adaps", "jax", "jaxlib", "optax", "numpy", "scikit-learn")
-    return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-        "device": str(jax.devices()[0].device_kind),
-    }
+def _saved_statement(out: Path) -> Statement:
+    try:
+        return msgspec.convert(read_json(out, CONFIG), Statement)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{out / CONFIG} is not a run's configuration: {error}") from None

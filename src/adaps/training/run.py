@@ -21,10 +21,11 @@ from adaps.config.training import (
 )
 from adaps.errors import Stopped, UserError
 from adaps.files import compile_cache
-from adaps.files.checkpoint import Checkpoint, locked
+from adaps.files.checkpoint import locked
 from adaps.files.run_folder import RunFolder, check_free
 from adaps.files.sinks import check_sinks, opened
 from adaps.training.checkpoint_compat import check_fits
+from adaps.training.checkpoint_metadata import RunCheckpoint
 from adaps.training.device_placement import Placement, place, run_side_by_side, seeds_at_a_time
 from adaps.training.driver import Driver
 from adaps.training.host_stages import HostStages, make_host_stages
@@ -141,7 +142,7 @@ def _folder(
     stages: AnyStages,
     resume: Resume | None,
     watch: Watch,
-) -> Iterator[tuple[RunFolder | None, dict[int, Checkpoint]]]:
+) -> Iterator[tuple[RunFolder | None, dict[int, RunCheckpoint]]]:
     """The run's folder, in which nobody else writes meanwhile, and what to go on from."""
     if out is None:
         yield None, {}
@@ -154,7 +155,7 @@ def _folder(
         found = checkpoints_of(out, env, config, placement, resume, watch.warn)
         for checkpoint in found.values():
             check_fits(config, stages, checkpoint)
-        yield RunFolder(out, goes_on=True), found
+        yield RunFolder(out, resumes=True), found
 
 
 def _trained(stages: AnyStages, recorder: Recorder) -> list[SeedResult]:

@@ -34,9 +34,9 @@ from adaps.identity.space_groups import alone, as_one, parts_of
 from adaps.networks.normalise import unscaled
 from adaps.networks.weights import used_sets
 from adaps.sharing import AdaPS, FuPS
+from adaps.training.checkpoint_metadata import SeedAssignments
 from adaps.training.device_placement import stack, unstack
 from adaps.training.driver import Driver, Work
-from adaps.training.journal import Shared
 from adaps.training.policy import Policy
 from adaps.training.recorder import Recorder
 from adaps.training.result import SeedResult
@@ -79,10 +79,10 @@ def train_seeds(group: SeedGroup) -> list[SeedResult]:
     """
     config, stages, recorder, driver, seeds, keys = group
     journal = driver.journal
-    if journal.shared is None:
+    if journal.assignments is None:
         all_alike = [FuPS().build(key, group.network, None) for key in each_key(keys, seeds)]
         params = initial_params(group.network, FuPS(), keys, all_alike)
-        journal.share(share_out(group, identify(group, params, all_alike)))
+        journal.assign(share_out(group, identify(group, params, all_alike)))
     recorder.shared(seeds, journal.known)
 
     sharing = stack(journal.known.sharings)
@@ -99,7 +99,7 @@ def train_seeds(group: SeedGroup) -> list[SeedResult]:
         if looks_due(config, until) > journal.looks:
             matches, shared = identify_again(group, state.learner.params)
             recorder.moved(seeds, journal.looks + 1, matches)
-            journal.share(shared)
+            journal.assign(shared)
             recorder.shared(seeds, journal.known)
             sharing = stack(journal.known.sharings)
 
@@ -184,7 +184,7 @@ def learn_codes(group: SeedGroup, part: int, samples: Samples) -> CoderState:
     return driver.carry_out(work, encoder, done, until, step)
 
 
-def share_out(group: SeedGroup, identities: list[Identity | None]) -> Shared:
+def share_out(group: SeedGroup, identities: list[Identity | None]) -> SeedAssignments:
     """Who uses which part of the network, as the sharing method decides."""
     config, stages, _, _, seeds, keys = group
     each = list(zip(each_key(keys, seeds), identities, strict=True))
@@ -194,7 +194,9 @@ def share_out(group: SeedGroup, identities: list[Identity | None]) -> Shared:
         obs_size = group.network.shape.obs_size
         both = zip(sharings, kinds, strict=True)
         sharings = [s._replace(scaling=unscaled(kind, obs_size)) for s, kind in both]
-    return Shared(identities, sharings, [threshold(config, group.network, *one) for one in each])
+    return SeedAssignments(
+        identities, sharings, [threshold(config, group.network, *one) for one in each]
+    )
 
 
 def each_key(keys: SeedKeys, seeds: list[int]) -> list[Key[Array, ""]]:
@@ -218,7 +220,7 @@ def threshold(
     return method.used_threshold(key, network, identity) if isinstance(method, AdaPS) else None
 
 
-def identify_again(group: SeedGroup, params: Params) -> tuple[list[Match], Shared]:
+def identify_again(group: SeedGroup, params: Params) -> tuple[list[Match], SeedAssignments]:
     """Identify with the trained policy; clusters that persist keep their part of the network."""
     journal, old = group.driver.journal, group.driver.journal.known
     fresh = fresh_keys(group.keys, jnp.int32(journal.looks + 1))
@@ -276,7 +278,7 @@ def evaluate_now(group: SeedGroup, state: TrainState, sharing: Sharing, done: in
     recorder.evaluated(seeds, env_steps, episodes, metrics, stages.distances(state, now))
     state = state.evaluated()
     driver.journal.evaluated = done
-    driver.journal.note("train", state, done, env_steps)
+    driver.journal.update("train", state, done, env_steps)
     return state
 
 

@@ -6,7 +6,7 @@ import resource
 import threading
 import time
 
-from saved import facts, parts
+from saved import metadata, parts
 
 from adaps.errors import UserError
 from adaps.files.checkpoint import CheckpointError, locked, numbers, save
@@ -33,14 +33,14 @@ def write_for_ever(pipe, series):
     """Tells of every checkpoint once it is there."""
     while True:
         number = max(numbers(series), default=0) + 1
-        save(series, parts(number), facts(number))
+        save(series, parts(number), metadata(number))
         pipe.send(number)
 
 
 def write_beyond_a_limit(pipe, series):
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
     try:
-        save(series, parts(4, rows=10_000), facts(4))
+        save(series, parts(4, rows=10_000), metadata(4))
     except CheckpointError as error:
         pipe.send("refused")
         pipe.send(str(error))

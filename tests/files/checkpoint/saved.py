@@ -1,10 +1,11 @@
 """Checkpoints of which it is known what they hold."""
 
+import hashlib
 import json
 
 import numpy as np
 
-from adaps.files.checkpoint import manifest
+from adaps.files.checkpoint import content
 
 PARTS = ("train", "encoder")
 
@@ -26,7 +27,7 @@ def parts(number, rows=4):
     return {part: arrays(number + 100 * i, rows) for i, part in enumerate(PARTS)}
 
 
-def facts(number):
+def metadata(number):
     return {"updates": number * 10, "config": {"algo": {"entropy": 0.01}}, "metrics_bytes": 77}
 
 
@@ -46,13 +47,23 @@ def same(some, other):
     )
 
 
-def manifest_of(folder):
-    return json.loads((folder / manifest.MANIFEST).read_text())
+def manifest_of(path):
+    return json.loads(path.read_bytes().split(b"\n", 2)[1])
 
 
-def write_manifest(folder, data, sealed):
-    """Put a manifest there, with the right hash of itself if it is to be believed."""
-    if sealed and isinstance(data, dict):
-        data = {key: value for key, value in data.items() if key != "sha256"}
-        data["sha256"] = manifest.seal(data)
-    (folder / manifest.MANIFEST).write_text(json.dumps(data))
+def write_manifest(path, data, sealed):
+    """Put a manifest there, with the right seal if it is to be believed."""
+    seal, _, tensors = path.read_bytes().split(b"\n", 2)
+    body = json.dumps(data).encode() + b"\n" + tensors
+    path.write_bytes((sealing(body) if sealed else seal) + b"\n" + body)
+
+
+def sealing(body):
+    """The right seal for what follows it."""
+    return json.dumps(
+        {
+            "format": content.FORMAT,
+            "size": len(body),
+            "sha256": hashlib.sha256(body).hexdigest(),
+        }
+    ).encode()

@@ -3,7 +3,6 @@
 ``ADAPS_DAMAGES`` says how many times to try.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -14,13 +13,12 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
-from saved import facts, manifest_of, parts, same, write_manifest
+from saved import manifest_of, metadata, parts, same, sealing, write_manifest
 
 from adaps.errors import UserError
 from adaps.files.checkpoint import CheckpointError, Series, load, save
 
 SEEDS, NUMBERS = (0, 4), (1, 2, 3)
-FILES = ("train.safetensors", "encoder.safetensors", "manifest.json")
 HOSTILE = [
     *(-1, 0, 1, 7, 2**31, 2**63, 10**400, True, False, None, 1.5, 1e308, -0.0, float("nan")),
     *("", "x", "../../../outside.safetensors", "/etc/passwd", "a\n", "\ud800", "seed-4", "0" * 64),
@@ -33,12 +31,12 @@ TEXTS = [
 NOTHING_LEFT = (FileNotFoundError, NotADirectoryError, IsADirectoryError, LookupError)
 NOTHING_LEFT += (ValueError, TypeError, OverflowError, RecursionError, MemoryError, InvalidArgument)
 """What damaging raises where the damage before it left nothing that could be damaged so."""
-NAMES = ("extra.safetensors", "00000009", "00000003", "1", "-1", ".tmp-1-1-00000000", "99999999999")
+NAMES = ("extra", "00000009", "00000003", "1", "-1", ".tmp-1-1-00000000", "99999999999")
 
 
 def contents_of(seed, number):
     """What belongs to each of the checkpoints, all different."""
-    return parts(number + 10 * seed), facts(number + 10 * seed)
+    return parts(number + 10 * seed), metadata(number + 10 * seed)
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +58,12 @@ class Damages:
         self.top, self.draw = top, data.draw
         self.series = [Series(top / "run", seed) for seed in SEEDS]
         self.believed = False
-        """Whether a manifest was made to look right, so that its facts may be anything."""
+        """Whether a manifest was made to look right, so that its metadata may be anything."""
 
     def one(self):
         kinds = (self.flip, self.cut, self.lengthen, self.remove, self.swap, self.swap_folders)
-        kinds += (self.add, self.link, self.edit, self.edit, self.edit, self.write, self.header)
+        kinds += (self.mix, self.add, self.link, self.write, self.header)
+        kinds += (self.edit, self.edit, self.edit)
         kind = self.draw(st.sampled_from(kinds))
         event(kind.__name__)
         try:
@@ -72,13 +71,10 @@ class Damages:
         except NOTHING_LEFT:
             event("nothing left to damage")
 
-    def folder(self):
+    def file(self):
         # Mostly the one that would be loaded.
         series = self.draw(st.sampled_from([self.series[0]] * 3 + [self.series[1]]))
         return series.path(self.draw(st.sampled_from([3, 3, 3, 2, 1])))
-
-    def file(self):
-        return self.folder() / self.draw(st.sampled_from(FILES))
 
     def flip(self):
         path = self.file()
@@ -99,25 +95,32 @@ class Damages:
         os.truncate(path, path.stat().st_size + self.draw(st.sampled_from([1, 8, 2**20, 2**42])))
 
     def remove(self):
-        path = self.draw(st.sampled_from([self.file(), self.folder()]))
+        path = self.draw(st.sampled_from([self.file(), self.file(), self.series[0].folder]))
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def swap(self):
         self._swap(self.file(), self.file())
 
     def swap_folders(self):
-        self._swap(self.folder(), self.folder())
+        self._swap(*(series.folder for series in self.series))
 
     def _swap(self, one, other):
         if one != other:
-            aside = self.series[0].folder / "aside"
+            aside = self.top / "run" / "aside"
             one.rename(aside)
             other.rename(one)
             aside.rename(other)
 
+    def mix(self):
+        """Seal, manifest and tensors of one file, and some of another's in their place."""
+        path, other = self.file(), self.file()
+        own, others = (file.read_bytes().split(b"\n", 2) for file in (path, other))
+        number = self.draw(st.integers(0, 2))
+        own[number] = others[number]
+        path.write_bytes(b"\n".join(own))
+
     def add(self):
-        folder = self.draw(st.sampled_from([self.folder(), self.series[0].folder]))
-        path = folder / self.draw(st.sampled_from(NAMES))
+        path = self.series[0].folder / self.draw(st.sampled_from(NAMES))
         kind = self.draw(st.sampled_from(["file", "folder", "link", "pipe"]))
         if not path.exists():
             make = {
@@ -131,15 +134,23 @@ class Damages:
     def link(self):
         """Something is moved out of the run, and a link put in its place."""
         series = self.series[0].folder
-        path = self.draw(st.sampled_from([self.file(), self.folder(), series, series.parent]))
+        path = self.draw(st.sampled_from([self.file(), self.file(), series, series.parent]))
         there = self.top / f"moved-{len(list(self.top.iterdir()))}"
         path.rename(there)
         path.symlink_to(there)
 
     def edit(self):
-        """One value or name in a manifest becomes another."""
-        folder = self.folder()
-        data = manifest_of(folder)
+        """One value or name in a seal or a manifest becomes another."""
+        path = self.file()
+        if self.draw(st.integers(0, 3)) == 0:
+            seal, rest = path.read_bytes().split(b"\n", 1)
+            path.write_bytes(json.dumps(self.changed(json.loads(seal))).encode() + b"\n" + rest)
+            return
+        believed = self.draw(st.booleans())
+        self.believed |= believed
+        write_manifest(path, self.changed(manifest_of(path)), believed)
+
+    def changed(self, data):
         inner = data
         while True:
             key = self.draw(
@@ -160,24 +171,16 @@ class Damages:
                 inner[str(value)] = inner.pop(key)
             case "gone":
                 del inner[key]
-        self.seal(folder, data)
-
-    def seal(self, folder, data):
-        believed = self.draw(st.booleans())
-        self.believed |= believed
-        try:
-            write_manifest(folder, data, believed)
-        except ValueError:  # NaN has no hash
-            write_manifest(folder, data, sealed=False)
+        return data
 
     def write(self):
-        (self.folder() / "manifest.json").write_bytes(self.draw(st.sampled_from(TEXTS)))
+        self.file().write_bytes(self.draw(st.sampled_from(TEXTS)))
 
     def header(self):
-        """What safetensors says of itself is changed, and the manifest agrees to the file."""
-        folder = self.folder()
-        path = folder / "train.safetensors"
-        data = bytearray(path.read_bytes())
+        """What safetensors says of itself is changed, and the seal agrees to it."""
+        path = self.file()
+        _, manifest, tensors = path.read_bytes().split(b"\n", 2)
+        data = bytearray(tensors)
         length = int.from_bytes(data[:8], "little")
         if self.draw(st.booleans()):
             lie = self.draw(
@@ -187,10 +190,8 @@ class Damages:
         else:
             at = self.draw(st.integers(8, 8 + length - 1))
             data[at] = self.draw(st.integers(0, 255))
-        manifest = manifest_of(folder)
-        manifest["files"][path.name]["sha256"] = hashlib.sha256(data).hexdigest()
-        path.write_bytes(data)
-        write_manifest(folder, manifest, sealed=True)
+        body = manifest + b"\n" + data
+        path.write_bytes(sealing(body) + b"\n" + body)
 
 
 def outside(top):
@@ -216,8 +217,8 @@ def assert_saved(found, believed):
         and all(same(known[0][part], found.parts[part]) for part in found.parts)
     ]
     assert len(matching) == 1
-    assert believed or found.facts == matching[0][1]
-    json.dumps(found.facts)
+    assert believed or found.metadata == matching[0][1]
+    json.dumps(found.metadata)
 
 
 @pytest.mark.timeout(3_000)  # of a thousand damages, which take some minutes

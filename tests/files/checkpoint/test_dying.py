@@ -5,9 +5,10 @@ import time
 
 import pytest
 from children import started, write_for_ever
-from saved import facts, is_that, parts
+from saved import is_that, metadata, parts
 
-from adaps.files.checkpoint import Series, load, numbers, processes, save
+from adaps.files import processes
+from adaps.files.checkpoint import Series, load, numbers, save
 
 TIMES, AT_MOST = 8, 80
 """How many writers are killed, and how many until one was killed while it wrote."""
@@ -30,7 +31,7 @@ def test_whenever_a_writer_is_killed_the_newest_is_whole(tmp_path):
         # Killed after it renamed the folder, it could not tell of it any more.
         assert found.number in (told, told + 1)
         assert is_that(found, found.number)
-        assert found.facts == facts(found.number)
+        assert found.metadata == metadata(found.number)
         assert len(numbers(series)) >= min(2, found.number)
         leftovers += len(list(series.folder.glob(".tmp-*")))
     save(series, parts(1), {})
@@ -59,7 +60,7 @@ def test_only_what_dead_writers_left_is_removed(tmp_path):
         "notes": True,
     }
     for name in names:
-        (series.folder / name / "inside").mkdir(parents=True)
+        (series.folder / name).touch()
     (series.folder / ".tmp-999999999-2-0123abcd").symlink_to(tmp_path)
     save(series, parts(2), {})
     left = {path.name for path in series.folder.iterdir()}

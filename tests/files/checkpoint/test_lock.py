@@ -10,8 +10,8 @@ import pytest
 from children import ended, hold, race, race_of_threads, started
 
 from adaps.errors import UserError
-from adaps.files import checkpoint
-from adaps.files.checkpoint import lock, locked, processes
+from adaps.files import checkpoint, processes
+from adaps.files.checkpoint import lock, locked
 
 
 def assert_refused(folder, message):

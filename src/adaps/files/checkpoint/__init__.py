@@ -1,31 +1,26 @@
-"""Everything that a run needs to go on, kept in files that are checked before use. Stage: train.
+"""Everything that a run needs to resume, kept in files that are checked before use. Stage: train.
 
 A :class:`Series` is a folder of numbered checkpoints, ``checkpoints/state/seed-N`` of a run. Each
-holds tensors in files of :mod:`safetensors`, and a manifest that says what they must be.
+is one file, which holds tensors and a manifest that says what they must be.
 """
 
-from adaps.files.checkpoint.configurations import Difference, differences
-from adaps.files.checkpoint.failures import CheckpointError, DamagedError, InUseError, shown
-from adaps.files.checkpoint.files import Series, numbers
-from adaps.files.checkpoint.lock import locked
-from adaps.files.checkpoint.reading import Checkpoint, load
+from adaps.files.checkpoint.content import Count, DamagedError
+from adaps.files.checkpoint.lock import InUseError, locked
+from adaps.files.checkpoint.series import Checkpoint, CheckpointError, Series, load, numbers, save
 from adaps.files.checkpoint.trees import check_same, from_arrays, to_arrays
-from adaps.files.checkpoint.writing import save
 
 __all__ = [
     "Checkpoint",
     "CheckpointError",
+    "Count",
     "DamagedError",
-    "Difference",
     "InUseError",
     "Series",
     "check_same",
-    "differences",
     "from_arrays",
     "load",
     "locked",
     "numbers",
     "save",
-    "shown",
     "to_arrays",
 ]

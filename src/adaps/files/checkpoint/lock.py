@@ -5,35 +5,39 @@ says who the holder is; only what is said to whoever has to wait depends on that
 """
 
 import contextlib
-import json
+import os
 import shlex
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import psutil
 from filelock import BaseFileLock, FileLock, Timeout
 
-from adaps.errors import UserError, reason
-from adaps.files.checkpoint import processes
-from adaps.files.checkpoint.failures import DamagedError, InUseError
-from adaps.files.checkpoint.files import read_bytes
-from adaps.files.run_folder import write_json
+from adaps.errors import UserError
+from adaps.files import processes
+from adaps.files.checkpoint.content import one_line
+from adaps.files.plain_files import open_plain
+from adaps.files.run_folder import writable, write_json
 
 LOCK, HOLDER = ".lock", ".lock.json"
 PATIENCE = 1.0
 """Seconds for a holder to say who it is, or for one that is about to end."""
 
 
-@dataclass(frozen=True)
-class Holder:
+class InUseError(UserError):
+    """Another process, or another run in this one, writes to a run's folder."""
+
+
+class Holder(msgspec.Struct):
     """Who writes to a run's folder."""
 
-    pid: int
+    pid: Annotated[int, msgspec.Meta(ge=0)]
     started: float
     """When the process began, in seconds since 1970."""
     host: str
@@ -41,18 +45,19 @@ class Holder:
     since: str
 
     def __str__(self) -> str:
-        if self.host == socket.gethostname() and self.pid == processes.own().pid:
+        if self.host == socket.gethostname() and self.pid == os.getpid():
             who = "another run in this process"
         else:
-            command = f" ({self.command[:200]})" if self.command else ""
-            who = f"process {self.pid} on {self.host[:100]}{command}"
-        line = f"{who} since {self.since[:40]}"
-        return "".join(letter if letter.isprintable() else " " for letter in line)
+            command = f" ({one_line(self.command)})" if self.command else ""
+            who = f"process {self.pid} on {one_line(self.host)}{command}"
+        return f"{who} since {one_line(self.since)}"
 
     def may_live(self) -> bool:
         """False where it surely does not; of other machines nothing is known."""
-        elsewhere = self.host != socket.gethostname()
-        return elsewhere or processes.Process(self.pid, self.started).is_alive()
+        return (
+            self.host != socket.gethostname()
+            or processes.Process(self.pid, self.started).is_alive()
+        )
 
 
 @contextmanager
@@ -67,8 +72,8 @@ def locked(folder: Path) -> Iterator[None]:
     """
     lock = _acquired(folder)
     try:
-        with _refusals(folder):
-            write_json(folder / HOLDER, asdict(_own()))
+        with writable(folder):
+            write_json(folder / HOLDER, msgspec.structs.asdict(_own()))
         yield
     finally:
         with contextlib.suppress(OSError):
@@ -78,7 +83,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 def _acquired(folder: Path) -> BaseFileLock:
     until = time.monotonic() + PATIENCE
-    with _refusals(folder):
+    with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / LOCK).is_symlink():
             raise UserError(f"{folder / LOCK} is a symbolic link; remove it")
@@ -98,32 +103,19 @@ def _acquired(folder: Path) -> BaseFileLock:
             time.sleep(0.02)
 
 
-@contextmanager
-def _refusals(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"cannot write to {folder}: {reason(error)}") from None
-
-
 def _own() -> Holder:
     try:
         command = shlex.join(psutil.Process().cmdline())
     except psutil.Error:
         command = ""
     now = datetime.now().astimezone().isoformat(" ", "seconds")
-    return Holder(
-        **processes.own()._asdict(), host=socket.gethostname(), command=command, since=now
-    )
+    return Holder(*processes.own(), host=socket.gethostname(), command=command, since=now)
 
 
 def _holder(folder: Path) -> Holder | None:
     """Who says that it holds the lock, if that can be read."""
     try:
-        data = json.loads(read_bytes(folder / HOLDER, range(2**16)))
-        holder = Holder(**data)
-    except (DamagedError, ValueError, TypeError, RecursionError):
+        with open_plain(folder / HOLDER, os.O_NOFOLLOW) as file:
+            return msgspec.json.decode(file.read(2**16), type=Holder)
+    except (OSError, msgspec.DecodeError, ValueError, RecursionError):
         return None
-    texts = all(isinstance(text, str) for text in (holder.host, holder.command, holder.since))
-    plain = type(holder.pid) is int and type(holder.started) in (int, float)
-    return holder if texts and plain else None

@@ -12,7 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from adaps.errors import UserError
-from adaps.files.checkpoint.manifest import DTYPES, Tensor
+
+DTYPES = {
+    "BOOL": "bool",
+    "BF16": "bfloat16",
+    **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"U{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
+    **{f"F{bits}": f"float{bits}" for bits in (16, 32, 64)},
+}
+"""Names of numpy, by those of safetensors."""
 
 SCALARS = {bool: "bool", int: "int64", float: "float64"}
 """How Python's own numbers are kept."""
@@ -69,12 +77,30 @@ def check_same(like: Any, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
         _check(name, leaf)
         if name not in arrays:
             raise UserError(f"the checkpoint does not have {name}, which this run needs")
-        there, here = Tensor(arrays[name].dtype.name, arrays[name].shape), _described(leaf)
+        there, here = described(arrays[name]), described(leaf)
         if there != here:
             raise UserError(f"{name} is {there} in the checkpoint, but {here} in this run")
     if left := [name for name in arrays if name not in leaves]:
         raise UserError(f"the checkpoint has {left[0]}, which this run does not")
     return leaves
+
+
+def described(leaf: Any) -> str:
+    """A leaf's dtype and shape, without its values.
+
+    >>> described(np.zeros((2, 3), np.float32))
+    'float32[2,3]'
+    """
+    if type(leaf) in SCALARS:
+        return f"{SCALARS[type(leaf)]}[]"
+    if _is_key(leaf):
+        leaf = jax.eval_shape(jax.random.key_data, leaf)
+    return f"{leaf.dtype.name}[{','.join(map(str, leaf.shape))}]"
+
+
+def is_kept(dtype: np.dtype) -> bool:
+    """Whether there are files for arrays of this dtype."""
+    return dtype.name in DTYPES.values()
 
 
 def _named(tree: Any) -> dict[str, Any]:
@@ -98,7 +124,7 @@ def _check(name: str, leaf: Any) -> None:
     arrays = (jax.Array, jax.ShapeDtypeStruct, np.ndarray, np.generic)
     if type(leaf) in SCALARS or _is_key(leaf):
         return
-    if not isinstance(leaf, arrays) or leaf.dtype.name not in DTYPES:
+    if not isinstance(leaf, arrays) or not is_kept(leaf.dtype):
         what = str(leaf.dtype) if isinstance(leaf, arrays) else type(leaf).__name__
         raise UserError(f"{name} is of the type {what}, which checkpoints do not keep")
 
@@ -108,14 +134,6 @@ def _as_array(name: str, leaf: Any) -> np.ndarray:
         return np.asarray(leaf, SCALARS.get(type(leaf)), order="C")
     except OverflowError:
         raise UserError(f"{name} is {leaf}, which does not fit into 64 bits") from None
-
-
-def _described(leaf: Any) -> Tensor:
-    if type(leaf) in SCALARS:
-        return Tensor(SCALARS[type(leaf)], ())
-    if _is_key(leaf):
-        leaf = jax.eval_shape(jax.random.key_data, leaf)
-    return Tensor(leaf.dtype.name, leaf.shape)
 
 
 def _restored(like: Any, array: np.ndarray) -> Any:

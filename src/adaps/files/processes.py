@@ -1,4 +1,4 @@
-"""Whether a process still runs, though its number may be another's by now. Stage: train."""
+"""Whether a process still runs, though its number may be another's by now. Every stage."""
 
 import os
 from typing import NamedTuple

@@ -1,6 +1,6 @@
 """In what two configurations differ, field by field."""
 
-from adaps.files.checkpoint import differences
+from adaps.training.resume import differences
 
 
 def told(saved, now):
