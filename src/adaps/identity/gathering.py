@@ -69,17 +69,17 @@ def plan(env: AnyEnvironment, num_steps: int) -> Plan:
 
 def begin(env: Environment, plan: Plan, key: Key[Array, ""]) -> GatherState:
     """Fresh copies, and nothing gathered."""
-    begun, nothing = start(env, key, plan.copies), nothing_yet(env, plan)
+    begun, nothing = start(env, key, plan.copies), empty(env, plan)
     if begun.timestep.presence is not None:
-        nothing = samples.where_agents_come_and_go(nothing)
+        nothing = samples.with_presence(nothing)
     return GatherState(begun, nothing)
 
 
-def nothing_yet(env: AnyEnvironment, plan: Plan) -> Gathered:
+def empty(env: AnyEnvironment, plan: Plan) -> Gathered:
     """Room for what is to be kept."""
     rows = thinning(env, plan).in_all(plan.rounds)
     sizes = (env.obs_size + env.num_actions, env.obs_size + 1)
-    return samples.nothing_yet(env.num_agents, *sizes, rows)
+    return samples.empty(env.num_agents, *sizes, rows)
 
 
 def thinning(env: AnyEnvironment, plan: Plan) -> samples.Thinning:
@@ -96,7 +96,7 @@ def gather(
     def one(_, state: GatherState) -> GatherState:
         rollout_state, transitions = rollout(env, policy, state.rollout, plan.length)
         steps = samples.as_steps(transitions)
-        gathered = samples.take_in(state.gathered, steps, thinning(env, plan))
+        gathered = samples.accumulate(state.gathered, steps, thinning(env, plan))
         return GatherState(rollout_state, gathered)
 
     return jax.lax.fori_loop(0, num_rounds, one, state)

@@ -15,7 +15,7 @@ from adaps.errors import UserError
 from adaps.files.checkpoint import Checkpoint, check_same
 from adaps.identity.gathering import GatherState
 from adaps.training.device_placement import stack
-from adaps.training.host import HostStages, kept, nothing_yet
+from adaps.training.host import HostStages, empty, kept
 from adaps.training.journal import Shared, restored_shared
 from adaps.training.stages import SeedKeys, Stages, initial_encoder, initial_params
 from adaps.types import (
@@ -99,7 +99,7 @@ def _gathering(stages: Stages | HostStages, keys: SeedKeys) -> GatherState:
     """Gathering at its start, likewise."""
     if not isinstance(stages, HostStages):
         return jax.eval_shape(stages.begin_gathering, keys)
-    nothing = nothing_yet(stages.env, stages.plan)
+    nothing = empty(stages.env, stages.plan)
     return GatherState(keys.gather[0], jax.tree.map(lambda x: x[None], nothing))
 
 

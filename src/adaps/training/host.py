@@ -103,25 +103,25 @@ def gather_on_host(
     env: HostEnvironment, plan: Plan, key: Key[Array, ""], timeout: float
 ) -> Iterator[tuple[int, Gathered]]:
     """Round by round under random actions: how many rounds, and all that was gathered so far."""
-    choose, take_in = jax.jit(uniform), _take_in(env, plan)
+    choose, accumulate = jax.jit(uniform), _accumulate(env, plan)
     with closing(env.open(plan.copies, cores(), timeout)) as copies:
-        state, kept = start(copies, key), nothing_yet(env, plan)
+        state, kept = start(copies, key), empty(env, plan)
         for _ in range(plan.rounds):
             state, transitions = rollout(
                 lambda key, now: np.asarray(choose(key, now.obs, now.legal)), state, plan.length
             )
-            kept = take_in(kept, transitions)
+            kept = accumulate(kept, transitions)
             yield 1, kept
 
 
-def nothing_yet(env: HostEnvironment, plan: Plan) -> Gathered:
+def empty(env: HostEnvironment, plan: Plan) -> Gathered:
     """Room for what is to be kept of agents that may come and go."""
-    return samples.where_agents_come_and_go(gathering.nothing_yet(env, plan))
+    return samples.with_presence(gathering.empty(env, plan))
 
 
-def _take_in(env: HostEnvironment, plan: Plan) -> Callable[[Gathered, Transition], Gathered]:
+def _accumulate(env: HostEnvironment, plan: Plan) -> Callable[[Gathered, Transition], Gathered]:
     thinning = gathering.thinning(env, plan)
-    return jax.jit(lambda kept, t: samples.take_in(kept, samples.as_steps(t), thinning))
+    return jax.jit(lambda kept, t: samples.accumulate(kept, samples.as_steps(t), thinning))
 
 
 class Fleet:
@@ -160,7 +160,7 @@ class Compiled(NamedTuple):
     act: Callable
     act_while_gathering: Callable
     act_both_ways: Callable
-    take_in: Callable
+    accumulate: Callable
     learn: Callable
     renew: Callable
     before_training: Callable
@@ -204,7 +204,7 @@ def make_host_stages(env: HostEnvironment, config: TrainConfig) -> HostStages:
         act=_compiled(sampled),
         act_while_gathering=_compiled(lambda p, s: gather_policy(sampled(p, s))),
         act_both_ways=_compiled(_both_ways),
-        take_in=_take_in(env, plan),
+        accumulate=_accumulate(env, plan),
         learn=each(partial(stages.updated, config)),
         renew=each(stages.renewed, shared=(2,)),
         before_training=each(_before_training(config)),
@@ -223,7 +223,7 @@ class Program:
     def begin_gathering(self, keys: SeedKeys) -> GatherState:
         plan = self._made.plan
         state = start(self._fleet.copies("gather", plan.copies), keys.gather[0])
-        return GatherState(state, _with_seed(nothing_yet(self._env, plan)))
+        return GatherState(state, _with_seed(empty(self._env, plan)))
 
     def gather(
         self, state: GatherState, params: Params, sharing: Sharing, num_rounds: Int[Array, ""]
@@ -232,7 +232,7 @@ class Program:
         went_on, kept = state.rollout, _without_seed(state.gathered)
         for _ in range(int(num_rounds)):
             went_on, transitions = rollout(act, went_on, self._made.plan.length)
-            kept = self._compiled.take_in(kept, transitions)
+            kept = self._compiled.accumulate(kept, transitions)
         return GatherState(went_on, _with_seed(kept))
 
     def begin(self, keys: SeedKeys, params: Params, sharing: Sharing) -> TrainState:

@@ -18,7 +18,7 @@ from adaps.identity import autoencoder, gathering
 from adaps.identity.autoencoder import CoderState
 from adaps.identity.gathering import GatherState
 from adaps.identity.samples import Gathered, Samples, as_samples
-from adaps.identity.space_groups import Part, gathered_of, parts_of
+from adaps.identity.space_groups import SpaceGroup, gathered_of_group, space_groups_of
 from adaps.networks import normalise
 from adaps.networks.mlp import (
     actor_logits,
@@ -150,7 +150,7 @@ def without_steps(env: AnyEnvironment, config: TrainConfig, num_seeds: int) -> d
         "shape": network_shape(env, config),
         "keys": each(_keys),
         "fresh_keys": each(_fresh_keys, shared=(1,)),
-        "samples": each(partial(samples_of, parts_of(env))),
+        "samples": each(partial(samples_of, space_groups_of(env))),
         "scaled": each(scaled),
         "is_finite": each(_is_finite),
         "train_encoder": each(partial(autoencoder.train, config.encoder), shared=(2,)),
@@ -188,9 +188,9 @@ def _fresh_keys(keys: SeedKeys, number: Int[Array, ""]) -> SeedKeys:
     return keys._replace(gather=gather, encoder=encoder)
 
 
-def samples_of(parts: Sequence[Part], gathered: Gathered) -> list[Samples]:
+def samples_of(parts: Sequence[SpaceGroup], gathered: Gathered) -> list[Samples]:
     """What the agents of each part are told apart by."""
-    return [as_samples(gathered_of(gathered, part)) for part in parts]
+    return [as_samples(gathered_of_group(gathered, part)) for part in parts]
 
 
 def _begin_gathering(env: Environment, config: TrainConfig, keys: SeedKeys) -> GatherState:

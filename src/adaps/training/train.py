@@ -36,7 +36,7 @@ from adaps.identity.autoencoder import CoderState
 from adaps.identity.encoders import updates_of
 from adaps.identity.matching import Match, match
 from adaps.identity.samples import Samples
-from adaps.identity.space_groups import alone, as_one, parts_of
+from adaps.identity.space_groups import identity_of_one_agent, join_space_groups, space_groups_of
 from adaps.networks.mlp import used_sets
 from adaps.networks.normalise import unscaled
 from adaps.sharing import AdaPS, FuPS
@@ -147,9 +147,9 @@ def identify(program: Program, params: Params, sharings: list[Sharing]) -> list[
         return [known_identity(config, recorder.env, seed) for seed in seeds]
     samples = gather(program, params, stack(sharings))
     kinds = [find_kinds(program, number, of_part) for number, of_part in enumerate(samples)]
-    parts = parts_of(recorder.env)
+    parts = space_groups_of(recorder.env)
     each = zip(zip(*kinds, strict=True), seeds, strict=True)
-    found = [as_one(parts, own, seed) for own, seed in each]
+    found = [join_space_groups(parts, own, seed) for own, seed in each]
     groups = grouping(config).groups
     return [regroup(groups, own, seed) for own, seed in zip(found, seeds, strict=True)]
 
@@ -181,7 +181,7 @@ def find_kinds(program: Program, part: int, samples: Samples) -> list[Identity]:
     """Who is alike in one part of the team, for every seed."""
     config, seeds = program.config, program.seeds
     if samples.num_rare.shape[-1] == 1:
-        return [alone(config.encoder.latent_size) for _ in seeds]
+        return [identity_of_one_agent(config.encoder.latent_size) for _ in seeds]
     encoder = learn_codes(program, part, samples)
     each = zip(*(unstack(x, len(seeds)) for x in (encoder, samples)), seeds, strict=True)
     return [find_groups(config, *one) for one in each]
@@ -228,7 +228,7 @@ def kinds_of(env: AnyEnvironment, identity: Identity | None) -> Int[Array, " age
     """Whose observations and rewards are scaled alike: those found alike, or with alike spaces."""
     if identity is not None:
         return jnp.asarray(identity.clusters)
-    kinds = {agent: k for k, part in enumerate(parts_of(env)) for agent in part.agents}
+    kinds = {agent: k for k, part in enumerate(space_groups_of(env)) for agent in part.agents}
     return jnp.array([kinds[agent] for agent in range(env.num_agents)])
 
 
