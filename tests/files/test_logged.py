@@ -64,9 +64,9 @@ WRONG = {
     "actions of other agents": ({"action": np.zeros((TIME, 3), int)}, "action must be"),
     "actions of one agent": ({"action": np.zeros(TIME, int)}, "action must be"),
     "objects": ({"reward": OBJECTS}, "no .npz file of plain arrays.*pad observations"),
-    "text": ({"reward": np.full(SHAPE, "a")}, "reward holds no numbers but <U1"),
-    "truth values": ({"reward": np.full(SHAPE, True)}, "reward holds no numbers but bool"),
-    "complex": ({"reward": np.full(SHAPE, 1j)}, "reward holds no numbers but complex128"),
+    "text": ({"reward": np.full(SHAPE, "a")}, "reward must hold numbers, not <U1"),
+    "truth values": ({"reward": np.full(SHAPE, True)}, "reward must hold numbers, not bool"),
+    "complex": ({"reward": np.full(SHAPE, 1j)}, "reward must hold numbers, not complex128"),
     "reward NaN": (
         put("reward", (17, 1), np.nan),
         "reward of agent 1 at step 17 in copy 0 is not finite",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from adaps.identity.advice import Confidence, advise
+from adaps.identity.advice import IdentityConfidence, advise
 from adaps.networks.mlp import num_params
 from adaps.types import NetworkShape
 
@@ -17,7 +17,7 @@ def growth(num_agents, num_kinds):
 def advice(sizes, found=None, agreement=1.0):
     clusters = np.repeat(np.arange(len(sizes)), sizes)
     shape = NetworkShape(len(clusters), 8, 5, (64, 64))
-    confidence = Confidence(found or {len(sizes): 1.0}, agreement)
+    confidence = IdentityConfidence(found or {len(sizes): 1.0}, agreement)
     return advise(clusters, confidence, growth(len(clusters), len(sizes)), shape)
 
 
@@ -67,9 +67,10 @@ def test_reasons_speak_of_fewer_and_more_kinds_and_of_sureness():
     reasons = advice((2, 2), {2: 0.9, 3: 0.1}, 0.9)["reasons"]
     assert reasons == [
         "With one kind the held-out error of reward would be 0.3 variances greater.",
-        "A code for each agent would better no held-out error by more than 0 variances.",
+        "Giving each agent a code of its own would not improve held-out prediction "
+        "(at most 0 % of the variance).",
         "Resamples of the held-out transitions find 2 kinds in 90% and 3 kinds in 10%.",
-        "What the two halves of the data find agrees with an adjusted Rand index of 0.90.",
+        "The kinds found in the two halves of the data agree with an adjusted Rand index of 0.90.",
     ]
 
 
@@ -83,7 +84,7 @@ def test_the_number_of_kinds_may_be_beyond_the_path():
     """Errors are not reported for very many kinds: nothing is said of them then."""
     clusters = np.arange(50)
     shape = NetworkShape(50, 8, 5, (64, 64))
-    found = advise(clusters, Confidence({50: 1.0}, 1.0), growth(40, 40), shape)
+    found = advise(clusters, IdentityConfidence({50: 1.0}, 1.0), growth(40, 40), shape)
     assert found["verdict"] == "do not share"
     assert len(found["reasons"]) == 2
 

@@ -22,8 +22,8 @@ def noise():
     obs = rng.normal(size=(ROWS, BLOCKS, AGENTS, 2)).astype(np.float32)
     action = np.ones((*obs.shape[:3], 1), np.float32)
     steps = Steps(obs, action, obs, obs[..., 0] * (1 - 2 * KINDS).astype(np.float32))
-    nothing = samples.nothing_yet(AGENTS, 3, 3, ROWS)
-    gathered = jax.jit(samples.take_in, static_argnums=2)(nothing, steps, samples.Thinning(ROWS))
+    nothing = samples.empty(AGENTS, 3, 3, ROWS)
+    gathered = jax.jit(samples.accumulate, static_argnums=2)(nothing, steps, samples.Thinning(ROWS))
     return jax.jit(samples.as_samples)(gathered)
 
 

@@ -10,13 +10,13 @@ from sklearn.metrics import adjusted_rand_score
 from adaps.identity.prediction import (
     CHANNELS,
     LEAST_EFFECT,
-    LONGEST_PATH,
+    MOST_REPORTED,
     by_channel,
+    cluster_nodes,
     cut,
     gather_evidence,
-    kinds,
-    nodes_of_kinds,
-    path,
+    growth_by_number,
+    labels_of,
     resampled,
 )
 
@@ -45,9 +45,13 @@ def evidence(types, vectors, seed=0, spread=0.02, noise=0.05, channel=-1):
     return gather_evidence(codes, pair_errors)
 
 
+def clusters_of(evidence, blocks=None):
+    return labels_of(evidence, cluster_nodes(evidence, blocks))
+
+
 def labels(types, **options):
     vectors = 0.5 * np.eye(max(6, max(types) + 1))
-    return kinds(evidence(types, vectors, **options))
+    return clusters_of(evidence(types, vectors, **options))
 
 
 @pytest.mark.parametrize("channel", [-1, 0], ids=["reward", "dynamics"])
@@ -78,7 +82,7 @@ def test_codes_that_lie_apart_for_nothing_are_one_kind():
     def pair_errors(agent, code):
         return 1 + noise[agent] ** 2
 
-    assert kinds(gather_evidence(codes, pair_errors)).tolist() == [0] * 8
+    assert clusters_of(gather_evidence(codes, pair_errors)).tolist() == [0] * 8
 
 
 def test_codes_that_mean_the_same_are_one_kind_though_none_between_them_means_anything():
@@ -93,8 +97,8 @@ def test_codes_that_mean_the_same_are_one_kind_though_none_between_them_means_an
         return (np.minimum(away, 4 - away) > 0.5)[:, None, None] + 1 + 0.01 * noise[agent]
 
     found = gather_evidence(codes, pair_errors)
-    assert kinds(found).tolist() == types.tolist()
-    assert (np.abs(found.codes[nodes_of_kinds(found)] % 4 - [[0.05], [2.05]]) < 0.1).all()
+    assert clusters_of(found).tolist() == types.tolist()
+    assert (np.abs(found.codes[cluster_nodes(found)] % 4 - [[0.05], [2.05]]) < 0.1).all()
 
 
 def test_what_chance_can_explain_does_not_part_agents():
@@ -108,11 +112,11 @@ def test_what_chance_can_explain_does_not_part_agents():
         return errors
 
     codes = np.array([[-1.0], [1.0]])
-    assert kinds(gather_evidence(codes, pair_errors)).tolist() == [0, 0]
+    assert clusters_of(gather_evidence(codes, pair_errors)).tolist() == [0, 0]
     growth[:] = 0.25
-    assert kinds(gather_evidence(codes, pair_errors)).tolist() == [0, 1]
+    assert clusters_of(gather_evidence(codes, pair_errors)).tolist() == [0, 1]
     growth[:] = 0.9 * LEAST_EFFECT
-    assert kinds(gather_evidence(codes, pair_errors)).tolist() == [0, 0]
+    assert clusters_of(gather_evidence(codes, pair_errors)).tolist() == [0, 0]
 
 
 @given(
@@ -157,8 +161,8 @@ def test_resamples_of_a_clear_case_agree():
 
 def test_repeated_blocks_are_asked_as_often():
     found = evidence([0, 1], 0.5 * np.eye(2))
-    assert kinds(found, np.arange(NUM_BLOCKS)).tolist() == kinds(found).tolist()
-    assert kinds(found, np.zeros(NUM_BLOCKS, int)).tolist() == [0, 1]
+    assert clusters_of(found, np.arange(NUM_BLOCKS)).tolist() == clusters_of(found).tolist()
+    assert clusters_of(found, np.zeros(NUM_BLOCKS, int)).tolist() == [0, 1]
 
 
 @given(
@@ -183,8 +187,8 @@ def test_cuts_are_those_of_scipy(points):
         assert adjusted_rand_score(own, fcluster(tree, k, "maxclust")) == 1.0
 
 
-def test_the_path_falls_to_nothing():
-    found = path(evidence([0, 0, 1, 1, 2], np.eye(3)))
+def test_the_growth_of_the_error_falls_to_nothing():
+    found = growth_by_number(evidence([0, 0, 1, 1, 2], np.eye(3)))
     assert set(found) == set(CHANNELS)
     reward = found["reward"]
     assert list(reward) == [1, 2, 3, 4, 5]
@@ -195,7 +199,9 @@ def test_the_path_falls_to_nothing():
     assert all(error >= 0 for _, error in reward.values())
 
 
-def test_the_path_of_one_agent_and_of_many():
-    assert path(evidence([0], np.eye(2))) == {name: {1: (0.0, 0.0)} for name in CHANNELS}
-    many = path(evidence(np.arange(60) % 3, np.eye(3)))
-    assert list(many["reward"]) == list(range(1, LONGEST_PATH + 1))
+def test_the_growth_of_one_agent_and_of_many():
+    assert growth_by_number(evidence([0], np.eye(2))) == {
+        name: {1: (0.0, 0.0)} for name in CHANNELS
+    }
+    many = growth_by_number(evidence(np.arange(60) % 3, np.eye(3)))
+    assert list(many["reward"]) == list(range(1, MOST_REPORTED + 1))

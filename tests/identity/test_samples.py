@@ -19,12 +19,12 @@ def in_numpy(function, **options):
     return lambda *args: jax.device_get(compiled(*args))
 
 
-take_in = in_numpy(samples.take_in, static_argnums=(2, 3))
+accumulate = in_numpy(samples.accumulate, static_argnums=(2, 3))
 as_samples = in_numpy(samples.as_samples)
 other_half = in_numpy(samples.other_half)
 rare_share = in_numpy(samples.rare_share)
 draw = in_numpy(samples.draw, static_argnums=4)
-nothing_yet = in_numpy(samples.nothing_yet, static_argnums=(0, 1, 2, 3))
+empty = in_numpy(samples.empty, static_argnums=(0, 1, 2, 3))
 
 
 def tagged(time, env, reward=None, first=0):
@@ -39,12 +39,12 @@ def tagged(time, env, reward=None, first=0):
 
 
 def nothing(rows):
-    return nothing_yet(AGENTS, 5, 3, rows)
+    return empty(AGENTS, 5, 3, rows)
 
 
 def whole(steps):
     """All of one round, which has ``TIME`` steps in 32 copies."""
-    return take_in(nothing(TIME), steps, Thinning(TIME))
+    return accumulate(nothing(TIME), steps, Thinning(TIME))
 
 
 def rewards(time, env, at, value=7.0):
@@ -71,7 +71,7 @@ def rare_rows(gathered):
 
 
 def test_blocks_hold_different_copies():
-    gathered = take_in(nothing(10), tagged(10, 64), Thinning(10))
+    gathered = accumulate(nothing(10), tagged(10, 64), Thinning(10))
     copies = np.asarray(gathered.common.given[..., 1])
     learnt, held_out = (set(part.ravel().tolist()) for part in np.split(copies, [HALF]))
     assert learnt == set(range(32))
@@ -80,7 +80,7 @@ def test_blocks_hold_different_copies():
 
 
 def test_with_few_copies_no_row_is_both_learnt_from_and_held_out():
-    gathered = take_in(nothing(20), tagged(200, 3), Thinning(18))
+    gathered = accumulate(nothing(20), tagged(200, 3), Thinning(18))
     numbers = np.asarray(gathered.common.given[:, :, :18, 0])
     assert len(np.unique(numbers)) == numbers.size
 
@@ -98,8 +98,8 @@ def test_a_round_that_fits_is_kept_whole_and_in_order():
 
 
 def test_rows_are_evenly_spaced_and_every_round_has_its_place():
-    gathered = take_in(nothing(16), tagged(32, 32), Thinning(8))
-    gathered = take_in(gathered, tagged(32, 32, first=10_000), Thinning(8))
+    gathered = accumulate(nothing(16), tagged(32, 32), Thinning(8))
+    gathered = accumulate(gathered, tagged(32, 32, first=10_000), Thinning(8))
     numbers = np.asarray(gathered.common.given[..., 0]).reshape(BLOCKS, AGENTS, 2, 8)
     assert (np.diff(numbers, axis=-1) == 4 * 32 * AGENTS).all()
     np.testing.assert_array_equal(numbers[:, :, 1] - numbers[:, :, 0], 10_000)
@@ -132,7 +132,7 @@ def test_rows_of_a_round_fit_into_the_room(num_agents, num_rounds):
 def test_where_rounds_are_too_many_the_last_of_several_is_kept():
     gathered = nothing(2)
     for number in range(7):
-        gathered = take_in(gathered, tagged(8, 32, first=10_000 * number), Thinning(1, 3))
+        gathered = accumulate(gathered, tagged(8, 32, first=10_000 * number), Thinning(1, 3))
     rounds = np.asarray(gathered.common.given[..., 0]) // 10_000
     assert (rounds == [6, 5]).all()
     assert Thinning(1, 3).in_all(7) == 2
@@ -155,9 +155,9 @@ def test_rare_rows_are_those_with_another_reward_than_the_median():
 
 
 def test_the_usual_reward_is_that_of_the_first_round():
-    gathered = take_in(nothing(8), tagged(8, 32, np.zeros((8, 32, AGENTS))), Thinning(4))
+    gathered = accumulate(nothing(8), tagged(8, 32, np.zeros((8, 32, AGENTS))), Thinning(4))
     assert gathered.num_rare.sum() == 0
-    gathered = take_in(gathered, tagged(8, 32, np.ones((8, 32, AGENTS))), Thinning(4))
+    gathered = accumulate(gathered, tagged(8, 32, np.ones((8, 32, AGENTS))), Thinning(4))
     assert gathered.usual == 0
     assert (gathered.num_rare == 8).all()
 
@@ -166,7 +166,7 @@ def test_rare_rows_of_later_rounds_follow_until_there_is_no_room():
     gathered = nothing(3)
     for number in range(5):
         reward = rewards(8, 32, [(number, 0, 1)])
-        gathered = take_in(gathered, tagged(8, 32, reward, first=1000 * number), Thinning(1))
+        gathered = accumulate(gathered, tagged(8, 32, reward, first=1000 * number), Thinning(1))
     assert rare_rows(gathered)[0] == [[], [1.0, 1065.0, 2129.0]]
     assert gathered.num_kept[0].tolist() == [0, 3]
     assert gathered.num_rare[0].tolist() == [0, 5]
@@ -176,7 +176,9 @@ def test_rare_rows_of_later_rounds_follow_until_there_is_no_room():
 def test_no_block_goes_without_where_a_round_has_more_rare_rows_than_are_looked_at():
     places = rare_places(1000, 32, 0.06)
     assert len(places) > 2 * samples.RARE_OF_ROUND
-    gathered = take_in(nothing(1000), tagged(1000, 32, rewards(1000, 32, places)), Thinning(1000))
+    gathered = accumulate(
+        nothing(1000), tagged(1000, 32, rewards(1000, 32, places)), Thinning(1000)
+    )
     kept = np.asarray(gathered.num_kept)
     assert kept.sum() == samples.RARE_OF_ROUND
     assert kept.min() >= 6
@@ -193,7 +195,7 @@ def test_no_block_goes_without_where_a_round_has_more_rare_rows_than_are_looked_
 def test_more_can_be_asked_for():
     places = rare_places(1000, 32, 0.06)
     steps = tagged(1000, 32, rewards(1000, 32, places))
-    gathered = take_in(nothing(1000), steps, Thinning(1000), 5000)
+    gathered = accumulate(nothing(1000), steps, Thinning(1000), 5000)
     assert gathered.num_kept.sum() == len(places)
 
 
@@ -336,13 +338,13 @@ def test_every_agent_of_a_large_team_learns_from_other_blocks():
     copy = np.broadcast_to(np.arange(32.0)[None, :, None], shape)
     obs = np.stack([copy, rng.normal(size=shape)], axis=-1).astype(np.float32)
     steps = Steps(obs, np.ones((*shape, 1), np.float32), obs, obs[..., 1])
-    gathered = take_in(nothing_yet(num_agents, 3, 3, 4), steps, Thinning(4))
+    gathered = accumulate(empty(num_agents, 3, 3, 4), steps, Thinning(4))
     dealt = as_samples(gathered)
     copies = np.asarray(dealt.common.given[:, :, 0, 0] * dealt.scale[0] + dealt.mean[0]).round()
     np.testing.assert_array_equal(np.sort(copies, axis=0)[:, 0], np.arange(32))
     assert len({tuple(sorted(own[:16])) for own in copies.T.tolist()}) > 90
     np.testing.assert_array_equal(dealt.common.given[..., 1], dealt.common.target[..., 1])
     few = as_samples(
-        take_in(nothing_yet(2, 3, 3, 4), Steps(*(x[:, :, :2] for x in steps[:4])), Thinning(4))
+        accumulate(empty(2, 3, 3, 4), Steps(*(x[:, :, :2] for x in steps[:4])), Thinning(4))
     )
     assert (np.diff(few.common.given[:, 0, 0, 0]) > 0).all()

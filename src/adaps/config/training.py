@@ -30,7 +30,7 @@ from adaps.identity.clusters import CLUSTERER_NAMES, CRITERION_NAMES, Clustering
 from adaps.identity.encoders import ENCODERS, VAE
 from adaps.identity.gathering import GATHER_POLICIES
 from adaps.identity.samples import BLOCKS
-from adaps.identity.space_groups import parts_of
+from adaps.identity.space_groups import space_groups_of
 from adaps.networks import MLP, NETWORKS
 from adaps.sharing import METHODS, AdaPS, Grouped, SharingMethod
 from adaps.types import (
@@ -319,7 +319,7 @@ def known_identity(config: TrainConfig, env: AnyEnvironment, seed: int) -> Ident
 
 def _check_parts(config: TrainConfig, env: AnyEnvironment) -> None:
     """A number of groups says nothing where parts of the team are grouped apart."""
-    clusters, num_parts = grouping(config).clusters, len(parts_of(env))
+    clusters, num_parts = grouping(config).clusters, len(space_groups_of(env))
     if clusters is not None and num_parts > 1 and looks_for_identity(config):
         raise UserError(
             f"--sharing.clusters {clusters} cannot be had in {env.name}: its agents' spaces differ "

@@ -1,6 +1,6 @@
-"""Transitions from a file, for agents whose environment is not at hand. Stage: identity.
+"""Transitions from a file, instead of an environment. Stage: identity.
 
-A ``.npz`` file with these arrays, where ``env`` may be left out:
+A ``.npz`` file with these arrays, where the axis ``env`` may be missing:
 
 - ``obs`` and ``next_obs``, ``float[time, env, agent, obs]``: before and after each step, the latter
   before any reset;
@@ -11,6 +11,7 @@ A ``.npz`` file with these arrays, where ``env`` may be left out:
 
 import zipfile
 import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,9 +25,12 @@ from adaps.files.plain_files import open_plain
 from adaps.identity import samples
 from adaps.identity.samples import BLOCKS, Gathered, Rows, Steps
 
+TRANSITIONS, LABELS = ("obs", "action", "next_obs", "reward"), ("agent_types", "agent_names")
 LEAST_STEPS = 2 * BLOCKS
 MOST_ACTIONS = 1024
 """Discrete actions, which become as many numbers each."""
+
+Arrays = Mapping[str, np.ndarray]
 
 
 class Logged(NamedTuple):
@@ -50,6 +54,10 @@ class Logged(NamedTuple):
         """Steps of all copies."""
         return self.obs.shape[0] * self.obs.shape[1]
 
+    @property
+    def steps(self) -> Steps:
+        return Steps(*map(jnp.asarray, (self.obs, self.action, self.next_obs, self.reward)))
+
 
 def read(path: Path) -> Logged:
     """What a file of transitions holds.
@@ -59,114 +67,95 @@ def read(path: Path) -> Logged:
             are too few steps, or a number is not finite; the message names agent and step.
     """
     arrays = _arrays(path)
-    missing = [name for name in ("obs", "next_obs", "action", "reward") if name not in arrays]
-    if missing:
-        raise UserError(f"{path} lacks the arrays {', '.join(missing)}")
-    reward = arrays["reward"]
-    if reward.ndim not in (2, 3):
-        raise UserError(
-            f"{path}: reward must be [time, agent] or [time, env, agent], not {reward.shape}"
-        )
-    with_envs = reward.ndim == 3
-    parts = {
-        name: array if with_envs or array.ndim == 0 else array[:, None]
-        for name, array in arrays.items()
-        if name in ("obs", "next_obs", "action", "reward")
-    }
-    _check(path, parts)
-    action = parts["action"]
-    if action.ndim == parts["reward"].ndim:
+    if "reward" in arrays and arrays["reward"].ndim == 2:
+        with_envs = {n: a[:, None] for n, a in arrays.items() if n in TRANSITIONS and a.ndim}
+        arrays = {**arrays, **with_envs}
+    if (fault := next(_faults(arrays), None)) is not None:
+        raise UserError(f"{path}: {fault}")
+    types, names = map(arrays.get, LABELS)
+    obs, action, next_obs, reward = (arrays[name].astype(np.float32) for name in TRANSITIONS)
+    if action.ndim == 3:
         action = np.eye(int(action.max()) + 1, dtype=np.float32)[action.astype(int)]
-    types, names = arrays.get("agent_types"), arrays.get("agent_names")
-    num_agents = parts["reward"].shape[2]
-    for name, labels in (("agent_types", types), ("agent_names", names)):
-        if labels is not None and labels.shape != (num_agents,):
-            raise UserError(f"{path}: {name} has shape {labels.shape} for {num_agents} agents")
-    return Logged(
-        path.name,
-        parts["obs"].astype(np.float32),
-        action.astype(np.float32),
-        parts["next_obs"].astype(np.float32),
-        parts["reward"].astype(np.float32),
-        None if types is None else tuple(np.unique(types, return_inverse=True)[1].tolist()),
-        None if names is None else tuple(map(str, names)),
-    )
+    numbers = None if types is None else tuple(np.unique(types, return_inverse=True)[1].tolist())
+    labels = None if names is None else tuple(map(str, names))
+    return Logged(path.name, obs, action, next_obs, reward, numbers, labels)
 
 
 def gathered(logged: Logged) -> Gathered:
     """All that is logged, as one round of gathering."""
-    steps = Steps(*map(jnp.asarray, (logged.obs, logged.action, logged.next_obs, logged.reward)))
     thinning = samples.thinning(logged.num_agents, 1, logged.num_steps // BLOCKS)
     sizes = (logged.obs.shape[-1] + logged.action.shape[-1], logged.obs.shape[-1] + 1)
-    nothing = samples.nothing_yet(logged.num_agents, *sizes, thinning.rows)
-    return _take_in(nothing, steps, thinning, BLOCKS * logged.num_agents * thinning.rows)
+    empty = samples.empty(logged.num_agents, *sizes, thinning.rows)
+    most_rare = BLOCKS * logged.num_agents * thinning.rows
+    return _accumulate(empty, logged.steps, thinning, most_rare)
 
 
-_take_in = jax.jit(samples.take_in, static_argnums=(2, 3))
+_accumulate = jax.jit(samples.accumulate, static_argnums=(2, 3))
 
 
 def rows_of_agent(logged: Logged, agent: int) -> Rows:
     """All transitions of one agent, as ``[row, …]``."""
-    parts = (logged.obs, logged.action, logged.next_obs, logged.reward)
-    own = (x[:, :, agent] for x in parts)
-    return samples.regression(Steps(*(jnp.asarray(x.reshape(-1, *x.shape[2:])) for x in own)))
+    rows = samples.regression(Steps(*(x[:, :, agent] for x in logged.steps[:4])))
+    return Rows(*(x.reshape(-1, x.shape[-1]) for x in rows))
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of a file."""
     try:
         with open_plain(path) as opened:
             if not zipfile.is_zipfile(opened):
-                raise UserError(f"{path} is no .npz file of plain arrays: not a zip file")
+                raise ValueError("not a zip file")
             opened.seek(0)
             with np.load(opened, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
+        for name, array in arrays.items():
+            if not isinstance(array, np.ndarray):
+                raise ValueError(f"{name} is not an array")
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
-    except UserError:
-        raise
     except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         hint = "; pad observations of different sizes to one" if "Object" in str(error) else ""
         raise UserError(f"{path} is no .npz file of plain arrays: {error}{hint}") from None
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):
-            raise UserError(f"{path} is no .npz file of plain arrays: {name} is none")
     return arrays
 
 
-def _check(path: Path, parts: dict[str, np.ndarray]) -> None:
-    shape = parts["reward"].shape
+def _faults(arrays: Arrays) -> Iterator[str]:
+    """What is wrong; each question may assume that the answers to those above it were good."""
+    if missing := [name for name in TRANSITIONS if name not in arrays]:
+        yield f"it lacks the arrays {', '.join(missing)}"
+    obs, action, next_obs, reward = (arrays[name] for name in TRANSITIONS)
+    shape = reward.shape
+    if reward.ndim != 3:
+        yield f"reward must be [time, agent] or [time, env, agent], not {shape}"
     for name in ("obs", "next_obs"):
-        if parts[name].ndim != 4 or parts[name].shape[:3] != shape:
-            raise UserError(f"{path}: {name} must be {(*shape, 'obs')}, not {parts[name].shape}")
-    if parts["obs"].shape != parts["next_obs"].shape:
-        raise UserError(
-            f"{path}: obs and next_obs differ in shape: {parts['obs'].shape} and "
-            f"{parts['next_obs'].shape}"
-        )
-    action = parts["action"]
+        if arrays[name].ndim != 4 or arrays[name].shape[:3] != shape:
+            yield f"{name} must be {(*shape, 'obs')}, not {arrays[name].shape}"
+    if obs.shape != next_obs.shape:
+        yield f"obs and next_obs differ in shape: {obs.shape} and {next_obs.shape}"
     discrete = action.shape == shape
     if not discrete and (action.ndim != 4 or action.shape[:3] != shape):
-        raise UserError(f"{path}: action must be {shape} or {(*shape, 'action')}")
-    if shape[0] * shape[1] < LEAST_STEPS or shape[2] < 1:
-        raise UserError(
-            f"{path}: at least {LEAST_STEPS} steps of an agent or more are needed, not "
-            f"{shape[0] * shape[1]} of {shape[2]}"
+        yield f"action must be {shape} or {(*shape, 'action')}, not {action.shape}"
+    steps, num_agents = shape[0] * shape[1], shape[2]
+    if steps < LEAST_STEPS or num_agents < 1:
+        yield (
+            f"at least {LEAST_STEPS} steps of an agent or more are needed, not {steps} of "
+            f"{num_agents}"
         )
-    for name, array in parts.items():
-        if array.dtype.kind not in "iuf":
-            raise UserError(f"{path}: {name} holds no numbers but {array.dtype}")
-        _check_finite(path, name, array)
-    whole = (action >= 0) & (action < MOST_ACTIONS) & (action % 1 == 0)
-    if discrete and not whole.all():
-        raise UserError(f"{path}: actions must be whole numbers from 0 to {MOST_ACTIONS - 1}")
+    for name in TRANSITIONS:
+        yield from _faulty_numbers(name, arrays[name])
+    is_number = (action >= 0) & (action < MOST_ACTIONS) & (action % 1 == 0)
+    if discrete and not is_number.all():
+        yield f"actions must be whole numbers from 0 to {MOST_ACTIONS - 1}"
+    for name in LABELS:
+        if name in arrays and arrays[name].shape != (num_agents,):
+            yield f"{name} has shape {arrays[name].shape} for {num_agents} agents"
 
 
-def _check_finite(path: Path, name: str, array: np.ndarray) -> None:
+def _faulty_numbers(name: str, array: np.ndarray) -> Iterator[str]:
+    if array.dtype.kind not in "iuf":
+        yield f"{name} must hold numbers, not {array.dtype}"
     with np.errstate(over="ignore"):
         wrong = np.argwhere(~np.isfinite(array.astype(np.float32)))
     if len(wrong):
         step, env, agent = wrong[0][:3]
-        raise UserError(
-            f"{path}: {name} of agent {agent} at step {step} in copy {env} is not finite, or "
-            "too great"
-        )
+        yield f"{name} of agent {agent} at step {step} in copy {env} is not finite, or too great"

@@ -1,11 +1,11 @@
-"""What to do with the kinds that were found, in a sentence with reasons. Stage: identify."""
+"""What to do with the clusters that were found, in a sentence with reasons. Stage: identity."""
 
 from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from adaps.identity.prediction import LEAST_EFFECT
+from adaps.identity.prediction import LEAST_EFFECT, GrowthByNumber
 from adaps.networks.mlp import num_params
 from adaps.types import NetworkShape
 
@@ -13,27 +13,27 @@ SURE = 0.8
 """Share of resamples, and agreement of the data's halves, from which an answer counts as sure."""
 
 
-class Confidence(NamedTuple):
-    """How far other data would have given the same answer."""
+class IdentityConfidence(NamedTuple):
+    """How far other data would have given the same clusters."""
 
     num_clusters: dict[int, float]
-    """Share of the resamples that find so many kinds."""
+    """Share of the resamples that find so many clusters."""
     agreement: float | None
-    """Adjusted Rand index of the groupings that the data's two halves give."""
+    """Adjusted Rand index of the clusters that the data's two halves give; None for one agent."""
 
 
 def advise(
     clusters: np.ndarray,
-    confidence: Confidence,
-    growth: dict[str, dict[int, tuple[float, float]]],
+    confidence: IdentityConfidence,
+    growth: GrowthByNumber,
     shape: NetworkShape,
 ) -> dict[str, Any]:
     """Verdict, sentence, reasons, and the trainable parameters that each choice would have.
 
     Args:
-        clusters: each agent's kind.
+        clusters: each agent's cluster.
         confidence: how sure that is.
-        growth: see :func:`adaps.identity.prediction.path`.
+        growth: see :func:`adaps.identity.prediction.growth_by_number`; may be empty.
         shape: of the network that would be trained.
     """
     sizes = [size for _, size in sorted(Counter(clusters.tolist()).items())]
@@ -41,7 +41,11 @@ def advise(
     return {
         "verdict": verdict,
         "sentence": sentence,
-        "reasons": [*_error_reasons(len(sizes), len(clusters), growth), *_sureness(confidence)],
+        "reasons": [
+            *_fewer_kinds(len(sizes), growth),
+            *_more_kinds(len(sizes), len(clusters), growth),
+            *_confidence_reasons(confidence),
+        ],
         "parameters": {
             "fups": num_params(shape),
             "adaps": num_params(shape),
@@ -51,38 +55,31 @@ def advise(
     }
 
 
-def advise_parts(
-    clusters: np.ndarray, confidence: Confidence, parts: list[list[str]], shape: NetworkShape
+def advise_space_groups(
+    clusters: np.ndarray,
+    confidence: IdentityConfidence,
+    names: list[list[str]],
+    shape: NetworkShape,
 ) -> dict[str, Any]:
-    """The same for a team whose spaces differ.
-
-    Args:
-        clusters: each agent's kind.
-        confidence: how sure that is.
-        parts: names of the agents of each part whose spaces are alike.
-        shape: of the network that would be trained.
-    """
+    """The same for a team of several space groups, given the names of each group's agents."""
     advice = advise(clusters, confidence, {}, shape)
-    groups = "; ".join(_names(part) for part in parts)
-    return {
-        **advice,
-        "reasons": [
-            f"Agents that see or do different things are of different kinds by construction: "
-            f"{groups}. Within these, kinds were looked for one by one.",
-            *advice["reasons"],
-        ],
-    }
+    reason = (
+        "Agents whose observations or actions differ are of different kinds by construction: "
+        f"{'; '.join(map(_shortened, names))}. Kinds are found within each of these groups."
+    )
+    return {**advice, "reasons": [reason, *advice["reasons"]]}
 
 
-def _names(names: list[str]) -> str:
+def _shortened(names: list[str]) -> str:
     return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
-def _verdict(sizes: list[int], confidence: Confidence) -> tuple[str, str]:
+def _verdict(sizes: list[int], confidence: IdentityConfidence) -> tuple[str, str]:
     num_kinds, num_agents = len(sizes), sum(sizes)
     if num_agents == 1:
         return "share all", "There is one agent: it has nobody to share with."
-    if not _is_sure(num_kinds, confidence):
+    agreed = confidence.agreement is None or confidence.agreement >= SURE
+    if not agreed or confidence.num_clusters.get(num_kinds, 0.0) < SURE:
         return "not sure", (
             f"Not sure: {_kinds(num_kinds)} {'is' if num_kinds == 1 else 'are'} most likely; "
             "gather more with --gather-steps before you rely on it."
@@ -96,47 +93,43 @@ def _verdict(sizes: list[int], confidence: Confidence) -> tuple[str, str]:
     return "share by kind", f"Share by kind: K = {num_kinds}, {_kinds(num_kinds)}{many}."
 
 
-def _is_sure(num_kinds: int, confidence: Confidence) -> bool:
-    agreed = confidence.agreement is None or confidence.agreement >= SURE
-    return agreed and confidence.num_clusters.get(num_kinds, 0.0) >= SURE
+def _fewer_kinds(num_kinds: int, growth: GrowthByNumber) -> list[str]:
+    """What one kind less would cost."""
+    costs = {
+        channel: by_number[num_kinds - 1][0] - by_number[num_kinds][0]
+        for channel, by_number in growth.items()
+        if num_kinds > 1 and num_kinds in by_number
+    }
+    return [
+        f"With {_kinds(num_kinds - 1)} the held-out error of {channel} would be {cost:.2g} "
+        "variances greater."
+        for channel, cost in costs.items()
+        if cost > LEAST_EFFECT
+    ]
 
 
-def _error_reasons(
-    num_kinds: int, num_agents: int, growth: dict[str, dict[int, tuple[float, float]]]
-) -> list[str]:
-    """What fewer and what more kinds would change about the prediction."""
-    found = []
-    for channel, by_number in growth.items():
-        if num_kinds > 1 and num_kinds in by_number:
-            growth_of_fewer = by_number[num_kinds - 1][0] - by_number[num_kinds][0]
-            if growth_of_fewer > LEAST_EFFECT:
-                found.append(
-                    f"With {_kinds(num_kinds - 1)} the held-out error of {channel} would be "
-                    f"{growth_of_fewer:.2g} variances greater."
-                )
-    if (
-        growth
-        and num_kinds < num_agents
-        and all(num_kinds in by_number for by_number in growth.values())
-    ):
-        most = max(by_number[num_kinds][0] for by_number in growth.values())
-        found.append(
-            f"A code for each agent would better no held-out error by more than "
-            f"{max(most, 0.0):.2g} variances."
-        )
-    return found
+def _more_kinds(num_kinds: int, num_agents: int, growth: GrowthByNumber) -> list[str]:
+    """What a code for each agent would gain."""
+    gains = [by_number[num_kinds][0] for by_number in growth.values() if num_kinds in by_number]
+    if num_kinds == num_agents or not gains:
+        return []
+    gain = max(*gains, 0.0)
+    return [
+        f"Giving each agent a code of its own would {'hardly' if gain > LEAST_EFFECT else 'not'} "
+        f"improve held-out prediction (at most {round(100 * gain, 3):.2g} % of the variance)."
+    ]
 
 
-def _sureness(confidence: Confidence) -> list[str]:
+def _confidence_reasons(confidence: IdentityConfidence) -> list[str]:
     shares = sorted(confidence.num_clusters.items(), key=lambda item: -item[1])
-    said = " and ".join(f"{_kinds(k)} in {share:.0%}" for k, share in shares[:3])
-    found = [f"Resamples of the held-out transitions find {said}."] if shares else []
+    counts = " and ".join(f"{_kinds(k)} in {share:.0%}" for k, share in shares[:3])
+    reasons = [f"Resamples of the held-out transitions find {counts}."] if shares else []
     if confidence.agreement is not None:
-        found.append(
-            "What the two halves of the data find agrees with an adjusted Rand index of "
+        reasons.append(
+            "The kinds found in the two halves of the data agree with an adjusted Rand index of "
             f"{confidence.agreement:.2f}."
         )
-    return found
+    return reasons
 
 
 def _kinds(number: int) -> str:

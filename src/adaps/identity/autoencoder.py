@@ -1,8 +1,8 @@
-"""A code per agent, learnt from what the environment answers it. Stage: identity.
+"""Trains a code per agent by predicting rewards and next observations. Stage: identity.
 
 The decoder is given observation, action and the agent's code, and must predict what follows. So
-the code can carry nothing but what differs between agents: rewards and dynamics. From the SePS
-paper (arXiv 2102.07475), with standardised targets and half of the data held out.
+a code holds only what differs between agents: rewards and dynamics. Source: SePS (arXiv
+2102.07475), here with standardised targets and half of the data held out.
 """
 
 from functools import partial
@@ -19,20 +19,20 @@ from adaps.identity.mlp import Layers, forward, init_layers
 from adaps.identity.samples import BLOCKS, Samples, draw
 
 ROWS_PER_AGENT = 4
-"""Transitions of each agent in a batch, at least, on average,"""
+"""Mean number of each agent's transitions in a batch, at least;"""
 MOST_OF_BATCH = 2_048
-"""as long as a batch does not grow beyond this for it."""
-FIRST_CHANGE = 0.1
-"""What the decoder's last layer is multiplied by at first: it starts at hardly any change."""
+"""fewer where a batch would grow beyond this."""
+LAST_LAYER_SCALE = 0.1
+"""Of the decoder's initial last layer, so that it first predicts hardly any change."""
 PAIRS_AT_ONCE = 16
-"""Agents and codes whose errors are computed side by side."""
+"""Agents and codes whose errors are computed in one batch."""
 
 
 class Decoder(NamedTuple):
-    """Predicts what follows; the code scales and shifts what is read off observation and action.
+    """Predicts what follows; the code scales and shifts features of observation and action.
 
-    So a code can choose what its agent's reward depends on, such as one landmark of many
-    (feature-wise modulation, arXiv 1709.07871).
+    So a code can select what its agent's reward depends on, such as one of many landmarks.
+    Source: feature-wise modulation (arXiv 1709.07871).
     """
 
     first: Layers
@@ -47,7 +47,7 @@ class CoderParams(NamedTuple):
 
 
 class CoderState(NamedTuple):
-    """Encoder and decoder while they are trained."""
+    """Encoder and decoder in training."""
 
     params: CoderParams
     opt_state: optax.OptState
@@ -68,7 +68,7 @@ def init(options: Encoder, key: Key[Array, ""], samples: Samples) -> CoderState:
             scale=init_layers(rng, (options.latent_size, width)),
             shift=init_layers(rng, (options.latent_size, width)),
             others=init_layers(rng, (width, width))
-            + [(FIRST_CHANGE * weight, bias) for weight, bias in last],
+            + [(LAST_LAYER_SCALE * weight, bias) for weight, bias in last],
         ),
     )
     return CoderState(params, _optimiser(options).init(params), key)
@@ -77,15 +77,14 @@ def init(options: Encoder, key: Key[Array, ""], samples: Samples) -> CoderState:
 def train(
     options: Encoder, state: CoderState, samples: Samples, num_updates: Int[Array, ""]
 ) -> tuple[CoderState, Float[Array, ""]]:
-    """So many gradient steps on random batches of what is learnt from; returns the mean loss."""
+    """``num_updates`` steps of Adam on random batches; returns the mean loss, too."""
     optimiser = _optimiser(options)
+    loss_and_gradients = jax.value_and_grad(partial(_loss, options))
 
     def one(_, carry):
         state, total = carry
         key, step_key = jax.random.split(state.key)
-        loss, gradients = jax.value_and_grad(partial(_loss, options))(
-            state.params, step_key, samples
-        )
+        loss, gradients = loss_and_gradients(state.params, step_key, samples)
         updates, opt_state = optimiser.update(gradients, state.opt_state)
         params: Any = optax.apply_updates(state.params, updates)
         return CoderState(params, opt_state, key), total + loss
@@ -97,7 +96,7 @@ def train(
 def codes(
     options: Encoder, params: CoderParams, key: Key[Array, ""], samples: Samples
 ) -> Float[Array, "agent latent"]:
-    """Mean of each agent's code over the blocks that are learnt from."""
+    """Each agent's mean code over the blocks that are learnt from."""
     num_agents = samples.num_rare.shape[-1]
     block, agent = jnp.indices((learnt_from(), num_agents)).reshape(2, -1)
     mean, _ = options.encode(params.encoder, key, samples, block, agent)
@@ -112,9 +111,9 @@ def held_out_errors(
     code: Float[Array, "pair latent"],
     num_rows: int,
 ) -> Float[Array, "pair block output"]:
-    """Squared errors on held-out transitions of an agent that is decoded with any code.
+    """Squared errors, in variances, on held-out transitions of agents decoded with any codes.
 
-    The same ``num_rows`` transitions per block are taken of an agent, whatever the code.
+    An agent's ``num_rows`` transitions per block are the same for every code.
     """
     held_out = jnp.arange(learnt_from(), BLOCKS)
 
@@ -131,7 +130,7 @@ def held_out_errors(
 def decode(
     decoder: Decoder, given: Float[Array, "*batch input"], code: Float[Array, "*code latent"]
 ) -> Float[Array, "*batch output"]:
-    """What should follow, for an agent of this code: the observation's change, and the reward."""
+    """Predicted next observation and reward of an agent with this code."""
     features = forward(decoder.first, given) * (1 + forward(decoder.scale, code))
     features += forward(decoder.shift, code)
     out = forward(decoder.others, jax.nn.relu(features))

@@ -1,4 +1,4 @@
-"""A trained encoder and decoder → who is alike. Stage: identity."""
+"""A trained encoder and decoder → clusters of agents. Stage: identity."""
 
 from functools import partial
 
@@ -11,18 +11,16 @@ from adaps.identity import autoencoder
 from adaps.identity.autoencoder import CoderParams
 from adaps.identity.clusters import Clustering, cluster
 from adaps.identity.encoders import Encoder
-from adaps.identity.prediction import Evidence, PairErrors, gather_evidence
+from adaps.identity.prediction import Evidence, gather_evidence
 from adaps.identity.samples import BLOCKS, LARGE_TEAM, Samples
 from adaps.types import Identity
 
-MOST_ROWS = 200
-"""Held-out transitions per block that an agent's errors are the mean of, at most."""
+MOST_ROWS, LEAST_ROWS = 200, 8
+"""Held-out transitions per block over which an agent's errors are averaged;"""
 MOST_DECODINGS = 4_000_000
-"""Held-out transitions that are decoded in all, for many agents."""
-LEAST_ROWS = 8
-"""As few rows per block as that may come to."""
+"""fewer in larger teams, so that no more than these are decoded in all."""
 PADDING = 128
-"""Numbers of pairs are filled up to a multiple of this, so that few programs are compiled."""
+"""Numbers of pairs are padded to a multiple of this, so that few programs are compiled."""
 
 
 def find(
@@ -33,7 +31,7 @@ def find(
     key: Key[Array, ""],
     seed: int,
 ) -> Identity:
-    """Codes, the evidence of held-out transitions where the choice of K asks for it, clusters."""
+    """Codes, held-out errors where the clustering needs them, clusters."""
     codes = codes_of(options, params, samples, key)
     evidence = evidence_of(codes, params, samples, key) if how.needs_evidence else None
     return cluster(codes, how, evidence, seed)
@@ -63,25 +61,19 @@ def pair_errors(
     agent: Int[np.ndarray, " pair"],
     code: Float[np.ndarray, "pair latent"],
 ) -> Float[np.ndarray, "pair block output"]:
-    """Held-out squared errors of agents that are decoded with any codes."""
-    num_pairs = len(agent)
-    num_rows = _rows_of_pair(samples.num_rare.shape[1])
-    fill = -num_pairs % PADDING
+    """Held-out squared errors, in variances, of agents that are decoded with any codes."""
+    num_pairs, num_agents = len(agent), samples.num_rare.shape[1]
+    # The same number of rows for every call about a team, so that errors compare.
+    most_pairs = 2 * num_agents**2 if num_agents < LARGE_TEAM else 16 * num_agents
+    num_rows = int(np.clip(MOST_DECODINGS // (most_pairs * BLOCKS), LEAST_ROWS, MOST_ROWS))
+    padding = (0, -num_pairs % PADDING)
     padded = (
-        jnp.asarray(np.pad(agent, (0, fill)), jnp.int32),
-        jnp.asarray(np.pad(code, ((0, fill), (0, 0))), jnp.float32),
+        jnp.asarray(np.pad(agent, padding), jnp.int32),
+        jnp.asarray(np.pad(code, (padding, (0, 0))), jnp.float32),
     )
     errors = _held_out_errors(params.decoder, key, samples, *padded, num_rows)
     return np.asarray(errors[:num_pairs], np.float64)
 
 
-def _rows_of_pair(num_agents: int) -> int:
-    """Rows per block, the same for everything that is asked about a team."""
-    num_pairs = 2 * num_agents**2 if num_agents < LARGE_TEAM else 16 * num_agents
-    return int(np.clip(MOST_DECODINGS // (num_pairs * BLOCKS), LEAST_ROWS, MOST_ROWS))
-
-
 _codes = jax.jit(autoencoder.codes, static_argnums=0)
 _held_out_errors = jax.jit(autoencoder.held_out_errors, static_argnums=5)
-
-__all__ = ["PairErrors", "codes_of", "evidence_of", "find", "pair_errors"]

@@ -1,11 +1,11 @@
-"""Encoders of agent identity: whose code an agent gets, and from what. Stage: identity.
+"""Encoders of agent identity: where an agent's code comes from. Stage: identity.
 
 All are trained by the autoencoder of ``autoencoder.py``, whose decoder must predict what follows
-from observation, action and code. Only where the code comes from differs.
+from observation, action and code. They differ only in what a code is computed from.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +21,8 @@ Code = tuple[Float[Array, "group latent"], Float[Array, "group latent"]]
 
 
 @dataclass(frozen=True)
-class EncoderOptions:
-    """Options that all encoders have."""
+class Encoder:
+    """Options that all encoders have, and what the autoencoder needs of an encoder."""
 
     latent_size: int = 10
     """Numbers in an agent's code."""
@@ -37,27 +37,16 @@ class EncoderOptions:
     updates: int | None = None
     """Gradient steps; None: 8,000, or 3,000 of more transitions for large teams."""
 
-    rows_per_code = 1
-
-
-@runtime_checkable
-class Encoder(Protocol):
-    """What the autoencoder asks of an encoder's options."""
-
-    latent_size: int
-    hidden: int | None
-    kl_weight: float
-    learning_rate: float
-    batch_size: int
-    updates: int | None
-    rows_per_code: int
+    name: ClassVar[str]
+    rows_per_code: ClassVar[int] = 1
     """Rows of a batch that are decoded with the same code."""
 
-    @property
-    def name(self) -> str: ...
     def init(
         self, rng: np.random.Generator, num_agents: int, num_inputs: int, num_outputs: int
-    ) -> EncoderParams: ...
+    ) -> EncoderParams:
+        """Fresh parameters."""
+        raise NotImplementedError
+
     def encode(
         self,
         params: EncoderParams,
@@ -65,18 +54,19 @@ class Encoder(Protocol):
         samples: Samples,
         block: Int[Array, " group"],
         agent: Int[Array, " group"],
-    ) -> Code: ...
+    ) -> Code:
+        """The codes of agents, from transitions of these blocks where transitions are used."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class VAE(EncoderOptions):
-    """The paper's: a code for each agent's number, whatever it does."""
+class VAE(Encoder):
+    """The paper's: a learned code for each agent's number, whatever the agent does."""
 
     name = "vae"
 
     def init(self, rng, num_agents, num_inputs, num_outputs) -> EncoderParams:
-        """All numbers start at the same code, so that only what is learnt tells them apart."""
-        del num_inputs, num_outputs
+        """All agents start at the same code, so that only training tells them apart."""
         width = width_of(self, num_agents)
         bias = init_layers(rng, (1, width))[0][0][0]
         return {
@@ -86,17 +76,16 @@ class VAE(EncoderOptions):
 
     def encode(self, params, key, samples, block, agent) -> Code:
         """The first layer of a one-hot agent number is its row of weights."""
-        del key, samples, block
         ((weight, bias),) = params["number"]
         return _mean_and_log_variance(params["code"], jax.nn.relu(weight[agent] + bias))
 
 
 @dataclass(frozen=True)
-class Behaviour(EncoderOptions):
-    """A code read off an agent's own transitions, those of agents never seen before too."""
+class Behaviour(Encoder):
+    """A code computed from an agent's own transitions, also for agents never seen before."""
 
     context: int = 32
-    """Transitions that a code is read off while training."""
+    """Transitions that a code is computed from in training."""
 
     name = "behaviour"
     rows_per_code = 8
@@ -110,24 +99,21 @@ class Behaviour(EncoderOptions):
 
     def encode(self, params, key, samples, block, agent) -> Code:
         """Mean over the transitions' features → code (deep sets, arXiv 1703.06114)."""
-        given, target = draw(key, samples, block, agent, self.context)
-        rows = jnp.concatenate([given, target], axis=-1)
+        rows = jnp.concatenate(draw(key, samples, block, agent, self.context), axis=-1)
         features = jax.nn.relu(forward(params["row"], rows)).mean(axis=1)
         return _mean_and_log_variance(params["code"], features)
 
 
 @dataclass(frozen=True)
-class RandomCodes(EncoderOptions):
-    """The control: a random code for each agent's number, of which nothing is learnt."""
+class RandomCodes(Encoder):
+    """The control: a random code for each agent's number, which is not trained."""
 
     name = "random"
 
     def init(self, rng, num_agents, num_inputs, num_outputs) -> EncoderParams:
-        del num_inputs, num_outputs
         return jnp.asarray(rng.normal(size=(num_agents, self.latent_size)), jnp.float32)
 
     def encode(self, params, key, samples, block, agent) -> Code:
-        del key, samples, block
         mean = jax.lax.stop_gradient(params)[agent]
         return mean, jnp.full_like(mean, -20.0)
 
@@ -135,12 +121,12 @@ class RandomCodes(EncoderOptions):
 ENCODERS = {encoder.name: encoder for encoder in (VAE, Behaviour, RandomCodes)}
 
 
-def width_of(options: EncoderOptions | Encoder, num_agents: int) -> int:
+def width_of(options: Encoder, num_agents: int) -> int:
     """Width of hidden layers for so many agents."""
     return options.hidden or (128 if num_agents >= LARGE_TEAM else 64)
 
 
-def updates_of(options: EncoderOptions | Encoder, num_agents: int) -> int:
+def updates_of(options: Encoder, num_agents: int) -> int:
     """Gradient steps for so many agents."""
     return options.updates or (3_000 if num_agents >= LARGE_TEAM else 8_000)
 

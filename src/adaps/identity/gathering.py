@@ -84,17 +84,17 @@ def begin(
     collector: Collector, env: AnyEnvironment, plan: Plan, key: Key[Array, ""], memory: Memory = ()
 ) -> GatherState:
     """Fresh copies, and nothing gathered."""
-    position, nothing = collector.start(key, plan.copies, memory), nothing_yet(env, plan)
+    position, nothing = collector.start(key, plan.copies, memory), empty(env, plan)
     if position.timestep.observation.here is not None:
-        nothing = samples.where_agents_come_and_go(nothing)
+        nothing = samples.with_presence(nothing)
     return GatherState(position, nothing)
 
 
-def nothing_yet(env: AnyEnvironment, plan: Plan) -> Gathered:
+def empty(env: AnyEnvironment, plan: Plan) -> Gathered:
     """Room for what is to be kept."""
     rows = thinning(env.num_agents, plan).in_all(plan.rounds)
     sizes = (env.obs_size + samples.action_size(action_space_of(env)), env.obs_size + 1)
-    return samples.nothing_yet(env.num_agents, *sizes, rows)
+    return samples.empty(env.num_agents, *sizes, rows)
 
 
 def thinning(num_agents: int, plan: Plan) -> samples.Thinning:
@@ -114,7 +114,7 @@ def one_round(
 def accumulating(shape: NetworkShape, plan: Plan) -> Accumulate:
     """What adds a rollout to what was gathered of agents and actions of these numbers."""
     space, which = shape.action_space, thinning(shape.num_agents, plan)
-    return lambda gathered, rollout: samples.take_in(
+    return lambda gathered, rollout: samples.accumulate(
         gathered, samples.as_steps(rollout, space), which
     )
 

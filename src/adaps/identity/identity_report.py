@@ -1,48 +1,67 @@
-"""What speaks for an answer of ``adaps identify``, for ``identity.json``. Stage: identify."""
+"""The evidence behind an answer of ``adaps identify``, for ``identity.json``. Stage: identity."""
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-from sklearn.metrics import adjusted_rand_score
 
 from adaps.identity import cluster_agents, samples
-from adaps.identity.advice import Confidence, advise, advise_parts
+from adaps.identity.advice import IdentityConfidence, advise, advise_space_groups
 from adaps.identity.autoencoder import CoderState
-from adaps.identity.clusters import CRITERIA, weigh
+from adaps.identity.clusters import CRITERIA, rand_index, weigh
 from adaps.identity.prediction import (
     CHANNELS,
     Evidence,
+    GrowthByNumber,
     by_channel,
-    nodes_of_kinds,
-    path,
+    cluster_nodes,
+    growth_by_number,
     resampled,
 )
 from adaps.identity.samples import LARGE_TEAM, Gathered, Samples
-from adaps.identity.space_groups import Part
-from adaps.types import SCHEMA, Identity, NetworkShape
+from adaps.identity.space_groups import SpaceGroup, gathered_of_group
+from adaps.types import SCHEMA, Discrete, Identity, NetworkShape
 
 RESAMPLES = 200
 MOST_AGENTS = 200
 """Teams larger than this get no agent × agent tables, fewer resamples and one criterion."""
 CLOSEST_OUTPUTS = 5
-"""Observation entries that are named for a pair of kinds."""
+"""Observation entries that are named for a pair of clusters."""
 
 
-class Team(NamedTuple):
-    """Who is looked at, and what was gathered about them."""
+class GatheredTeam(NamedTuple):
+    """Agents to identify, and what was gathered about them."""
 
     name: str
     shape: NetworkShape
     agent_types: tuple[int, ...] | None
     agent_names: list[str]
     obs_names: list[str]
+    space_groups: tuple[SpaceGroup, ...]
     gathered: Gathered
     num_steps: int
+    """Environment steps, over all copies."""
+
+    def only(self, group: SpaceGroup) -> "GatheredTeam":
+        """One space group as a team of its own."""
+        agents, space, types = group.agents, group.space, self.agent_types
+        return self._replace(
+            shape=self.shape._replace(
+                num_agents=len(agents),
+                obs_size=space.obs_size,
+                action_space=Discrete(space.num_actions),
+            ),
+            agent_types=None if types is None else tuple(types[i] for i in agents),
+            agent_names=[self.agent_names[i] for i in agents],
+            obs_names=self.obs_names[: space.obs_size],
+            space_groups=(group,),
+            gathered=gathered_of_group(self.gathered, group),
+        )
 
 
-class Found(NamedTuple):
-    """What one fit of encoder and decoder comes to."""
+class IdentityFit(NamedTuple):
+    """What one training of encoder and decoder comes to."""
 
     coder: CoderState
     samples: Samples
@@ -50,8 +69,8 @@ class Found(NamedTuple):
     identity: Identity
 
 
-class Asked(NamedTuple):
-    """How it was looked for."""
+class Settings(NamedTuple):
+    """How a team is identified."""
 
     encoder: str
     clusterer: str
@@ -59,41 +78,39 @@ class Asked(NamedTuple):
     seed: int
 
 
-def findings(asked: Asked, team: Team, found: Found, again: Found) -> dict[str, Any]:
-    """Of a team whose spaces are alike: two fits, the second with the data's halves exchanged."""
-    identity, clusters = found.identity, found.identity.clusters
-    num_agents = team.shape.num_agents
+def findings_of_group(
+    settings: Settings, team: GatheredTeam, fit: IdentityFit, again: IdentityFit
+) -> dict[str, Any]:
+    """Of a team of one space group: two fits, the second with the data's halves exchanged."""
+    identity, evidence, num_agents = fit.identity, fit.evidence, team.shape.num_agents
     small = num_agents <= MOST_AGENTS
-    labels = resampled(found.evidence, RESAMPLES if small else RESAMPLES // 10, asked.seed)
+    labels = resampled(evidence, RESAMPLES if small else RESAMPLES // 10, settings.seed)
     counts = Counter(len(set(label.tolist())) for label in labels)
-    confidence = Confidence(
-        {k: counts[k] / len(labels) for k in sorted(counts)},
-        float(adjusted_rand_score(clusters, again.identity.clusters)),
-    )
-    growth = path(found.evidence)
-    by_prediction = len(nodes_of_kinds(found.evidence))
+    shares = {k: counts[k] / len(labels) for k in sorted(counts)}
+    agreement = rand_index(tuple(identity.clusters.tolist()), again.identity)
+    confidence = IdentityConfidence(shares, agreement)
+    growth = growth_by_number(evidence)
+    by_prediction = len(cluster_nodes(evidence))
     return {
-        **_answer(asked, team, identity),
-        "advice": advise(clusters, confidence, growth, team.shape),
-        "confidence": {
-            "num_clusters": {str(k): share for k, share in confidence.num_clusters.items()},
-            "agreement": confidence.agreement,
-            "coassignment": _together(labels) if small else None,
-        },
-        **_criteria_json(identity.latent, by_prediction, growth, asked.seed),
+        **_answer(settings, team, identity),
+        "advice": advise(identity.clusters, confidence, growth, team.shape),
+        "confidence": _confidence_json(confidence, _coassignment(labels) if small else None),
+        **_criteria_json(cast(np.ndarray, identity.latent), by_prediction, growth, settings.seed),
         "prediction": {c: {str(k): list(v) for k, v in growth[c].items()} for c in CHANNELS},
-        "tree": found.evidence.linkage.round(6).tolist() if num_agents < LARGE_TEAM else None,
-        **_pairs_json(found, team.obs_names),
+        "tree": evidence.linkage.round(6).tolist() if num_agents < LARGE_TEAM else None,
+        **_pairs_json(fit, team.obs_names),
     }
 
 
-def findings_of_one(asked: Asked, team: Team, identity: Identity) -> dict[str, Any]:
-    """Of a team of one agent, about which there is nothing to find out."""
-    certain = Confidence({1: 1.0}, None)
+def findings_of_one_agent(
+    settings: Settings, team: GatheredTeam, identity: Identity
+) -> dict[str, Any]:
+    """Of a team of one agent, for which nothing is trained."""
+    certain = IdentityConfidence({1: 1.0}, None)
     return {
-        **_answer(asked, team, identity),
+        **_answer(settings, team, identity),
         "advice": advise(identity.clusters, certain, {}, team.shape),
-        **_evidence_of_none(certain, [[1.0]]),
+        "confidence": _confidence_json(certain, [[1.0]]),
         "criteria": {"prediction": {"1": 0.0}},
         "choices": {"prediction": 1},
         "prediction": {channel: {"1": [0.0, 0.0]} for channel in CHANNELS},
@@ -103,67 +120,61 @@ def findings_of_one(asked: Asked, team: Team, identity: Identity) -> dict[str, A
     }
 
 
-def joined(
-    asked: Asked,
-    team: Team,
-    identity: Identity,
-    parts: tuple[Part, ...],
-    own: list[dict[str, Any]],
+def findings_of_team(
+    settings: Settings, team: GatheredTeam, identity: Identity, of_groups: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Of a team whose spaces differ: each part's own findings, and what they come to together."""
-    confidence = Confidence(
-        _sums([found["confidence"]["num_clusters"] for found in own]),
-        min((x for f in own if (x := f["confidence"]["agreement"]) is not None), default=None),
-    )
-    names = [[team.agent_names[agent] for agent in part.agents] for part in parts]
+    """Of a team of several space groups: each group's own findings, and what they come to."""
+    own = [found["confidence"] for found in of_groups]
+    agreements = [each["agreement"] for each in own if each["agreement"] is not None]
+    shares = _distribution_of_sum([each["num_clusters"] for each in own])
+    confidence = IdentityConfidence(shares, min(agreements, default=None))
+    names = [[team.agent_names[agent] for agent in group.agents] for group in team.space_groups]
     return {
-        **_answer(asked, team, identity),
-        "advice": advise_parts(identity.clusters, confidence, names, team.shape),
-        **_evidence_of_none(confidence),
+        **_answer(settings, team, identity),
+        "advice": advise_space_groups(identity.clusters, confidence, names, team.shape),
+        "confidence": _confidence_json(confidence, None),
+        # Only agents with equal spaces can be compared by these.
+        **dict.fromkeys(("criteria", "choices", "prediction", "tree", "pairs", "replace")),
         "parts": [
-            {"space": part.space.label, "agents": list(part.agents), **found}
-            for part, found in zip(parts, own, strict=True)
+            {"space": group.space.label, "agents": list(group.agents), **found}
+            for group, found in zip(team.space_groups, of_groups, strict=True)
         ],
     }
 
 
-def _answer(asked: Asked, team: Team, identity: Identity) -> dict[str, Any]:
-    """Who belongs where."""
-    types, clusters = team.agent_types, identity.clusters
+def _answer(settings: Settings, team: GatheredTeam, identity: Identity) -> dict[str, Any]:
+    """Which agent is in which cluster."""
+    types = team.agent_types
     return {
         "schema": SCHEMA,
         "env": team.name,
         "num_agents": team.shape.num_agents,
         "agent_names": team.agent_names,
-        "clusters": clusters.tolist(),
+        "clusters": identity.clusters.tolist(),
         "num_clusters": len(identity.centres),
-        "adjusted_rand_index": None if types is None else adjusted_rand_score(types, clusters),
+        "adjusted_rand_index": rand_index(types, identity),
         "agent_types": None if types is None else list(types),
-        **asked._asdict(),
+        **settings._asdict(),
         "gathered": _gathered_json(team),
         "latent": np.round(cast(np.ndarray, identity.latent), 5).tolist(),
         "centres": np.round(identity.centres, 5).tolist(),
     }
 
 
-def _evidence_of_none(
-    confidence: Confidence, together: list[list[float]] | None = None
+def _confidence_json(
+    confidence: IdentityConfidence, coassignment: list[list[float]] | None
 ) -> dict[str, Any]:
-    """How sure it is, without what only agents of alike spaces can be compared by."""
     return {
-        "confidence": {
-            "num_clusters": {str(k): share for k, share in confidence.num_clusters.items()},
-            "agreement": confidence.agreement,
-            "coassignment": together,
-        },
-        **dict.fromkeys(("criteria", "choices", "prediction", "tree", "pairs", "replace")),
+        "num_clusters": {str(k): share for k, share in confidence.num_clusters.items()},
+        "agreement": confidence.agreement,
+        "coassignment": coassignment,
     }
 
 
-def _sums(shares: list[dict[str, float]]) -> dict[int, float]:
-    """Distribution of the sum of numbers that each have one."""
+def _distribution_of_sum(distributions: Sequence[dict[str, float]]) -> dict[int, float]:
+    """Of the sum of independent numbers, from the distribution of each."""
     total = {0: 1.0}
-    for own in shares:
+    for own in distributions:
         longer: defaultdict[int, float] = defaultdict(float)
         for known, share in total.items():
             for more, other in own.items():
@@ -172,7 +183,7 @@ def _sums(shares: list[dict[str, float]]) -> dict[int, float]:
     return total
 
 
-def _gathered_json(team: Team) -> dict[str, Any]:
+def _gathered_json(team: GatheredTeam) -> dict[str, Any]:
     share = float(samples.rare_share(team.gathered))
     rare = share < samples.RARE
     counts = np.asarray(team.gathered.num_rare.sum(axis=0)).tolist()
@@ -184,13 +195,13 @@ def _gathered_json(team: Team) -> dict[str, Any]:
     }
 
 
-def _together(labels: list[np.ndarray]) -> list[list[float]]:
-    """Share of the groupings in which two agents are together."""
+def _coassignment(labels: list[np.ndarray]) -> list[list[float]]:
+    """Share of the resamples in which two agents are in one cluster."""
     return np.mean([label[:, None] == label for label in labels], axis=0).round(4).tolist()
 
 
 def _criteria_json(
-    codes: Any, by_prediction: int, growth: dict[str, dict[int, tuple[float, float]]], seed: int
+    codes: np.ndarray, by_prediction: int, growth: GrowthByNumber, seed: int
 ) -> dict[str, Any]:
     total = {str(k): sum(growth[c][k][0] for c in CHANNELS) for k in growth[CHANNELS[0]]}
     values, choices = {"prediction": total}, {"prediction": by_prediction}
@@ -201,24 +212,19 @@ def _criteria_json(
     return {"criteria": values, "choices": choices}
 
 
-def _pairs_json(found: Found, obs_names: list[str]) -> dict[str, Any]:
-    """What grows in the error when agents of one kind are decoded with another's code."""
-    identity = found.identity
-    num_kinds, num_agents = len(identity.centres), len(identity.clusters)
-    agent = np.repeat(np.arange(num_agents), num_kinds)
-    code = np.tile(identity.centres, (num_agents, 1))
-    coder = found.coder
-    errors = cluster_agents.pair_errors(coder.params, found.samples, coder.key, agent, code).mean(
-        axis=1
-    )
-    errors = errors.reshape(num_agents, num_kinds, -1)
-    by_kind = np.stack([errors[identity.clusters == k].mean(axis=0) for k in range(num_kinds)])
-    own = by_kind[np.arange(num_kinds), np.arange(num_kinds)]
-    growth = by_kind - own[:, None]
+def _pairs_json(fit: IdentityFit, obs_names: list[str]) -> dict[str, Any]:
+    """How much the error grows when a cluster's agents are decoded with another's code."""
+    coder, clusters, centres = fit.coder, fit.identity.clusters, fit.identity.centres
+    agent = np.repeat(np.arange(len(clusters)), len(centres))
+    code = np.tile(centres, (len(clusters), 1))
+    errors = cluster_agents.pair_errors(coder.params, fit.samples, coder.key, agent, code)
+    of_agent = errors.mean(axis=1).reshape(len(clusters), len(centres), -1)
+    numbers = np.arange(len(centres))
+    of_cluster = np.stack([of_agent[clusters == k].mean(axis=0) for k in numbers])
+    growth = of_cluster - of_cluster[numbers, numbers][:, None]
     pairs = [
-        _pair_json(one, other, (growth[one, other] + growth[other, one]) / 2, obs_names)
-        for one in range(num_kinds)
-        for other in range(one + 1, num_kinds)
+        _pair_json(int(one), int(other), (growth[one, other] + growth[other, one]) / 2, obs_names)
+        for one, other in zip(*np.triu_indices(len(centres), 1), strict=True)
     ]
     return {"pairs": pairs, "replace": growth.sum(axis=-1).round(6).tolist()}
 

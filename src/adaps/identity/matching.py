@@ -1,4 +1,4 @@
-"""Kinds that were found again → which of the old kinds they are, and who moved. Stage: identity."""
+"""Clusters that were found again → which of the old clusters they continue. Stage: identity."""
 
 from typing import NamedTuple
 
@@ -10,57 +10,42 @@ from adaps.types import Identity
 
 
 class Move(NamedTuple):
-    """An agent that is of another kind than before."""
+    """An agent that changed its cluster."""
 
     agent: int
     before: int
-    """Its kind among the old ones."""
+    """Its cluster among the old ones."""
     after: int
-    """Its kind among the new ones."""
+    """Its cluster among the new ones."""
 
 
 class Match(NamedTuple):
-    """New kinds, which keep the numbers and the centres of the old kinds they continue."""
+    """New clusters, numbered and centred like the old clusters that they continue."""
 
     identity: Identity
     moved: list[Move]
-    """Who is not in the kind that continues its old one."""
+    """Agents whose new cluster does not continue their old one."""
     predecessors: Int[np.ndarray, " agent"]
-    """An agent that was of the old kind which each agent's new kind continues; -1 where none is."""
+    """An agent of the old cluster that each agent's new cluster continues; -1 where none is."""
 
 
 def match(old: Identity, new: Identity) -> Match:
-    """Pair new kinds with old ones so that as many agents as possible stay where they are.
+    """Pair new clusters with old ones so that as many agents as possible keep their cluster.
 
-    Old kinds keep their order; those that nobody is of any more fall out, and kinds that continue
-    none come last. Source: the Hungarian method (Kuhn, 1955).
+    Old clusters keep their order. Those without any agents left are dropped, and clusters that
+    continue none come last. Source: the Hungarian method (Kuhn, 1955).
     """
-    together = np.zeros((len(old.centres), len(new.centres)), int)
-    np.add.at(together, (old.clusters, new.clusters), 1)
-    pairs = [
-        (int(before), int(after))
-        for before, after in zip(*linear_sum_assignment(together, maximize=True), strict=True)
-        if together[before, after]
+    overlap = np.zeros((len(old.centres), len(new.centres)), int)
+    np.add.at(overlap, (old.clusters, new.clusters), 1)
+    pairs = zip(*linear_sum_assignment(overlap, maximize=True), strict=True)
+    continued = {after: before for before, after in pairs if overlap[before, after]}
+    order = sorted(range(len(new.centres)), key=lambda c: (continued.get(c, len(overlap)), c))
+    before = np.array([continued.get(cluster, -1) for cluster in order])
+    first_member = np.array([(old.clusters == b).argmax() if b >= 0 else -1 for b in before])
+    clusters = np.argsort(order)[new.clusters]
+    centres = np.where(before[:, None] >= 0, old.centres[before], new.centres[order])
+    moved = [
+        Move(int(agent), int(old.clusters[agent]), int(clusters[agent]))
+        for agent in np.flatnonzero(before[clusters] != old.clusters)
     ]
-    order = [after for _, after in sorted(pairs)]
-    order += [after for after in range(len(new.centres)) if after not in order]
-    number = np.argsort(order)
-    continues = {int(number[after]): before for before, after in pairs}
-    centres = np.stack(
-        [
-            old.centres[continues[kind]] if kind in continues else new.centres[after]
-            for kind, after in enumerate(order)
-        ]
-    )
-    clusters = number[new.clusters]
-    pair = zip(old.clusters.tolist(), clusters.tolist(), strict=True)
-    return Match(
-        new._replace(clusters=clusters, centres=centres),
-        [Move(i, *both) for i, both in enumerate(pair) if continues.get(both[1]) != both[0]],
-        np.array(
-            [
-                int((old.clusters == continues[kind]).argmax()) if kind in continues else -1
-                for kind in clusters.tolist()
-            ]
-        ),
-    )
+    return Match(new._replace(clusters=clusters, centres=centres), moved, first_member[clusters])

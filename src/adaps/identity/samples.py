@@ -1,8 +1,8 @@
-"""Transitions that agents are told apart by: thinned out, standardised. Stage: identity.
+"""Transitions to identify agents by: thinned, standardised, drawn in batches. Stage: identity.
 
-Where rewards are rare, nothing else may tell agents apart, and a million steps hold a few hundred
-of them. So two samples are kept of whatever comes: one of all transitions, and one of those whose
-reward is not the usual one, which are then drawn more often than they came.
+Where rewards are rare, nothing else may distinguish agents, and a million steps hold a few hundred
+of them. So two samples are kept: one of all transitions, and one of those whose reward is not the
+usual one. The latter are drawn more often than they occurred.
 """
 
 import math
@@ -17,22 +17,22 @@ from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 from adaps.types import Discrete, Rollout, Space
 
 BLOCKS = 32
-"""Parts that hold different copies, or stretches of time: the first half is learnt from, the
-second is held out to ask whether what was learnt is true."""
+"""Parts of the data with different copies, or stretches of time. The first half is learnt from,
+the second is held out."""
 MAX_ROWS = 400_000
 """Transitions that are kept, over all agents; and as many with rare rewards."""
 RARE_OF_ROUND = 1024
 """Transitions with rare rewards that are kept of a round, at most."""
 LARGE_TEAM = 100
-"""Agents from which on each has a share of its own of the blocks to learn from."""
+"""From so many agents on, each learns from blocks of its own."""
 RARE = 0.1
-"""Rewards are rare where fewer than this share of transitions has another than the usual one."""
+"""Rewards are rare where less than this share of transitions has an unusual reward."""
 OFTEN = 8.0
-"""How many times as often as another a transition with a rare reward is drawn."""
+"""How many times as often as others a transition with a rare reward is drawn."""
 MOST_RARE = 0.5
-"""Share of draws that rare rewards make up, at most."""
+"""Share of draws with rare rewards, at most."""
 CLIP = 5.0
-"""Standard deviations that a standardised number may be away from its mean."""
+"""Standardised numbers are clipped at so many standard deviations."""
 
 
 class Steps(NamedTuple):
@@ -61,15 +61,15 @@ class Gathered(NamedTuple):
     """What was kept so far."""
 
     common: Rows
-    """Some of each round, evenly spaced."""
+    """Some transitions of each round, evenly spaced."""
     rare: Rows
-    """The first transitions with another than the usual reward, in the order they came."""
+    """The first transitions with an unusual reward, in the order in which they came."""
     num_kept: Int[Array, "block agent"]
-    """How many of these there are."""
+    """How many of these are kept."""
     num_rare: Int[Array, "block agent"]
-    """How many came by, kept or not."""
+    """How many there were, kept or not."""
     num_seen: Int[Array, ""] | Int[Array, "block agent"]
-    """How many transitions of each block and agent came by."""
+    """How many transitions of each block and agent there were."""
     num_rounds: Int[Array, ""]
     usual: Float[Array, ""]
     """The usual reward: the median of the first round."""
@@ -83,7 +83,7 @@ class Samples(NamedTuple):
     common: Rows
     rare: Rows
     num_rare: Int[Array, "block agent"]
-    """Rare rows that are kept; they come first."""
+    """How many rare rows are valid; they come first."""
     rare_share: Float[Array, "block agent"]
     """Share of draws that are of the rare rows."""
     mean: Float[Array, " output"]
@@ -93,12 +93,12 @@ class Samples(NamedTuple):
 
 
 class Thinning(NamedTuple):
-    """Which of the transitions that come by are kept, per block and agent."""
+    """Which transitions are kept, per block and agent."""
 
     rows: int
     """Rows of a round, evenly spaced."""
     every: int = 1
-    """Rounds of which the last is kept."""
+    """The last of so many rounds is kept."""
 
     def in_all(self, num_rounds: int) -> int:
         """Rows that are kept of so many rounds."""
@@ -117,19 +117,19 @@ def evenly_spaced(num_rows: int, rows_kept: int) -> Int[np.ndarray, " row"]:
     return (np.arange(rows_kept, dtype=np.int64) * num_rows // rows_kept).astype(np.int32)
 
 
-def nothing_yet(num_agents: int, num_inputs: int, num_outputs: int, rows: int) -> Gathered:
+def empty(num_agents: int, num_inputs: int, num_outputs: int, rows: int) -> Gathered:
     """Room for so many rows per block and agent, and as many rare ones."""
     shape = (BLOCKS, num_agents, rows)
-    empty = Rows(jnp.zeros((*shape, num_inputs)), jnp.zeros((*shape, num_outputs)))
+    rows_of_zeros = Rows(jnp.zeros((*shape, num_inputs)), jnp.zeros((*shape, num_outputs)))
     none = jnp.zeros((BLOCKS, num_agents), jnp.int32)
     zero = jnp.int32(0)
-    return Gathered(empty, empty, none, none, zero, zero, jnp.float32(0))
+    return Gathered(rows_of_zeros, rows_of_zeros, none, none, zero, zero, jnp.float32(0))
 
 
-def where_agents_come_and_go(nothing: Gathered) -> Gathered:
-    """The same, with a note of which rows are of agents that acted."""
-    absent = jnp.zeros(nothing.common.target.shape[:3], bool)
-    return nothing._replace(here=absent, num_seen=jnp.zeros_like(nothing.num_rare))
+def with_presence(gathered: Gathered) -> Gathered:
+    """The same for agents that may leave or join: records which rows are of agents that acted."""
+    absent = jnp.zeros(gathered.common.target.shape[:3], bool)
+    return gathered._replace(here=absent, num_seen=jnp.zeros_like(gathered.num_rare))
 
 
 def action_size(space: Space) -> int:
@@ -146,7 +146,7 @@ def as_steps(rollout: Rollout, space: Space) -> Steps:
     return Steps(seen.obs, action, rollout.final.obs, rollout.reward, seen.here)
 
 
-def take_in(
+def accumulate(
     gathered: Gathered, steps: Steps, thinning: Thinning, most_rare: int = RARE_OF_ROUND
 ) -> Gathered:
     """Keep some of a round's rows, and the rare ones as long as there is room.
@@ -181,7 +181,7 @@ def _usual(
 
 
 def _with_some(gathered: Gathered, steps: Steps, num_rows: int, thinning: Thinning) -> Rows:
-    """Evenly spaced rows of a round in the place that is its own."""
+    """The common rows with evenly spaced rows of a round at the round's own place."""
     num_agents, capacity = gathered.common.target.shape[1:3]
     some = jnp.asarray(evenly_spaced(num_rows, thinning.rows))
     block, agent = jnp.arange(BLOCKS)[:, None, None], jnp.arange(num_agents)[:, None]
@@ -211,10 +211,10 @@ def _place(gathered: Gathered, thinning: Thinning, capacity: int) -> Int[Array, 
 def _appended(
     gathered: Gathered, steps: Steps, is_rare: Bool[Array, "block agent row"], most: int
 ) -> tuple[Rows, Int[Array, "block agent"]]:
-    """The rare rows, as far as there is room, behind those that are kept; and how many there are.
+    """The rare rows and those of a round, as far as there is room; and how many there are.
 
-    No more than ``most`` of a round are looked at, since to move few rows is quick: the first
-    ones of every block and agent, so that none goes without.
+    At most ``most`` rows of a round are used, since moving few rows is quick: the first ones of
+    every block and agent, so that each has some.
     """
     num_rows, capacity = is_rare.shape[-1], gathered.rare.target.shape[2]
     by_row = jnp.moveaxis(is_rare, -1, 0)
@@ -242,22 +242,22 @@ def _rows_at(
 
 
 def regression(steps: Steps) -> Rows:
-    """What is given, and what is to be predicted, with any leading axes."""
+    """Inputs and targets, with any leading axes."""
     given = jnp.concatenate([steps.obs, steps.action], axis=-1)
     return Rows(given, jnp.concatenate([steps.last_obs, steps.reward[..., None]], axis=-1))
 
 
 def rare_share(gathered: Gathered) -> Float[Array, ""]:
-    """Share of transitions whose reward is not the usual one."""
+    """Share of transitions with an unusual reward."""
     return (gathered.num_rare / jnp.maximum(gathered.num_seen, 1)).mean()
 
 
 def as_samples(gathered: Gathered) -> Samples:
     """Every number standardised over all agents, and how often rare rewards are to be drawn.
 
-    A large team's copies are few, since each is large, and what is learnt of them may not hold in
-    others. So every agent is given other blocks to learn from, and is asked about settings that
-    were learnt from others' transitions.
+    A large team is gathered in few copies, and what is learnt in these may not hold in others. So
+    each of its agents learns from other blocks, and is then tested in blocks that others learnt
+    from.
     """
     gathered = _without_absent(gathered)
     num_rare = gathered.num_kept
@@ -274,15 +274,20 @@ def as_samples(gathered: Gathered) -> Samples:
     )
     if num_rare.shape[1] < LARGE_TEAM:
         return samples
-    order = _orders_of_blocks(num_rare.shape[1])
-    return _with_blocks(samples, lambda x: jnp.take_along_axis(x, _like(order, x), axis=0))
+    blocks = np.tile(np.arange(BLOCKS)[:, None], (1, num_rare.shape[1]))
+    order = np.random.default_rng(0).permuted(blocks, axis=0)
+
+    def reorder(x: Array) -> Array:
+        return jnp.take_along_axis(x, order.reshape(*order.shape, *[1] * (x.ndim - 2)), axis=0)
+
+    return _with_blocks(samples, reorder)
 
 
 def _without_absent(gathered: Gathered) -> Gathered:
-    """Rows of agents that did not act replaced by rows of the same block where they did.
+    """Replace rows in which an agent did not act by rows of the same block in which it did.
 
-    Where an agent did not act in a block at all, by those of another block, if possible in the same
-    half. One that never acted gets those of the agent that acted most, and so goes with it.
+    Where an agent did not act in a block at all, rows of another block are used, of the same half
+    if possible. An agent that never acted gets the rows of the one that acted most.
     """
     here = gathered.here
     if here is None:
@@ -297,32 +302,22 @@ def _without_absent(gathered: Gathered) -> Gathered:
     agent = jnp.where(total > 0, jnp.arange(len(total)), total.argmax())
     block = block[:, agent]
 
-    those_who_acted_first = jnp.argsort(~here, axis=-1, stable=True)
+    acted_first = jnp.argsort(~here, axis=-1, stable=True)
     turn = jnp.arange(here.shape[-1]) % jnp.maximum(count[block, agent], 1)[..., None]
-    row = jnp.take_along_axis(those_who_acted_first[block, agent], turn, axis=-1)
+    row = jnp.take_along_axis(acted_first[block, agent], turn, axis=-1)
     common = jax.tree.map(lambda x: x[block[..., None], agent[:, None], row], gathered.common)
     return gathered._replace(common=common)
 
 
-def _orders_of_blocks(num_agents: int) -> Int[np.ndarray, "block agent"]:
-    """A random order for each agent: the blocks that it learns from come first."""
-    blocks = np.tile(np.arange(BLOCKS)[:, None], (1, num_agents))
-    return np.random.default_rng(0).permuted(blocks, axis=0)
-
-
-def _like(order: Int[np.ndarray, "block agent"], x: Array) -> Int[np.ndarray, "block agent *ones"]:
-    return order.reshape(order.shape + (1,) * (x.ndim - 2))
-
-
 def _with_blocks(samples: Samples, change: Callable[[Array], Array]) -> Samples:
-    """Everything that has blocks, changed."""
+    """The same change of everything that has blocks."""
     blocks = (samples.common, samples.rare, samples.num_rare, samples.rare_share)
     common, rare, num_rare, rare_share = jax.tree.map(change, blocks)
     return samples._replace(common=common, rare=rare, num_rare=num_rare, rare_share=rare_share)
 
 
 def other_half(samples: Samples) -> Samples:
-    """The same, with what is learnt from and what is held out exchanged."""
+    """The same samples, with the learnt and the held-out half exchanged."""
     return _with_blocks(samples, lambda x: jnp.flip(x, axis=0))
 
 
@@ -369,9 +364,9 @@ def _in_blocks(x: Shaped[Array, "time env agent"]) -> Shaped[Array, "block agent
 
 
 def _share_of_draws(gathered: Gathered, num_kept: Int[Array, ""]) -> Float[Array, "block agent"]:
-    """Which share of each block's and agent's draws is of rare rows: none if they are common.
+    """Share of each block's and agent's draws that is of rare rows; zero if rewards are not rare.
 
-    All are weighted alike, so that who is rewarded more often also shows.
+    All agents have the same weight, so that differences in how often they are rewarded remain.
     """
     overall = rare_share(gathered)
     wanted = OFTEN * num_kept / (gathered.common.target[..., 0].size + OFTEN * num_kept)
@@ -385,7 +380,7 @@ def _share_of_draws(gathered: Gathered, num_kept: Int[Array, ""]) -> Float[Array
 def _mean_and_std(
     gathered: Gathered, num_rare: Int[Array, "block agent"], share: Float[Array, "block agent"]
 ) -> tuple[Float[Array, " output"], Float[Array, " output"]]:
-    """Of observations as they come; of rewards as they are to be drawn."""
+    """Of observations as they occurred; of rewards as they are drawn."""
     target = gathered.common.target
     obs_mean, obs_std = (f(target[..., :-1], axis=(0, 1, 2)) for f in (jnp.mean, jnp.std))
     reward = jnp.concatenate([target[..., -1], gathered.rare.target[..., -1]], axis=-1)

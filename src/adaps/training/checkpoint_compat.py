@@ -14,7 +14,7 @@ from adaps.collect.host import to_checkpoint
 from adaps.config.training import TrainConfig, looks_for_identity
 from adaps.errors import UserError
 from adaps.files.checkpoint import check_same
-from adaps.identity.space_groups import parts_of
+from adaps.identity.space_groups import space_groups_of
 from adaps.training.checkpoint_metadata import RunCheckpoint, SeedAssignments
 from adaps.training.device_placement import stack
 from adaps.training.host_stages import HostStages
@@ -70,7 +70,7 @@ def _check_identification(
     codes = {name: part for name, part in found.parts.items() if name.startswith("codes-")}
     if codes:
         samples = jax.eval_shape(
-            lambda gathered: samples_of(parts_of(stages.env), gathered), gathering.gathered
+            lambda gathered: samples_of(space_groups_of(stages.env), gathered), gathering.gathered
         )
         for number, of_part in enumerate(_zeros(samples)):
             if f"codes-{number}" in codes:

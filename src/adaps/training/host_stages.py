@@ -82,7 +82,7 @@ class HostStages:
 
     def gathering_shapes(self, keys: SeedKeys) -> GatherState:
         """The same of gathering."""
-        nothing = samples.where_agents_come_and_go(gathering.nothing_yet(self.env, self.plan))
+        nothing = samples.with_presence(gathering.empty(self.env, self.plan))
         return GatherState(keys.gather[0], with_seed(nothing))
 
 

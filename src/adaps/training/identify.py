@@ -1,6 +1,6 @@
-"""Which agents are alike, how many kinds there are and how sure that is. Stage: identify.
+"""``adaps identify``: which agents are alike, how many kinds there are, how sure. Stage: identity.
 
-The same stages as in training: gather, encode, cluster; then what speaks for the answer.
+The same stages as in training: gather, encode, cluster; then the evidence for the answer.
 """
 
 import time
@@ -29,17 +29,32 @@ from adaps.config.limits import (
     check_within,
 )
 from adaps.config.training import Count, check_clustering, encoder_options
+from adaps.envs.agent_io import agents_of
 from adaps.errors import UserError
 from adaps.files import compile_cache, logged
 from adaps.identity import autoencoder, cluster_agents, gathering, place_agent, samples
+from adaps.identity.autoencoder import CoderState
 from adaps.identity.clusters import CLUSTERER_NAMES, CRITERION_NAMES, Clustering, cluster
 from adaps.identity.encoders import VAE, updates_of
-from adaps.identity.identity_report import Asked, Found, Team, findings, findings_of_one, joined
+from adaps.identity.identity_report import (
+    GatheredTeam,
+    IdentityFit,
+    Settings,
+    findings_of_group,
+    findings_of_one_agent,
+    findings_of_team,
+)
 from adaps.identity.samples import Gathered, Samples
-from adaps.identity.space_groups import Part, alone, as_one, gathered_of, parts_of, whole
+from adaps.identity.space_groups import (
+    SpaceGroup,
+    identity_of_one_agent,
+    join_space_groups,
+    space_groups_of,
+)
 from adaps.training.progress import Watch
 from adaps.types import (
     STEP_TIMEOUT,
+    AgentSpace,
     AnyEnvironment,
     Copies,
     Discrete,
@@ -52,6 +67,7 @@ from adaps.types import (
 E = TypeVar("E")
 
 PIECES = 20
+"""Calls that gathering and training are divided into, so that progress can be shown."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +89,7 @@ class IdentifyConfig(Generic[E]):
     gather_steps: Count | None = None
     """Environment steps under random actions; None: 25,600, or 4,000,000 where rewards are rare."""
     seed: Count = 0
-    """Of everything that is drawn."""
+    """Seed of everything that is random."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers that the advice counts parameters for."""
     step_timeout: float = STEP_TIMEOUT
@@ -97,10 +113,11 @@ def identify(
 
     Returns:
         Codes, clusters and centres; ``findings`` holds the evidence as ``identity.json`` does,
-        ``known`` places agents that were not there.
+        ``known`` places new agents (:meth:`adaps.identity.place_agent.Known.place`).
 
     Raises:
-        UserError: an option that cannot be, or transitions that cannot be used.
+        UserError: an option is out of range, or transitions cannot be used.
+        NotFiniteError: an observation or reward of the environment is not finite.
     """
     config = IdentifyConfig(
         env=env if isinstance(env, str) else "" if env is None else env.name,
@@ -113,176 +130,59 @@ def identify(
 
 
 def run_identify(env: AnyEnvironment | None, config: IdentifyConfig, watch: Watch) -> Identity:
-    """Gather, encode and cluster twice, with the halves of the data exchanged; weigh the evidence.
+    """Gather, then encode and cluster twice, with the halves of the data exchanged.
+
+    Agents with different spaces are different by construction, so each space group is identified
+    by itself.
 
     Raises:
-        UserError: an option that cannot be, or transitions that cannot be used.
+        UserError: an option is out of range, or transitions cannot be used.
+        NotFiniteError: an observation or reward of the environment is not finite.
     """
     compile_cache.enable()
     started = time.perf_counter()
     gather_key, *keys = jax.random.split(jax.random.key(config.seed), 3)
     team = _team(env, config, gather_key, watch)
-    parts = (whole(*team.shape[:2], team.shape.action_space[0]),) if env is None else parts_of(env)
-    teams = [_team_of(team, part) for part in parts]
-    sizes = [len(part.agents) for part in parts if len(part.agents) > 1]
-    for name in ("identify", "confirm"):
+    groups = team.space_groups
+    sizes = [len(group.agents) for group in groups if len(group.agents) > 1]
+    for phase in ("identify", "confirm"):
         updates = sum(updates_of(config.encoder, size) for size in sizes)
-        watch.plan(name, "updates", updates)
-    asked = Asked(config.encoder.name, config.clusterer, config.criterion, config.seed)
-    answers = [_answer(config, asked, own, keys, watch) for own in teams]
-    identity = as_one(parts, answers, config.seed)
-    if len(parts) > 1:
-        own = [cast(dict[str, Any], answer.findings) for answer in answers]
-        identity = identity._replace(findings=joined(asked, team, identity, parts, own))
-    cast(dict[str, Any], identity.findings)["seconds"] = round(time.perf_counter() - started, 3)
-    return identity
+        watch.plan(phase, "updates", updates)
+    settings = Settings(config.encoder.name, config.clusterer, config.criterion, config.seed)
+    identities = [_identify_group(config, settings, team.only(g), keys, watch) for g in groups]
+    identity = join_space_groups(groups, identities, config.seed)
+    findings = cast(dict[str, Any], identities[0].findings)
+    if len(groups) > 1:
+        of_groups = [cast(dict[str, Any], own.findings) for own in identities]
+        findings = findings_of_team(settings, team, identity, of_groups)
+    findings["seconds"] = round(time.perf_counter() - started, 3)
+    return identity._replace(findings=findings)
 
 
-def _answer(
-    config: IdentifyConfig, asked: Asked, team: Team, keys: list[Key[Array, ""]], watch: Watch
+def _identify_group(
+    config: IdentifyConfig,
+    settings: Settings,
+    team: GatheredTeam,
+    keys: list[Key[Array, ""]],
+    watch: Watch,
 ) -> Identity:
-    """Who is alike in a team whose spaces are."""
+    """The clusters of a team of one space group, with the evidence for them."""
     if team.shape.num_agents == 1:
-        identity = alone(config.encoder.latent_size)
-        return identity._replace(findings=findings_of_one(asked, team, identity))
+        identity = identity_of_one_agent(config.encoder.latent_size)
+        return identity._replace(findings=findings_of_one_agent(settings, team, identity))
     own = jax.jit(samples.as_samples)(team.gathered)
-    find = partial(_find, config, updates_of(config.encoder, team.shape.num_agents), watch)
-    fits = (("identify", keys[0], own), ("confirm", keys[1], samples.other_half(own)))
-    found, again = _side_by_side([partial(find, *fit) for fit in fits], watch)
-    known = place_agent.known(found.coder.params.decoder, found.samples, found.identity)
-    evidence = findings(asked, team, found, again)
-    return found.identity._replace(findings=evidence, known=known)
-
-
-def _team_of(team: Team, part: Part) -> Team:
-    """A part of the team whose spaces are alike."""
-    agents, space = part.agents, part.space
-    types = team.agent_types
-    return team._replace(
-        shape=team.shape._replace(
-            num_agents=len(agents),
-            obs_size=space.obs_size,
-            action_space=Discrete(space.num_actions),
-        ),
-        agent_types=None if types is None else tuple(types[i] for i in agents),
-        agent_names=[team.agent_names[i] for i in agents],
-        obs_names=team.obs_names[: space.obs_size],
-        gathered=gathered_of(team.gathered, part),
+    tasks = [
+        partial(_fit, config, watch, "identify", keys[0], own),
+        partial(_fit, config, watch, "confirm", keys[1], samples.other_half(own)),
+    ]
+    fit, again = _side_by_side(tasks, watch)
+    return fit.identity._replace(
+        findings=findings_of_group(settings, team, fit, again),
+        known=place_agent.known(fit.coder.params.decoder, fit.samples, fit.identity),
     )
 
 
-def _team(
-    env: AnyEnvironment | None, config: IdentifyConfig, key: Key[Array, ""], watch: Watch
-) -> Team:
-    if (env is None) == (config.transitions is None):
-        raise UserError("name an environment such as bps-1, or a file with --transitions")
-    check_ranges("encoder", config.encoder)
-    check_clustering(config.clusterer, config.criterion)
-    check_within("seed", config.seed, 0, 2**32 - 1)
-    check_hidden(config.hidden)
-    if env is not None:
-        _check_clusters(config.clusters, env.num_agents)
-        _check_parts(config.clusters, len(parts_of(env)))
-        return _gathered_team(env, config, key, watch)
-    data = logged.read(cast(Path, config.transitions))
-    _check_clusters(config.clusters, data.num_agents)
-    return _logged_team(data, config)
-
-
-def _check_parts(clusters: int | None, num_parts: int) -> None:
-    if clusters is not None and num_parts > 1:
-        raise UserError(
-            f"--clusters {clusters} cannot be had: the agents' spaces differ in {num_parts} ways, "
-            "and each is grouped by itself; leave it out"
-        )
-
-
-def _check_clusters(clusters: int | None, num_agents: int) -> None:
-    if clusters is not None and not 1 <= clusters <= num_agents:
-        raise UserError(
-            f"--clusters must be from 1 to the number of agents, {num_agents}, not {clusters}"
-        )
-
-
-def _gathered_team(
-    env: AnyEnvironment, config: IdentifyConfig, key: Key[Array, ""], watch: Watch
-) -> Team:
-    """Everybody's transitions under random actions."""
-    check_step_timeout(config.step_timeout)
-    wanted = config.gather_steps
-    if wanted is not None:
-        check_count("gather_steps", wanted, samples.BLOCKS)
-    plan = gathering.plan(env, wanted or gathering.steps_needed(env))
-    watch.plan("gather", "steps", plan.num_steps, timed=True)
-    watch.begin("gather")
-    begin = _gather_on_host if isinstance(env, HostEnvironment) else _gather
-    gathered = gathering.nothing_yet(env, plan)
-    for rounds, gathered in begin(env, plan, key, config.step_timeout):  # noqa: B007
-        watch.advance("gather", rounds * plan.steps_per_round)
-        _stop_if_asked(watch)
-    gathering.check_finite(env, gathered)
-    shape = NetworkShape(env.num_agents, env.obs_size, action_space_of(env), tuple(config.hidden))
-    names = [f"agent_{i}" for i in range(env.num_agents)]
-    obs_names = [f"observation {i}" for i in range(env.obs_size)]
-    return Team(
-        env.name,
-        shape,
-        env.agent_types,
-        list(getattr(env, "agent_names", names)),
-        list(getattr(env, "obs_names", obs_names)),
-        gathered,
-        plan.num_steps,
-    )
-
-
-def _gather(
-    env: Any, plan: gathering.Plan, key: Key[Array, ""], timeout: float
-) -> Iterator[tuple[int, Gathered]]:
-    """Piece by piece under random actions: how many rounds, and all that was gathered so far."""
-    del timeout
-    collector, policy = JaxCollector(env), uniform(action_space_of(env))
-    state = gathering.begin(collector, env, plan, key)
-    more = jax.jit(partial(gathering.gather, collector, plan, policy))
-    for piece in gathering.in_pieces(plan.rounds, PIECES):
-        state = jax.block_until_ready(more(state, jnp.int32(piece)))
-        yield piece, state.gathered
-
-
-def _gather_on_host(
-    env: Any, plan: gathering.Plan, key: Key[Array, ""], timeout: float
-) -> Iterator[tuple[int, Gathered]]:
-    """Round by round in an environment that runs in Python, likewise."""
-    shape = gathering.shape_of(env)
-    policy = jax.jit(uniform(shape.action_space))
-    add = jax.jit(gathering.accumulating(shape, plan))
-    with ExitStack() as stack:
-
-        def opened(number: int) -> Copies:
-            return stack.enter_context(closing(env.open(number, cores(), timeout)))
-
-        collector = HostCollector(opened, env.max_steps)
-        state = gathering.begin(collector, env, plan, key)
-        for _ in range(plan.rounds):
-            state = gathering.one_round(collector, add, plan, policy, state)
-            yield 1, state.gathered
-
-
-def _logged_team(data: logged.Logged, config: IdentifyConfig) -> Team:
-    num_agents, num_obs = data.num_agents, data.obs.shape[-1]
-    actions = Discrete(data.action.shape[-1])
-    shape = NetworkShape(num_agents, num_obs, actions, tuple(config.hidden))
-    return Team(
-        data.name,
-        shape,
-        data.agent_types,
-        list(data.agent_names or (f"agent_{i}" for i in range(num_agents))),
-        [f"observation {i}" for i in range(num_obs)],
-        logged.gathered(data),
-        data.num_steps,
-    )
-
-
-def _side_by_side(tasks: list[Callable[[], Found]], watch: Watch) -> list[Found]:
+def _side_by_side(tasks: list[Callable[[], IdentityFit]], watch: Watch) -> list[IdentityFit]:
     """Each in a thread of its own; an interrupt or an error stops the others."""
     with ThreadPoolExecutor(len(tasks)) as pool:
         futures = [pool.submit(task) for task in tasks]
@@ -293,30 +193,153 @@ def _side_by_side(tasks: list[Callable[[], Found]], watch: Watch) -> list[Found]
             raise
 
 
-def _find(
-    config: IdentifyConfig,
-    num_updates: int,
-    watch: Watch,
-    phase: str,
-    key: Key[Array, ""],
-    own: Samples,
-) -> Found:
-    """Train an encoder and a decoder, and cluster by what they learnt."""
+def _fit(
+    config: IdentifyConfig, watch: Watch, phase: str, key: Key[Array, ""], own: Samples
+) -> IdentityFit:
+    """Train an encoder and a decoder, and cluster the agents by them."""
     watch.begin(phase)
-    coder = autoencoder.init(config.encoder, key, own)
-    for piece in gathering.in_pieces(num_updates, PIECES):
-        coder, loss = _train(config.encoder, coder, own, jnp.int32(piece))
+
+    def advance(piece: int, _: CoderState, loss: Array) -> None:
         watch.advance(phase, piece, f"loss {float(loss):.3f}")
         _stop_if_asked(watch)
-    codes = cluster_agents.codes_of(config.encoder, coder.params, own, coder.key)
+
+    options = config.encoder
+    num_updates = updates_of(options, own.num_rare.shape[-1])
+    fresh = autoencoder.init(options, key, own)
+    coder = train_in_pieces(partial(_train, options), fresh, own, num_updates, advance)
+    codes = cluster_agents.codes_of(options, coder.params, own, coder.key)
     evidence = cluster_agents.evidence_of(codes, coder.params, own, coder.key)
     how = Clustering(config.clusterer, config.criterion, config.clusters)
-    return Found(coder, own, evidence, cluster(codes, how, evidence, config.seed))
+    return IdentityFit(coder, own, evidence, cluster(codes, how, evidence, config.seed))
 
 
 _train = jax.jit(autoencoder.train, static_argnums=0)
 
 
+def train_in_pieces(
+    train: Callable[[CoderState, Samples, Array], tuple[CoderState, Array]],
+    coder: CoderState,
+    own: Samples,
+    num_updates: int,
+    advance: Callable[[int, CoderState, Array], None],
+) -> CoderState:
+    """Train an encoder in a few calls, each followed by ``advance(updates, state, loss)``."""
+    for piece in gathering.in_pieces(num_updates, PIECES):
+        coder, loss = train(coder, own, jnp.int32(piece))
+        advance(piece, coder, loss)
+    return coder
+
+
 def _stop_if_asked(watch: Watch) -> None:
     if watch.stop.is_set():
         raise KeyboardInterrupt
+
+
+def _team(
+    env: AnyEnvironment | None, config: IdentifyConfig, key: Key[Array, ""], watch: Watch
+) -> GatheredTeam:
+    """The transitions of an environment under random actions, or of a log."""
+    if (env is None) == (config.transitions is None):
+        raise UserError("name an environment such as bps-1, or a file with --transitions")
+    check_ranges("encoder", config.encoder)
+    check_clustering(config.clusterer, config.criterion)
+    check_within("seed", config.seed, 0, 2**32 - 1)
+    check_hidden(config.hidden)
+    if env is None:
+        data = logged.read(cast(Path, config.transitions))
+        _check_clusters(config.clusters, data.num_agents, 1)
+        return _logged_team(data, config.hidden)
+    _check_clusters(config.clusters, env.num_agents, len(space_groups_of(env)))
+    return _gathered_team(env, config, key, watch)
+
+
+def _check_clusters(clusters: int | None, num_agents: int, num_space_groups: int) -> None:
+    if clusters is None:
+        return
+    if not 1 <= clusters <= num_agents:
+        raise UserError(
+            f"--clusters must be from 1 to the number of agents, {num_agents}, not {clusters}"
+        )
+    if num_space_groups > 1:
+        raise UserError(
+            f"--clusters {clusters} cannot be used: the agents' spaces differ in "
+            f"{num_space_groups} ways, and each group is clustered by itself; leave it out"
+        )
+
+
+def _gathered_team(
+    env: AnyEnvironment, config: IdentifyConfig, key: Key[Array, ""], watch: Watch
+) -> GatheredTeam:
+    check_step_timeout(config.step_timeout)
+    if config.gather_steps is not None:
+        check_count("gather_steps", config.gather_steps, samples.BLOCKS)
+    plan = gathering.plan(env, config.gather_steps or gathering.steps_needed(env))
+    watch.plan("gather", "steps", plan.num_steps, timed=True)
+    watch.begin("gather")
+    gathered = gathering.empty(env, plan)
+    for rounds, gathered in _gather(env, plan, key, config.step_timeout):  # noqa: B007
+        watch.advance("gather", rounds * plan.steps_per_round)
+        _stop_if_asked(watch)
+    gathering.check_finite(env, gathered)
+    return GatheredTeam(
+        env.name,
+        NetworkShape(env.num_agents, env.obs_size, action_space_of(env), tuple(config.hidden)),
+        env.agent_types,
+        list(agents_of(env).names),
+        list(getattr(env, "obs_names", _obs_names(env.obs_size))),
+        space_groups_of(env),
+        gathered,
+        plan.num_steps,
+    )
+
+
+def _gather(
+    env: AnyEnvironment, plan: gathering.Plan, key: Key[Array, ""], step_timeout: float
+) -> Iterator[tuple[int, Gathered]]:
+    """Piece by piece under random actions: how many rounds, and all that was gathered so far."""
+    if isinstance(env, HostEnvironment):
+        yield from _gather_on_host(env, plan, key, step_timeout)
+        return
+    collector, policy = JaxCollector(env), uniform(action_space_of(env))
+    state = gathering.begin(collector, env, plan, key)
+    more = jax.jit(partial(gathering.gather, collector, plan, policy))
+    for piece in gathering.in_pieces(plan.rounds, PIECES):
+        state = jax.block_until_ready(more(state, jnp.int32(piece)))
+        yield piece, state.gathered
+
+
+def _gather_on_host(
+    env: HostEnvironment, plan: gathering.Plan, key: Key[Array, ""], step_timeout: float
+) -> Iterator[tuple[int, Gathered]]:
+    """Round by round, likewise."""
+    shape = gathering.shape_of(env)
+    policy = jax.jit(uniform(shape.action_space))
+    add = jax.jit(gathering.accumulating(shape, plan))
+    with ExitStack() as stack:
+
+        def opened(number: int) -> Copies:
+            return stack.enter_context(closing(env.open(number, cores(), step_timeout)))
+
+        collector = HostCollector(opened, env.max_steps)
+        state = gathering.begin(collector, env, plan, key)
+        for _ in range(plan.rounds):
+            state = gathering.one_round(collector, add, plan, policy, state)
+            yield 1, state.gathered
+
+
+def _logged_team(data: logged.Logged, hidden: tuple[int, ...]) -> GatheredTeam:
+    num_agents, obs_size, num_actions = data.num_agents, data.obs.shape[-1], data.action.shape[-1]
+    return GatheredTeam(
+        data.name,
+        NetworkShape(num_agents, obs_size, Discrete(num_actions), tuple(hidden)),
+        data.agent_types,
+        list(data.agent_names or (f"agent_{i}" for i in range(num_agents))),
+        _obs_names(obs_size),
+        (SpaceGroup(tuple(range(num_agents)), AgentSpace(obs_size, num_actions, "")),),
+        logged.gathered(data),
+        data.num_steps,
+    )
+
+
+def _obs_names(obs_size: int) -> list[str]:
+    return [f"observation {i}" for i in range(obs_size)]

@@ -31,7 +31,7 @@ from adaps.files.sinks import Sinks
 from adaps.identity.clusters import rand_index
 from adaps.identity.encoders import updates_of
 from adaps.identity.matching import Match
-from adaps.identity.space_groups import parts_of
+from adaps.identity.space_groups import space_groups_of
 from adaps.sharing.mask_warnings import mask_warnings
 from adaps.sharing.masks import by_part, summary
 from adaps.training.checkpoint_metadata import (
@@ -266,7 +266,7 @@ class Recorder:
         if looks_for_identity(self.config):
             times = num_seeds * self.config.looks
             self.watch.plan("gather", "steps", times * gathering_steps(self.config))
-            sizes = [len(part.agents) for part in parts_of(self.env)]
+            sizes = [len(part.agents) for part in space_groups_of(self.env)]
             updates = sum(updates_of(self.config.encoder, size) for size in sizes if size > 1)
             self.watch.plan("identify", "updates", times * updates)
         self.watch.plan("compile", "programs", len(self.placement.seed_groups))
@@ -325,7 +325,7 @@ class Recorder:
     def _identity_json(self) -> dict[str, Any]:
         """Lists with one entry per seed; null where a seed is not so far, or looks for no kinds."""
         found = [self._found.get(seed, (None, None))[0] for seed in self._seeds()]
-        names, parts = getattr(self.env, "agent_names", None), parts_of(self.env)
+        names, parts = getattr(self.env, "agent_names", None), space_groups_of(self.env)
         alike = [{"space": part.space.label, "agents": list(part.agents)} for part in parts]
         return {
             "schema": SCHEMA,

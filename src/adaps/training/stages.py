@@ -22,7 +22,7 @@ from adaps.identity import autoencoder, gathering
 from adaps.identity.autoencoder import CoderState
 from adaps.identity.gathering import GatherState, Plan
 from adaps.identity.samples import Gathered, Samples, as_samples
-from adaps.identity.space_groups import gathered_of
+from adaps.identity.space_groups import gathered_of_group
 from adaps.networks import normalise
 from adaps.networks.agent import Agent, Policy, both_ways
 from adaps.networks.normalise import Normaliser
@@ -286,7 +286,7 @@ def fresh_keys(keys: SeedKeys, number: Int[Array, ""]) -> SeedKeys:
 @over_seeds(static=1)
 def samples_of(groups: tuple[Any, ...], gathered: Gathered) -> list[Samples]:
     """What the agents of each group with equal spaces are told apart by."""
-    return [as_samples(gathered_of(gathered, group)) for group in groups]
+    return [as_samples(gathered_of_group(gathered, group)) for group in groups]
 
 
 @over_seeds(static=1, shared=(3,))

@@ -30,7 +30,7 @@ from adaps.identity.autoencoder import CoderState
 from adaps.identity.encoders import updates_of
 from adaps.identity.matching import Match, match
 from adaps.identity.samples import Samples
-from adaps.identity.space_groups import alone, as_one, parts_of
+from adaps.identity.space_groups import identity_of_one_agent, join_space_groups, space_groups_of
 from adaps.networks.normalise import unscaled
 from adaps.networks.weights import used_sets
 from adaps.sharing import AdaPS, FuPS
@@ -120,11 +120,11 @@ def identify(group: SeedGroup, params: Params, sharings: list[Sharing]) -> list[
     config, stages, _, _, seeds, _ = group
     if not looks_for_identity(config):
         return [known_identity(config, stages.env, seed) for seed in seeds]
-    parts = parts_of(stages.env)
+    parts = space_groups_of(stages.env)
     samples = gather(group, params, stack(sharings))
     kinds = [cluster_part(group, number, of_part) for number, of_part in enumerate(samples)]
     each = zip(zip(*kinds, strict=True), seeds, strict=True)
-    found = [as_one(parts, own, seed) for own, seed in each]
+    found = [join_space_groups(parts, own, seed) for own, seed in each]
     groups = grouping(config).groups
     return [regroup(groups, own, seed) for own, seed in zip(found, seeds, strict=True)]
 
@@ -145,7 +145,7 @@ def gather(group: SeedGroup, params: Params, sharing: Sharing) -> list[Samples]:
     state = driver.carry_out(work, state, done, plan.rounds, step)
     for gathered in unstack(state.gathered, len(seeds)):
         gathering.check_finite(stages.env, gathered)
-    return samples_of(parts_of(stages.env), state.gathered)
+    return samples_of(space_groups_of(stages.env), state.gathered)
 
 
 def steps_gathered(plan: gathering.Plan, before: int, rounds: int) -> int:
@@ -157,7 +157,7 @@ def cluster_part(group: SeedGroup, part: int, samples: Samples) -> list[Identity
     """Clusters of agents with equal spaces, for every seed."""
     config, seeds = group.config, group.seeds
     if samples.num_rare.shape[-1] == 1:
-        return [alone(config.encoder.latent_size) for _ in seeds]
+        return [identity_of_one_agent(config.encoder.latent_size) for _ in seeds]
     encoder = learn_codes(group, part, samples)
     each = zip(*(unstack(x, len(seeds)) for x in (encoder, samples)), seeds, strict=True)
     how = clustering(config)
@@ -208,7 +208,7 @@ def kinds_of(env: AnyEnvironment, identity: Identity | None) -> Int[Array, " age
     """Whose observations and rewards are scaled alike: one cluster's, or those of equal spaces."""
     if identity is not None:
         return jnp.asarray(identity.clusters)
-    kinds = {agent: k for k, part in enumerate(parts_of(env)) for agent in part.agents}
+    kinds = {agent: k for k, part in enumerate(space_groups_of(env)) for agent in part.agents}
     return jnp.array([kinds[agent] for agent in range(env.num_agents)])
 
 
