@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int
-from sklearn.metrics import adjusted_rand_score
 
 from adaps.errors import UserError
 from adaps.files.plain_files import read_json
@@ -94,6 +93,8 @@ def regroup(groups: Grouping, identity: Identity, seed: int) -> Identity:
 
 
 def _least_alike(clusters: np.ndarray, ways: Any) -> np.ndarray:
+    from sklearn.metrics import adjusted_rand_score  # noqa: PLC0415
+
     best, lowest = clusters, np.inf
     for way in ways:
         agreement = adjusted_rand_score(clusters, way)

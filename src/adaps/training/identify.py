@@ -4,7 +4,7 @@ The same stages as in training: gather, encode, cluster; then the evidence for t
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -65,6 +65,7 @@ from adaps.types import (
 )
 
 E = TypeVar("E")
+T = TypeVar("T")
 
 PIECES = 20
 """Calls that gathering and training are divided into, so that progress can be shown."""
@@ -197,16 +198,17 @@ def _fit(
     config: IdentifyConfig, watch: Watch, phase: str, key: Key[Array, ""], own: Samples
 ) -> IdentityFit:
     """Train an encoder and a decoder, and cluster the agents by them."""
-    watch.begin(phase)
-
-    def advance(piece: int, _: CoderState, loss: Array) -> None:
-        watch.advance(phase, piece, f"loss {float(loss):.3f}")
-        _stop_if_asked(watch)
-
     options = config.encoder
-    num_updates = updates_of(options, own.num_rare.shape[-1])
-    fresh = autoencoder.init(options, key, own)
-    coder = train_in_pieces(partial(_train, options), fresh, own, num_updates, advance)
+
+    def train(state: tuple[CoderState, Array], num_updates: Array) -> tuple[CoderState, Array]:
+        return _train(options, state[0], own, num_updates)
+
+    def advance(num_updates: int, state: tuple[CoderState, Array]) -> None:
+        _advance(watch, phase, num_updates, f"loss {float(state[1]):.3f}")
+
+    watch.begin(phase)
+    fresh = autoencoder.init(options, key, own), jnp.float32(0)
+    coder, _ = in_pieces(train, fresh, updates_of(options, own.num_rare.shape[-1]), advance)
     codes = cluster_agents.codes_of(options, coder.params, own, coder.key)
     evidence = cluster_agents.evidence_of(codes, coder.params, own, coder.key)
     how = Clustering(config.clusterer, config.criterion, config.clusters)
@@ -216,21 +218,19 @@ def _fit(
 _train = jax.jit(autoencoder.train, static_argnums=0)
 
 
-def train_in_pieces(
-    train: Callable[[CoderState, Samples, Array], tuple[CoderState, Array]],
-    coder: CoderState,
-    own: Samples,
-    num_updates: int,
-    advance: Callable[[int, CoderState, Array], None],
-) -> CoderState:
-    """Train an encoder in a few calls, each followed by ``advance(updates, state, loss)``."""
-    for piece in gathering.in_pieces(num_updates, PIECES):
-        coder, loss = train(coder, own, jnp.int32(piece))
-        advance(piece, coder, loss)
-    return coder
+def in_pieces(
+    take: Callable[[T, Array], T], state: T, num_steps: int, advance: Callable[[int, T], None]
+) -> T:
+    """Take so many steps in a few calls, each followed by ``advance(steps of it, state)``."""
+    for piece in gathering.in_pieces(num_steps, PIECES):
+        state = jax.block_until_ready(take(state, jnp.int32(piece)))
+        advance(piece, state)
+    return state
 
 
-def _stop_if_asked(watch: Watch) -> None:
+def _advance(watch: Watch, phase: str, amount: int, text: str = "") -> None:
+    """Show progress, and stop if the user wants to."""
+    watch.advance(phase, amount, text)
     if watch.stop.is_set():
         raise KeyboardInterrupt
 
@@ -276,10 +276,17 @@ def _gathered_team(
     plan = gathering.plan(env, config.gather_steps or gathering.steps_needed(env))
     watch.plan("gather", "steps", plan.num_steps, timed=True)
     watch.begin("gather")
-    gathered = gathering.empty(env, plan)
-    for rounds, gathered in _gather(env, plan, key, config.step_timeout):  # noqa: B007
-        watch.advance("gather", rounds * plan.steps_per_round)
-        _stop_if_asked(watch)
+
+    def advance(rounds: int, _: Any = None) -> None:
+        _advance(watch, "gather", rounds * plan.steps_per_round)
+
+    if isinstance(env, HostEnvironment):
+        gathered = _gathered_on_host(env, plan, key, config.step_timeout, advance)
+    else:
+        collector = JaxCollector(env)
+        gather = jax.jit(partial(gathering.gather, collector, plan, uniform(action_space_of(env))))
+        begun = gathering.begin(collector, env, plan, key)
+        gathered = in_pieces(gather, begun, plan.rounds, advance).gathered
     gathering.check_finite(env, gathered)
     return GatheredTeam(
         env.name,
@@ -293,25 +300,14 @@ def _gathered_team(
     )
 
 
-def _gather(
-    env: AnyEnvironment, plan: gathering.Plan, key: Key[Array, ""], step_timeout: float
-) -> Iterator[tuple[int, Gathered]]:
-    """Piece by piece under random actions: how many rounds, and all that was gathered so far."""
-    if isinstance(env, HostEnvironment):
-        yield from _gather_on_host(env, plan, key, step_timeout)
-        return
-    collector, policy = JaxCollector(env), uniform(action_space_of(env))
-    state = gathering.begin(collector, env, plan, key)
-    more = jax.jit(partial(gathering.gather, collector, plan, policy))
-    for piece in gathering.in_pieces(plan.rounds, PIECES):
-        state = jax.block_until_ready(more(state, jnp.int32(piece)))
-        yield piece, state.gathered
-
-
-def _gather_on_host(
-    env: HostEnvironment, plan: gathering.Plan, key: Key[Array, ""], step_timeout: float
-) -> Iterator[tuple[int, Gathered]]:
-    """Round by round, likewise."""
+def _gathered_on_host(
+    env: HostEnvironment,
+    plan: gathering.Plan,
+    key: Key[Array, ""],
+    step_timeout: float,
+    advance: Callable[[int], None],
+) -> Gathered:
+    """Round by round under random actions, in an environment that runs in Python."""
     shape = gathering.shape_of(env)
     policy = jax.jit(uniform(shape.action_space))
     add = jax.jit(gathering.accumulating(shape, plan))
@@ -324,7 +320,8 @@ def _gather_on_host(
         state = gathering.begin(collector, env, plan, key)
         for _ in range(plan.rounds):
             state = gathering.one_round(collector, add, plan, policy, state)
-            yield 1, state.gathered
+            advance(1)
+    return state.gathered
 
 
 def _logged_team(data: logged.Logged, hidden: tuple[int, ...]) -> GatheredTeam:
