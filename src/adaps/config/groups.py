@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int
-from sklearn.metrics import adjusted_rand_score
 
 from adaps.errors import UserError
 from adaps.files.plain_files import read_json
+from adaps.identity.clusters import adjusted_rand_index
 from adaps.types import AnyEnvironment, Identity
 
 Grouping = Any
@@ -96,7 +96,7 @@ def regroup(groups: Grouping, identity: Identity, seed: int) -> Identity:
 def _least_alike(clusters: np.ndarray, ways: Any) -> np.ndarray:
     best, lowest = clusters, np.inf
     for way in ways:
-        agreement = adjusted_rand_score(clusters, way)
+        agreement = adjusted_rand_index(clusters, way)
         if agreement < lowest:
             best, lowest = way, agreement
         if lowest <= 0:

@@ -1,21 +1,23 @@
-"""Latent codes → clusters: how many, and which. Stage: identity."""
+"""Latent codes → clusters: how many, and which. Stage: identity.
+
+scikit-learn takes a second to import, and is imported when it is used.
+"""
 
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from jaxtyping import Float, Int
-from sklearn.cluster import HDBSCAN, AgglomerativeClustering, KMeans
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import adjusted_rand_score, davies_bouldin_score, silhouette_score
-from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 from adaps.identity.prediction import Evidence, cut, kinds, labels_of, nodes_of_kinds
 from adaps.types import Identity
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 Codes = Float[np.ndarray, "agent latent"]
 Labels = Int[np.ndarray, " agent"]
@@ -76,6 +78,8 @@ def _quietly() -> Iterator[None]:
 
     For so few codes, more threads also take many times as long as one.
     """
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
+
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
@@ -98,11 +102,15 @@ def _start(codes: Codes, how: Clustering, evidence: Evidence | None, seed: int) 
 
 def best_of_starts(codes: Codes, num_clusters: int, seed: int, starts: int = 10) -> Labels:
     """K-means from several random starts."""
+    from sklearn.cluster import KMeans  # noqa: PLC0415
+
     # scikit-learn annotates n_init by its default alone
     return KMeans(num_clusters, n_init=starts, random_state=seed).fit_predict(codes)  # pyright: ignore[reportArgumentType]
 
 
 def _kmeans(codes: Codes, start: Labels, seed: int) -> Labels:
+    from sklearn.cluster import KMeans  # noqa: PLC0415
+
     centres = _means(codes, start)
     return KMeans(len(centres), init=centres, n_init=1, random_state=seed).fit_predict(codes)  # pyright: ignore[reportArgumentType]
 
@@ -114,6 +122,8 @@ def _mixture(codes: Codes, start: Labels, seed: int) -> Labels:
 
 
 def _agglomerative(codes: Codes, start: Labels, seed: int) -> Labels:
+    from sklearn.cluster import AgglomerativeClustering  # noqa: PLC0415
+
     del seed
     if len(codes) == 1:
         return start
@@ -122,6 +132,8 @@ def _agglomerative(codes: Codes, start: Labels, seed: int) -> Labels:
 
 def _hdbscan(codes: Codes, start: Labels, seed: int) -> Labels:
     """Chooses the number of clusters by itself; an agent that fits none is one of its own."""
+    from sklearn.cluster import HDBSCAN  # noqa: PLC0415
+
     del seed
     if len(codes) < 2:
         return start
@@ -145,6 +157,8 @@ CLUSTERER_NAMES = (PREDICTION, *CLUSTERERS)
 
 def silhouettes(codes: Codes, seed: int) -> dict[int, float]:
     """Mean silhouette by number of clusters, from 2; the greatest is the best."""
+    from sklearn.metrics import silhouette_score  # noqa: PLC0415
+
     candidates = {k: best_of_starts(codes, k, seed) for k in _numbers(codes, 2)}
     return {
         k: float(silhouette_score(codes, labels))
@@ -160,6 +174,8 @@ def _by_silhouette(codes: Codes, seed: int) -> tuple[dict[int, float], int]:
 
 
 def _by_davies_bouldin(codes: Codes, seed: int) -> tuple[dict[int, float], int]:
+    from sklearn.metrics import davies_bouldin_score  # noqa: PLC0415
+
     candidates = {k: best_of_starts(codes, k, seed) for k in _numbers(codes, 2)}
     scores = {
         k: float(davies_bouldin_score(codes, labels))
@@ -203,7 +219,7 @@ def _by_stability(codes: Codes, seed: int) -> tuple[dict[int, float], int]:
             part = np.unique(rng.integers(len(codes), size=len(codes)))
             if len(part) > k:
                 labels = best_of_starts(codes[part], k, seed, starts=1)
-                agreement.append(adjusted_rand_score(whole[part], labels))
+                agreement.append(adjusted_rand_index(whole[part], labels))
         if agreement:
             scores[k] = float(np.mean(agreement))
     stable = [k for k, score in scores.items() if score >= SPLIT_STABILITY]
@@ -227,11 +243,18 @@ def weigh(criterion: str, codes: Codes, seed: int) -> tuple[dict[int, float], in
         return CRITERIA[criterion](codes, seed)
 
 
+def adjusted_rand_index(labels: Any, others: Any) -> float:
+    """Agreement of two groupings of the same agents: 1 if they are equal, 0 if as by chance."""
+    from sklearn.metrics import adjusted_rand_score  # noqa: PLC0415
+
+    return float(adjusted_rand_score(labels, others))
+
+
 def rand_index(types: tuple[int, ...] | None, identity: Identity | None) -> float | None:
     """Adjusted Rand index of found clusters and true types: 1 is perfect, 0 is chance."""
     if types is None or identity is None:
         return None
-    return float(adjusted_rand_score(types, identity.clusters))
+    return adjusted_rand_index(types, identity.clusters)
 
 
 def as_identity(
@@ -263,7 +286,9 @@ def _numbers(codes: Codes, lowest: int) -> range:
     return range(lowest, min(len(codes) - 1, MOST_CANDIDATES) + 1)
 
 
-def _fitted_mixture(codes: Codes, start: Labels, seed: int) -> GaussianMixture:
+def _fitted_mixture(codes: Codes, start: Labels, seed: int) -> "GaussianMixture":
+    from sklearn.mixture import GaussianMixture  # noqa: PLC0415
+
     means = _means(codes, start)
     floor = max(1e-6, 1e-3 * float(codes.var(axis=0).mean()))
     mixture = GaussianMixture(

@@ -4,12 +4,11 @@ from collections import Counter, defaultdict
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-from sklearn.metrics import adjusted_rand_score
 
 from adaps.identity import cluster_agents, samples
 from adaps.identity.advice import Confidence, advise, advise_parts
 from adaps.identity.autoencoder import CoderState
-from adaps.identity.clusters import CRITERIA, weigh
+from adaps.identity.clusters import CRITERIA, adjusted_rand_index, weigh
 from adaps.identity.prediction import (
     CHANNELS,
     Evidence,
@@ -68,7 +67,7 @@ def findings(asked: Asked, team: Team, found: Found, again: Found) -> dict[str, 
     counts = Counter(len(set(label.tolist())) for label in labels)
     confidence = Confidence(
         {k: counts[k] / len(labels) for k in sorted(counts)},
-        float(adjusted_rand_score(clusters, again.identity.clusters)),
+        adjusted_rand_index(clusters, again.identity.clusters),
     )
     growth = path(found.evidence)
     by_prediction = len(nodes_of_kinds(found.evidence))
@@ -137,7 +136,7 @@ def _answer(asked: Asked, team: Team, identity: Identity) -> dict[str, Any]:
         "agent_names": team.agent_names,
         "clusters": clusters.tolist(),
         "num_clusters": len(identity.centres),
-        "adjusted_rand_index": None if types is None else adjusted_rand_score(types, clusters),
+        "adjusted_rand_index": None if types is None else adjusted_rand_index(types, clusters),
         "agent_types": None if types is None else list(types),
         **asked._asdict(),
         "gathered": _gathered_json(team),

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
-from scipy.optimize import linear_sum_assignment
 
 from adaps.types import Identity
 
@@ -35,6 +34,8 @@ def match(old: Identity, new: Identity) -> Match:
     Old kinds keep their order; those that nobody is of any more fall out, and kinds that continue
     none come last. Source: the Hungarian method (Kuhn, 1955).
     """
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415
+
     together = np.zeros((len(old.centres), len(new.centres)), int)
     np.add.at(together, (old.clusters, new.clusters), 1)
     pairs = [

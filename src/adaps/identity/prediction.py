@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.cluster.hierarchy import linkage
-from scipy.stats import t as student
 
 from adaps.identity.samples import LARGE_TEAM
 
@@ -58,6 +56,8 @@ def gather_evidence(codes: Float[np.ndarray, "agent latent"], pair_errors: PairE
     distances between them; but of large teams it is, by Ward's method. A node's code is the mean
     of its members' codes, or one of these where that predicts better.
     """
+    from scipy.cluster.hierarchy import linkage  # noqa: PLC0415
+
     num_agents = len(codes)
     crossed = _crossed(codes, pair_errors) if num_agents < LARGE_TEAM else None
     if num_agents == 1:
@@ -161,6 +161,8 @@ def nodes_of_kinds(
 
 def _excess(growth: Float[np.ndarray, "block channel"], alpha: float) -> float:
     """Growth of the error in multiples of what is allowed: above 1, the prediction is worse."""
+    from scipy.stats import t as student  # noqa: PLC0415
+
     mean, deviation = growth.mean(axis=0), growth.std(axis=0, ddof=1)
     limit = student.ppf(1 - alpha, len(growth) - 1) * deviation / len(growth) ** 0.5
     return float((mean / np.maximum(LEAST_EFFECT, limit)).max())
