@@ -1,35 +1,43 @@
-"""adaps: which agents of a team are alike, and each kind trained on its part of one network."""
+"""adaps: which agents of a team are alike, and each kind trained on its part of one network.
 
-from adaps.algos import A2C
-from adaps.envs import from_jaxmarl, from_jumanji, from_pettingzoo, make
-from adaps.errors import RunError, UserError
-from adaps.files.policy import Policy, load
-from adaps.identity.encoders import VAE, Behaviour, RandomCodes
-from adaps.sharing import (
-    SNPPS,
-    AdaPS,
-    FuPS,
-    FuPSGroupId,
-    FuPSId,
-    FuPSMask,
-    Grouped,
-    Kaleidoscope,
-    NoPS,
-    SePS,
-)
-from adaps.training.identify import identify
-from adaps.training.result import Result
-from adaps.training.run import train
-from adaps.types import (
-    Environment,
-    HostEnvironment,
-    Identity,
-    Presence,
-    Sharing,
-    SharingMethod,
-    Timestep,
-    Transition,
-)
+Each name is imported when it is first used, so that ``import adaps`` is quick and starts no JAX.
+"""
+
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adaps.algos import A2C
+    from adaps.envs import from_jaxmarl, from_jumanji, from_pettingzoo, make
+    from adaps.errors import RunError, UserError
+    from adaps.files.policy import Policy, load
+    from adaps.identity.encoders import VAE, Behaviour, RandomCodes
+    from adaps.sharing import (
+        SNPPS,
+        AdaPS,
+        FuPS,
+        FuPSGroupId,
+        FuPSId,
+        FuPSMask,
+        Grouped,
+        Kaleidoscope,
+        NoPS,
+        SePS,
+    )
+    from adaps.training.identify import identify
+    from adaps.training.result import Result
+    from adaps.training.run import train
+    from adaps.types import (
+        Environment,
+        HostEnvironment,
+        Identity,
+        Presence,
+        Sharing,
+        SharingMethod,
+        Timestep,
+        Transition,
+    )
 
 __version__ = "0.1.0"
 
@@ -68,3 +76,37 @@ __all__ = [
     "make",
     "train",
 ]
+
+_SOURCES = {
+    "algos": ("A2C",),
+    "envs": ("from_jaxmarl", "from_jumanji", "from_pettingzoo", "make"),
+    "errors": ("RunError", "UserError"),
+    "files.policy": ("Policy", "load"),
+    "identity.encoders": ("VAE", "Behaviour", "RandomCodes"),
+    "sharing": (
+        *("FuPS", "FuPSId", "FuPSMask", "FuPSGroupId", "NoPS", "Grouped"),
+        *("AdaPS", "SePS", "SNPPS", "Kaleidoscope"),
+    ),
+    "training.identify": ("identify",),
+    "training.result": ("Result",),
+    "training.run": ("train",),
+    "types": (
+        *("Environment", "HostEnvironment", "Timestep", "Presence", "Transition"),
+        *("Identity", "Sharing", "SharingMethod"),
+    ),
+}
+"""Public names by the module that they come from."""
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, or a subpackage, imported now."""
+    for module, names in _SOURCES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    if name.startswith("_") or importlib.util.find_spec(f"{__name__}.{name}") is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
