@@ -1,6 +1,7 @@
 """Imports go one way, and every package that is imported is declared."""
 
 import ast
+import importlib
 import re
 import sys
 import tomllib
@@ -32,6 +33,23 @@ def at_once(name):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+
+
+def for_type_checkers(name):
+    """Names that a module imports for type checkers alone, and from which modules."""
+    for node in ast.parse((SOURCE / name).read_text()).body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            for statement in node.body:
+                yield from ((alias.name, statement.module) for alias in statement.names)
+
+
+@pytest.mark.parametrize("package", ["adaps", "adaps.envs"])
+def test_type_checkers_see_what_is_imported_when_it_is_used(package):
+    module = importlib.import_module(package)
+    names = dict(for_type_checkers(Path(module.__file__).relative_to(SOURCE)))
+    assert sorted(names) == sorted(module.__all__)
+    for name, source in names.items():
+        assert getattr(module, name) is getattr(importlib.import_module(source), name)
 
 
 def is_lazy(name):

@@ -57,6 +57,15 @@ def theirs(failure: str) -> Iterator[None]:
         raise UserError(f"{failure}: {told(error)}") from error
 
 
+@contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """A package that cannot be found becomes one line that names the extra to install."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UserError(f"package {error.name} is missing: pip install 'adaps[{extra}]'") from error
+
+
 def told(error: BaseException) -> str:
     """An exception in one line, and the extra that is missing, if one is."""
     text = " ".join(str(error).split())

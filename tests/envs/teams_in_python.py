@@ -1,5 +1,6 @@
 """Small PettingZoo teams, some of which misbehave. Importable by worker processes."""
 
+import sys
 import time
 from typing import ClassVar
 
@@ -154,6 +155,15 @@ class Mixed(ParallelEnv):
         no = dict.fromkeys(self.agents, False)
         rewards = dict.fromkeys(self.agents, 1.0)
         return self._seen(), rewards, no, no, {"number": {"action_mask": [1, 0]}}
+
+
+class Weighing(Counting):
+    """Its rewards are how many heavy packages the process that steps it has imported."""
+
+    def step(self, actions):
+        seen, rewards, *rest = super().step(actions)
+        heavy = {"jax", "matplotlib", "optax", "pandas", "scipy", "sklearn"} & sys.modules.keys()
+        return seen, dict.fromkeys(rewards, len(heavy)), *rest
 
 
 def odd(**members):

@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import bps_planner
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from bps_planner import BEAM, plan
 
-from adaps.envs.builtin import bps, bps_bound
-from adaps.envs.builtin.bps_bound import BEAM, best_cost, load_table, plan
+from adaps.envs.builtin import bps
+from adaps.envs.builtin.bps_bound import best_cost, load_table
 
 REFERENCE = Path(__file__).parents[3] / "shared/reference/bps-planner.npz"
 
@@ -44,7 +46,7 @@ def test_an_agent_on_its_landmark_stays_there():
 
 @pytest.mark.parametrize("offset", [(0.1, 0.1), (0.25, 0.4), (0.03, 0.9)])
 def test_plan_of_a_short_episode_is_the_best_of_all_action_sequences(monkeypatch, offset):
-    monkeypatch.setattr(bps_bound, "EPISODE_STEPS", 7)
+    monkeypatch.setattr(bps_planner, "EPISODE_STEPS", 7)
     position, velocity, cost = np.array([offset]), np.zeros((1, 2)), np.zeros(1)
     for _ in range(7):
         velocity = (0.75 * velocity[:, None] + 0.5 * np.array(bps.DIRECTIONS)).reshape(-1, 2)

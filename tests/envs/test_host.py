@@ -1,6 +1,5 @@
 """Environments that run in Python: spaces, comings and goings, processes, and what goes wrong."""
 
-import json
 import subprocess
 import sys
 import textwrap
@@ -18,9 +17,10 @@ import adaps
 from adaps.envs import from_pettingzoo, make, to_pettingzoo
 from adaps.envs.action_masks import legal_actions
 from adaps.envs.agent_io import Agents, agents_of, as_arrays
-from adaps.envs.host.spaces import flatten_as, split, view_of
+from adaps.envs.host.spaces import flatten_as, view_of
 from adaps.errors import HostEnvironmentError, UserError
-from envs.teams_in_python import Counting, Mixed, counting, mixed, odd
+from adaps.types import AgentSpace
+from envs.teams_in_python import Counting, Mixed, Weighing, counting, mixed, odd
 
 SPREAD = "bps:2-2"
 TESTS = Path(__file__).parents[1]
@@ -79,26 +79,12 @@ def test_a_saved_policy_flattens_as_training_did(kind):
     space = SPACES[kind]
     space.seed(3)
     view = view_of("odd", "a", space, Discrete(2))
-    saved = Agents.from_json(Agents(("a",), (view.described,)).to_json())
+    saved = Agents.from_json(Agents(("a",), (AgentSpace(**view.described),)).to_json())
     for _ in range(5):
-        own, mask = split(view, seen := space.sample())
+        in_training, mask = view.flatten(seen := space.sample())
         numbers, same_mask = flatten_as(saved.spaces[0].layout, seen)
-        np.testing.assert_array_equal(numbers, view.flatten(own))
+        np.testing.assert_array_equal(numbers, in_training)
         assert (len(numbers), mask is same_mask) == (view.size, True)
-
-
-def test_policies_that_were_saved_earlier_flatten_as_they_did():
-    box = {"box": [1], "dtype": "float32"}
-    one, two = np.float32([1]), np.float32([2])
-    plain = json.dumps({"masked": False, "space": {"dict": {"z": box, "a": box}}})
-    np.testing.assert_array_equal(flatten_as(plain, {"a": one, "z": two})[0], [2, 1])
-    masked = json.dumps({"masked": True, "space": box})
-    seen = {"observation": one, "action_mask": [0, 1]}
-    assert flatten_as(masked, seen) == (one, [0, 1])
-    more = json.dumps({"masked": True, "space": {"dict": {"observation": box, "a": box}}})
-    np.testing.assert_array_equal(flatten_as(more, {**seen, "a": two})[0], [1, 2])
-    numbers = json.dumps({"masked": False, "space": {"multi_discrete": [2, 3]}})
-    np.testing.assert_array_equal(flatten_as(numbers, np.array([1, 0]))[0], [0, 1, 1, 0, 0])
 
 
 def sees(space, seen):
@@ -135,7 +121,7 @@ def test_what_an_observation_has_too_much_or_too_little_is_named(kind, seen, rea
 
 def test_integers_of_another_width_are_taken_where_they_fit():
     flatten = view_of("odd", "a", Box(0, 255, (2,), np.uint8), Discrete(2)).flatten
-    np.testing.assert_array_equal(flatten(np.array([0, 255])), [0, 255])
+    np.testing.assert_array_equal(flatten(np.array([0, 255]))[0], [0, 255])
     for wrong in ([0, 256], [-1, 0], [0.0, 1.0]):
         with pytest.raises(ValueError, match=r"its numbers are .*64, not uint8"):
             flatten(np.array(wrong))
@@ -246,6 +232,12 @@ def test_processes_change_nothing():
     for one, other in zip(alone, split, strict=True):
         for a, b in zip(one[:-1], other[:-1], strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_processes_import_nothing_heavy():
+    env = from_pettingzoo(Weighing)
+    assert (played(env, [0], workers=1)[1].reward == 0).all()
+    assert (played(env, [0], workers=0)[1].reward > 0).all()
 
 
 def test_what_was_given_is_not_changed_by_later_steps():

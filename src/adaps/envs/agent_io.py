@@ -97,10 +97,18 @@ def _legal(name: str, mask: Any, num_actions: int) -> Bool[np.ndarray, " action"
         raise UserError(f"the action mask of {name} is wrong: {error}") from None
 
 
-def _numbers(name: str, space: AgentSpace, seen: Any) -> tuple[np.ndarray, Any]:
+def _numbers(name: str, space: AgentSpace, seen: Any) -> tuple[Float[np.ndarray, " obs"], Any]:
     """An observation as numbers, and the action mask that came with it."""
+    mask = None
     try:
-        numbers, mask = _flat(space, seen)
+        if seen is None:
+            raise ValueError("it is None")
+        if space.layout:
+            from adaps.envs.host.spaces import flatten_as  # noqa: PLC0415
+
+            seen, mask = flatten_as(space.layout, seen)
+        with np.errstate(over="ignore"):
+            numbers = np.asarray(seen, np.float32).ravel()
     except Exception as error:
         raise UserError(f"the observation of {name} is not in its space: {error}") from None
     if len(numbers) != space.obs_size:
@@ -111,15 +119,3 @@ def _numbers(name: str, space: AgentSpace, seen: Any) -> tuple[np.ndarray, Any]:
         wrong = numbers[~np.isfinite(numbers)][0]
         raise UserError(f"the observation of {name} is not finite: {wrong}")
     return numbers, mask
-
-
-def _flat(space: AgentSpace, seen: Any) -> tuple[Float[np.ndarray, " obs"], Any]:
-    mask = None
-    if seen is None:
-        raise ValueError("it is None")
-    if space.layout:
-        from adaps.envs.host.spaces import flatten_as  # noqa: PLC0415
-
-        seen, mask = flatten_as(space.layout, seen)
-    with np.errstate(over="ignore"):
-        return np.asarray(seen, np.float32).ravel(), mask

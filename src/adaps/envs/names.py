@@ -16,11 +16,6 @@ class Foreign(NamedTuple):
     name: str
     options: dict[str, Any]
 
-    @property
-    def full(self) -> str:
-        """The name again, as :func:`parse` takes it."""
-        return full_name(self.prefix, self.name, self.options)
-
 
 def full_name(prefix: str, name: str, options: dict[str, Any]) -> str:
     """What :func:`parse` would take apart into these."""

@@ -5,6 +5,7 @@ Needs the extra ``jaxmarl`` only where an environment is made by name.
 
 import contextlib
 import io
+import math
 import sys
 import warnings
 from collections.abc import Iterator
@@ -15,9 +16,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from adaps.envs.auto_reset import auto_reset
+from adaps.envs.adapters.common import SizedBySpaces, made_by_name, timestep
+from adaps.envs.autoreset import auto_reset
 from adaps.envs.names import full_name
-from adaps.errors import UserError, unknown
+from adaps.errors import UserError
+from adaps.extensions import needs_extra
 from adaps.types import AgentEnds, AgentSpace, EnvState, Observation, Timestep
 
 MAX_STEPS = 1_000
@@ -31,7 +34,7 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class JaxMARLTeam:
+class JaxMARLTeam(SizedBySpaces):
     """An environment with the interface of JaxMARL's ``MultiAgentEnv``, as ours.
 
     JaxMARL's ``dones`` do not tell the time limit from ends by the rules. Here an episode is cut
@@ -48,39 +51,19 @@ class JaxMARLTeam:
     def agent_names(self) -> tuple[str, ...]:
         return tuple(self.env.agents)
 
-    @property
-    def num_agents(self) -> int:
-        return len(self.spaces)
-
-    @property
-    def obs_size(self) -> int:
-        return max(space.obs_size for space in self.spaces)
-
-    @property
-    def num_actions(self) -> int:
-        return max(space.num_actions for space in self.spaces)
-
     def reset(self, key: Key[Array, ""]) -> tuple[State, Timestep]:
         obs, inner = self.env.reset(key)
-        here = jnp.ones(self.num_agents, bool)
-        observation = self._observation(obs, inner, here)
-        nobody = jnp.zeros(self.num_agents, bool)
-        timestep = Timestep(
-            observation=observation,
-            reward=jnp.zeros(self.num_agents),
-            terminated=jnp.zeros((), bool),
-            truncated=jnp.zeros((), bool),
-            final=observation,
-            agent_ends=AgentEnds(nobody, nobody) if self._may_leave else None,
-        )
-        return State(inner, here), timestep
+        everybody, nobody = jnp.ones(self.num_agents, bool), jnp.zeros(self.num_agents, bool)
+        rewards, no = jnp.zeros(self.num_agents), jnp.zeros((), bool)
+        ends = AgentEnds(nobody, nobody) if self._may_leave else None
+        observation = self._observation(obs, inner, everybody)
+        return State(inner, everybody), timestep(observation, rewards, no, no, ends)
 
     def step(
         self, key: Key[Array, ""], state: State, action: Int[Array, " agent"]
     ) -> tuple[State, Timestep]:
         step_key, reset_key = jax.random.split(key)
-        state, timestep = self._advance(step_key, state, action)
-        return auto_reset(self.reset, reset_key, state, timestep)
+        return auto_reset(self.reset, reset_key, *self._advance(step_key, state, action))
 
     def _advance(
         self, key: Key[Array, ""], state: State, action: Int[Array, " agent"]
@@ -88,20 +71,14 @@ class JaxMARLTeam:
         actions = {name: action[i] for i, name in enumerate(self.agent_names)}
         obs, inner, rewards, dones, _ = self.env.step_env(key, state.inner, actions)
         ended = dones["__all__"]
-        truncated = ended & self._cut_off(inner)
+        at_limit = self._at_limit(inner)
         own_ends = jnp.stack([dones[name] for name in self.agent_names])
         here = state.here & ~own_ends & ~ended
-        left = state.here & ~here
+        left, cut_off = state.here & ~here, ended & at_limit
+        ends = AgentEnds(left & ~cut_off, left & cut_off) if self._may_leave else None
+        reward = jnp.stack([jnp.float32(rewards[name]) for name in self.agent_names])
         observation = self._observation(obs, inner, here)
-        timestep = Timestep(
-            observation=observation,
-            reward=jnp.stack([jnp.float32(rewards[name]) for name in self.agent_names]),
-            terminated=ended & ~truncated,
-            truncated=truncated,
-            final=observation,
-            agent_ends=AgentEnds(left & ~truncated, left & truncated) if self._may_leave else None,
-        )
-        return State(inner, here), timestep
+        return State(inner, here), timestep(observation, reward, ended, at_limit, ends)
 
     def _observation(
         self, obs: dict[str, Array], inner: EnvState, here: Bool[Array, " agent"]
@@ -124,7 +101,7 @@ class JaxMARLTeam:
         padded = jnp.stack([jnp.pad(row, (0, self.num_actions - len(row))) for row in rows])
         return has & padded
 
-    def _cut_off(self, inner: EnvState) -> Bool[Array, ""]:
+    def _at_limit(self, inner: EnvState) -> Bool[Array, ""]:
         """Whether an episode that is over was so by its time limit."""
         core = getattr(inner, "state", inner)
         units = getattr(core, "unit_alive", None)
@@ -152,7 +129,8 @@ def from_jaxmarl(
         options: for ``jaxmarl.make``; SMAX's ``scenario`` may be a map's name.
 
     Raises:
-        UserError: no such environment, or actions that are not discrete.
+        UserError: the extra ``jaxmarl`` is not installed, there is no such environment, or its
+            actions are not discrete.
     """
     made = _made(env, options) if isinstance(env, str) else env
     called = name or full_name("jaxmarl", env if isinstance(env, str) else made.name, options)
@@ -163,20 +141,17 @@ def from_jaxmarl(
 
 
 def _made(name: str, options: dict[str, Any]) -> Any:
-    with _quietly():
+    with needs_extra("jaxmarl"), _quietly():
         import jaxmarl  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
         from jaxmarl.environments.smax import map_name_to_scenario  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
         from jaxmarl.registration import registered_envs  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
 
-    if name not in registered_envs:
-        raise unknown("JaxMARL environment", name, registered_envs, see="as jaxmarl.make takes it")
-    try:
+    def make(name: str, **options: Any) -> Any:
         if isinstance(options.get("scenario"), str):
-            options = {**options, "scenario": map_name_to_scenario(options["scenario"])}
+            options["scenario"] = map_name_to_scenario(options["scenario"])
         return jaxmarl.make(name, **options)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise UserError(f"environment 'jaxmarl:{name}' cannot be made: {reason}") from error
+
+    return made_by_name("JaxMARL", name, registered_envs, make, options)
 
 
 @contextlib.contextmanager
@@ -201,9 +176,7 @@ def _space(env: str, agent: str, made: Any) -> AgentSpace:
             "can be trained: choose the environment's discrete setting (action_type)"
         )
     shape = obs.shape if getattr(obs, "shape", None) else (int(obs.n),)
-    size = 1
-    for length in shape:
-        size *= int(length)
+    size = int(math.prod(shape))
     return AgentSpace(size, int(actions.n), f"{tuple(shape)} numbers, {int(actions.n)} actions")
 
 

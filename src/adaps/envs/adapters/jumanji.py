@@ -3,6 +3,7 @@
 Needs the extra ``jumanji`` only where an environment is made by name.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +11,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from adaps.envs.auto_reset import auto_reset
+from adaps.envs.adapters.common import made_by_name, timestep
+from adaps.envs.autoreset import auto_reset
 from adaps.envs.names import full_name
-from adaps.errors import UserError, unknown
+from adaps.errors import UserError
+from adaps.extensions import needs_extra
 from adaps.types import EnvState, Observation, Timestep
 
 TELL_BY_DISCOUNT = ("LevelBasedForaging",)
@@ -36,40 +39,28 @@ class JumanjiTeam:
     agent_types: tuple[int, ...] | None = None
 
     def reset(self, key: Key[Array, ""]) -> tuple[EnvState, Timestep]:
-        state, timestep = self.env.reset(_raw(key))
-        return state, self._timestep(state, timestep)
+        # Jumanji keeps keys of the old kind in its states.
+        return self._converted(*self.env.reset(jax.random.key_data(key)))
 
     def step(
         self, key: Key[Array, ""], state: EnvState, action: Int[Array, " agent"]
     ) -> tuple[EnvState, Timestep]:
-        state, timestep = self.env.step(state, action)
-        return auto_reset(self.reset, key, state, self._timestep(state, timestep))
+        return auto_reset(self.reset, key, *self._converted(*self.env.step(state, action)))
 
-    def _timestep(self, state: EnvState, timestep: Any) -> Timestep:
-        ended = timestep.last()
-        truncated = ended & self._cut_off(state, timestep)
-        seen = timestep.observation
-        observation = Observation(self._seen(seen), self._legal(seen))
-        return Timestep(
-            observation=observation,
-            reward=self._rewards(timestep.reward),
-            terminated=ended & ~truncated,
-            truncated=truncated,
-            final=observation,
-        )
+    def _converted(self, state: EnvState, theirs: Any) -> tuple[EnvState, Timestep]:
+        seen = jnp.float32(theirs.observation.agents_view).reshape(self.num_agents, -1)
+        legal = getattr(theirs.observation, "action_mask", None)
+        if legal is None:
+            legal = jnp.ones((self.num_agents, self.num_actions), bool)
+        reward, at_limit = self._rewards(theirs.reward), self._at_limit(state, theirs)
+        return state, timestep(Observation(seen, legal), reward, theirs.last(), at_limit)
 
-    def _cut_off(self, state: EnvState, timestep: Any) -> Bool[Array, ""]:
-        goes_on = (jnp.asarray(timestep.discount) > 0).any()
+    def _at_limit(self, state: EnvState, theirs: Any) -> Bool[Array, ""]:
+        """Whether an episode that is over was so by its time limit."""
+        goes_on = (jnp.asarray(theirs.discount) > 0).any()
         if type(self.env.unwrapped).__name__ in TELL_BY_DISCOUNT:
             return goes_on
         return goes_on | (state.step_count >= self.env.time_limit)
-
-    def _seen(self, observation: Any) -> Float[Array, "agent obs"]:
-        return jnp.float32(observation.agents_view).reshape(self.num_agents, -1)
-
-    def _legal(self, observation: Any) -> Bool[Array, "agent action"]:
-        mask = getattr(observation, "action_mask", None)
-        return jnp.ones((self.num_agents, self.num_actions), bool) if mask is None else mask
 
     def _rewards(self, reward: Array) -> Float[Array, " agent"]:
         reward = jnp.float32(reward)
@@ -87,7 +78,8 @@ def from_jumanji(env: Any, *, name: str | None = None, **options: Any) -> Jumanj
         options: for ``jumanji.make``.
 
     Raises:
-        UserError: no such environment, or not one of several agents with discrete actions.
+        UserError: the extra ``jumanji`` is not installed, there is no such environment, or it is
+            not one of several agents with discrete actions.
     """
     made = _made(env, options) if isinstance(env, str) else env
     called = name or full_name("jumanji", env if isinstance(env, str) else _class(made), options)
@@ -99,30 +91,17 @@ def from_jumanji(env: Any, *, name: str | None = None, **options: Any) -> Jumanj
             f"{called}: its actions are {made.action_spec}; only the same number of discrete "
             "actions for each agent can be trained"
         )
-    view = made.observation_spec.agents_view.shape
-    size = 1
-    for length in view[1:]:
-        size *= int(length)
+    size = math.prod(made.observation_spec.agents_view.shape[1:])
     limit = int(getattr(made, "time_limit", 1_000))
-    return JumanjiTeam(made, called, int(made.num_agents), size, int(actions[0]), limit)
+    return JumanjiTeam(made, called, int(made.num_agents), int(size), int(actions[0]), limit)
 
 
 def _made(name: str, options: dict[str, Any]) -> Any:
-    from jumanji.registration import make, registered_environments  # noqa: PLC0415
+    with needs_extra("jumanji"):
+        from jumanji.registration import make, registered_environments  # noqa: PLC0415
 
-    if name not in (known := registered_environments()):
-        raise unknown("Jumanji environment", name, known, see="as jumanji.make takes it")
-    try:
-        return make(name, **options)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise UserError(f"environment 'jumanji:{name}' cannot be made: {reason}") from error
+    return made_by_name("Jumanji", name, registered_environments(), make, options)
 
 
 def _class(made: Any) -> str:
     return type(getattr(made, "unwrapped", made)).__name__
-
-
-def _raw(key: Key[Array, ""]) -> Array:
-    """Jumanji keeps keys of the old kind in its states."""
-    return jax.random.key_data(key)

@@ -16,12 +16,13 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from pettingzoo import AECEnv, ParallelEnv
-from pettingzoo.utils.conversions import aec_to_parallel
+from pettingzoo import ParallelEnv
 
+from adaps.envs.adapters.common import SizedBySpaces
 from adaps.envs.host.copies import Copies
+from adaps.envs.host.making import MakeEnv, make_drawing, make_parallel
 from adaps.envs.host.spaces import view_of
-from adaps.envs.host.team import MakeEnv, Roster
+from adaps.envs.host.team import Roster
 from adaps.envs.names import full_name
 from adaps.errors import UserError, unknown
 from adaps.extensions import dotted_name, look_in_working_directory, theirs, told
@@ -31,35 +32,20 @@ MAX_STEPS = 10_000
 
 
 @dataclass(frozen=True)
-class PettingZooTeam:
+class PettingZooTeam(SizedBySpaces):
     """An environment that runs in Python, in processes of its own; see :class:`HostEnvironment`."""
 
     name: str
+    spaces: tuple[AgentSpace, ...] = field(repr=False)
+    """What each agent sees and may do; those that differ are of different kinds."""
     roster: Roster = field(repr=False)
     make_env: MakeEnv = field(repr=False)
     agent_types: tuple[int, ...] | None = None
     max_steps: int = MAX_STEPS
 
     @property
-    def num_agents(self) -> int:
-        return len(self.roster.names)
-
-    @property
-    def obs_size(self) -> int:
-        return self.roster.obs_size
-
-    @property
-    def num_actions(self) -> int:
-        return self.roster.num_actions
-
-    @property
     def agent_names(self) -> tuple[str, ...]:
         return self.roster.names
-
-    @property
-    def spaces(self) -> tuple[AgentSpace, ...]:
-        """What each agent sees and may do; those that differ are of different kinds."""
-        return tuple(view.described for view in self.roster.views)
 
     def open(
         self,
@@ -73,7 +59,7 @@ class PettingZooTeam:
 
     def drawing(self) -> "PettingZooTeam":
         """The same, whose copies draw pictures if they can."""
-        return replace(self, make_env=partial(_make_drawing, self.make_env))
+        return replace(self, make_env=partial(make_drawing, self.make_env))
 
 
 def from_pettingzoo(
@@ -102,7 +88,7 @@ def from_pettingzoo(
     name = name or _name_of(make_env, options)
     if not _is_count(max_steps):
         raise UserError(f"{name}: max_steps must be a whole number from 1, not {max_steps!r}")
-    make = partial(_make, name, _maker(name, make_env), options)
+    make = partial(make_parallel, name, _maker(name, make_env), options)
     env = make_once(name, make)
     try:
         roster = _roster(name, env)
@@ -114,7 +100,8 @@ def from_pettingzoo(
         with suppress(Exception):
             env.close()
     types = None if agent_types is None else _types(name, agent_types, len(roster.names))
-    return PettingZooTeam(name, roster, make, types, int(max_steps))
+    spaces = tuple(AgentSpace(**view.described) for view in roster.views)
+    return PettingZooTeam(name, spaces, roster, make, types, int(max_steps))
 
 
 def make_once(name: str, make: MakeEnv) -> ParallelEnv:
@@ -131,31 +118,6 @@ def make_once(name: str, make: MakeEnv) -> ParallelEnv:
             "AECEnv"
         )
     return env
-
-
-def _make(name: str, maker: Callable[..., Any], options: dict[str, Any]) -> Any:
-    """Made in every process; agent by agent becomes parallel by PettingZoo's own conversion."""
-    env = maker(**options)
-    if not isinstance(env, AECEnv):
-        return env
-    try:
-        return aec_to_parallel(env)
-    except AssertionError:
-        raise UserError(
-            f"environment '{name}' is turn-based: PettingZoo makes an AECEnv parallel only where "
-            "its metadata have is_parallelizable; give a ParallelEnv"
-        ) from None
-
-
-def _make_drawing(make_env: MakeEnv) -> ParallelEnv:
-    """With ``render_mode="rgb_array"``, where it is an option."""
-    if not (isinstance(make_env, partial) and make_env.func is _make):
-        return make_env()
-    name, maker, options = make_env.args
-    try:
-        return _make(name, maker, {**options, "render_mode": "rgb_array"})
-    except Exception:
-        return make_env()
 
 
 def _roster(name: str, env: ParallelEnv) -> Roster:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from adaps.envs.auto_reset import auto_reset
+from adaps.envs.autoreset import auto_reset
 from adaps.envs.builtin.bps_bound import (
     DAMPING,
     DIRECTIONS,

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from adaps.envs.auto_reset import auto_reset
+from adaps.envs.autoreset import auto_reset
 from adaps.errors import UserError
 from adaps.types import Observation, Timestep
 

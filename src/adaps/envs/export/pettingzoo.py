@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Int, Key
 from pettingzoo import ParallelEnv
 
 from adaps.errors import UserError
@@ -71,7 +71,8 @@ class PettingZooEnv(ParallelEnv[str, np.ndarray, Any]):
         self._key, self._state, timestep = _reset(self.env, self._key)
         timestep = jax.device_get(timestep)
         self.agents = self.possible_agents.copy()
-        return self._by_agent(_as_float32(timestep.observation.obs)), self._infos(timestep)
+        obs = np.array(timestep.observation.obs, np.float32)
+        return self._by_agent(obs), self._infos(timestep)
 
     def step(
         self, actions: dict[str, Any]
@@ -90,7 +91,7 @@ class PettingZooEnv(ParallelEnv[str, np.ndarray, Any]):
         if terminated or truncated:
             self.agents = []
         return (
-            self._by_agent(_as_float32(timestep.final.obs)),
+            self._by_agent(np.array(timestep.final.obs, np.float32)),
             self._by_agent(timestep.reward.tolist()),
             dict.fromkeys(self.possible_agents, terminated),
             dict.fromkeys(self.possible_agents, truncated),
@@ -122,12 +123,8 @@ class PettingZooEnv(ParallelEnv[str, np.ndarray, Any]):
         return {agent: {"action_mask": mask} for agent, mask in masks.items()}
 
     def _by_agent(self, values: Any) -> dict[str, Any]:
+        """Arrays are copies, since what comes from the device must not be written to."""
         return dict(zip(self.possible_agents, values, strict=True))
-
-
-def _as_float32(obs: Float[np.ndarray, "agent obs"]) -> Float[np.ndarray, "agent obs"]:
-    """A copy, since what comes from the device must not be written to."""
-    return np.array(obs, np.float32)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -5,8 +5,8 @@ Needs the extra ``pettingzoo``; Gymnasium's own utilities do the flattening.
 
 import json
 import textwrap
-from collections.abc import Callable, Collection, Mapping
-from functools import lru_cache, partial
+from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,6 @@ from gymnasium import spaces
 from gymnasium.spaces.utils import flatdim, flatten
 
 from adaps.errors import UserError
-from adaps.types import AgentSpace
 
 MASK = "action_mask"
 """Key of an observation or info that says which actions may be taken."""
@@ -26,8 +25,6 @@ TAKEN = (
     "are text or whole numbers"
 )
 """Spaces of observations that can be used."""
-
-Flatten = Callable[[Any], np.ndarray]
 
 
 class View(NamedTuple):
@@ -41,22 +38,39 @@ class View(NamedTuple):
     """The least action's number, which need not be 0."""
     masked: bool
     """Whether observations bring an action mask along."""
-    flatten: Flatten
-    unpacked: bool = False
+    unpacked: bool
     """Whether, without the mask, ``observation`` was left alone and is the space itself."""
 
     @property
-    def described(self) -> AgentSpace:
-        """Sizes, and the spaces in words."""
-        return AgentSpace(
-            self.size,
-            self.num_actions,
-            f"{self.space}, {self.num_actions} actions",
-            self.first_action,
-            json.dumps(
-                {"masked": self.masked, "unpacked": self.unpacked, "space": _to_json(self.space)}
-            ),
-        )
+    def described(self) -> dict[str, Any]:
+        """Sizes, and the spaces in words: what makes an :class:`adaps.types.AgentSpace`."""
+        layout = {"masked": self.masked, "unpacked": self.unpacked, "space": _to_json(self.space)}
+        return {
+            "obs_size": self.size,
+            "num_actions": self.num_actions,
+            "label": f"{self.space}, {self.num_actions} actions",
+            "first_action": self.first_action,
+            "layout": json.dumps(layout),
+        }
+
+    def flatten(self, seen: Any) -> tuple[np.ndarray, Any]:
+        """What was seen as numbers, and the action mask that came with it, if one did.
+
+        Raises:
+            ValueError: what was seen does not belong to the space; bounds are not asked for.
+        """
+        if not self.masked:
+            return _flat(self.space, seen), None
+        if not isinstance(seen, Mapping):
+            raise ValueError(f"it is a {type(seen).__name__}, and no dict with {MASK}")
+        if MASK not in seen:
+            raise ValueError(f"it lacks {MASK}")
+        if self.unpacked:
+            if len(seen) != 2 or OBSERVATION not in seen:
+                _check_keys((OBSERVATION, MASK), seen)
+            return _flat(self.space, seen[OBSERVATION]), seen[MASK]
+        rest = {key: value for key, value in seen.items() if key != MASK}
+        return _flat(self.space, rest), seen[MASK]
 
 
 def view_of(env: str, agent: str, obs: Any, action: Any) -> View:
@@ -70,15 +84,13 @@ def view_of(env: str, agent: str, obs: Any, action: Any) -> View:
         raise UserError(
             f"{env}: the observation space of {agent} is {_short(obs)}, and no space of Gymnasium's"
         )
-    masked = isinstance(obs, spaces.Dict) and MASK in obs.spaces
-    unpacked = isinstance(obs, spaces.Dict) and masked and set(obs.spaces) == {MASK, OBSERVATION}
-    obs = _without_mask(obs)
+    own, masked, unpacked = _without_mask(obs)
     try:
-        size = flatdim(obs)
-        _to_json(obs)
+        size = flatdim(own)
+        _to_json(own)
     except (NotImplementedError, ValueError, OverflowError):
         raise UserError(
-            f"{env}: the observations of {agent}, {_short(obs)}, cannot be flattened; wrap it so "
+            f"{env}: the observations of {agent}, {_short(own)}, cannot be flattened; wrap it so "
             f"that they are of {TAKEN}"
         ) from None
     if not 0 < size <= MOST_NUMBERS:
@@ -86,7 +98,7 @@ def view_of(env: str, agent: str, obs: Any, action: Any) -> View:
             f"{env}: the observations of {agent} come to {size:,} numbers; from 1 to "
             f"{MOST_NUMBERS:,} can be used"
         )
-    return View(obs, size, num_actions, first_action, masked, _flattener(obs), unpacked)
+    return View(own, size, num_actions, first_action, masked, unpacked)
 
 
 def _numbered(env: str, agent: str, action: Any) -> tuple[int, int]:
@@ -109,25 +121,6 @@ def _short(space: Any) -> str:
     return textwrap.shorten(str(space), 200, placeholder=" …")
 
 
-def split(view: View, seen: Any) -> tuple[Any, Any]:
-    """What was seen without the action mask, and the mask; None where there is none.
-
-    Raises:
-        ValueError: there should be a mask and is none, or something else is in the way.
-    """
-    if not view.masked:
-        return seen, None
-    if not isinstance(seen, Mapping):
-        raise ValueError(f"it is a {type(seen).__name__}, and no dict with {MASK}")
-    if MASK not in seen:
-        raise ValueError(f"it lacks {MASK}")
-    if not view.unpacked:
-        return {key: value for key, value in seen.items() if key != MASK}, seen[MASK]
-    if len(seen) != 2 or OBSERVATION not in seen:
-        _check_keys((OBSERVATION, MASK), seen)
-    return seen[OBSERVATION], seen[MASK]
-
-
 def flatten_as(layout: str, seen: Any) -> tuple[np.ndarray, Any]:
     """An observation as numbers, and the action mask that came with it.
 
@@ -138,18 +131,14 @@ def flatten_as(layout: str, seen: Any) -> tuple[np.ndarray, Any]:
     Raises:
         ValueError: it does not belong to the space.
     """
-    view = _view_of_layout(layout)
-    own, mask = split(view, seen)
-    return view.flatten(own), mask
+    return _view_of_layout(layout).flatten(seen)
 
 
 @lru_cache(256)
 def _view_of_layout(layout: str) -> View:
-    """What :attr:`View.described` wrote, also before it said what was unpacked."""
+    """What can flatten as the view did that described itself so."""
     data = json.loads(layout)
-    space, masked = _from_json(data["space"]), data["masked"]
-    unpacked = data.get("unpacked", masked and not isinstance(space, spaces.Dict))
-    return View(space, 0, 0, 0, masked, _flattener(space), unpacked)
+    return View(_from_json(data["space"]), 0, 0, 0, data["masked"], data["unpacked"])
 
 
 def _to_json(space: spaces.Space) -> Any:
@@ -171,7 +160,7 @@ def _to_json(space: spaces.Space) -> Any:
 
 
 def _from_json(data: Any) -> spaces.Space:
-    """What :func:`_to_json` wrote, now or when it did not yet write the keys' types and starts."""
+    """What :func:`_to_json` wrote."""
     match data:
         case {"box": shape, "dtype": dtype}:
             low, high = (-np.inf, np.inf) if np.dtype(dtype).kind == "f" else (0, 1)
@@ -180,42 +169,54 @@ def _from_json(data: Any) -> spaces.Space:
             return spaces.Discrete(n, start=start)
         case {"multi_binary": n}:
             return spaces.MultiBinary(n)
-        case {"multi_discrete": nvec}:
-            return spaces.MultiDiscrete(nvec, start=data.get("start"))
+        case {"multi_discrete": nvec, "start": start}:
+            return spaces.MultiDiscrete(nvec, start=start)
         case {"dict": parts}:
             # In pairs, since a dict's keys would be sorted, and here their order counts.
-            pairs = parts.items() if isinstance(parts, Mapping) else parts
-            return spaces.Dict([(key, _from_json(part)) for key, part in pairs])
+            return spaces.Dict([(key, _from_json(part)) for key, part in parts])
         case {"tuple": parts}:
             return spaces.Tuple([_from_json(part) for part in parts])
     raise ValueError(f"{data!r} is no space")
 
 
-def _without_mask(obs: spaces.Space) -> spaces.Space:
+def _without_mask(obs: spaces.Space) -> tuple[spaces.Space, bool, bool]:
+    """The space of what is flattened, and :attr:`View.masked` and :attr:`View.unpacked` of it."""
     if not isinstance(obs, spaces.Dict) or MASK not in obs.spaces:
-        return obs
+        return obs, False, False
     rest = {key: space for key, space in obs.spaces.items() if key != MASK}
-    return rest[OBSERVATION] if set(rest) == {OBSERVATION} else spaces.Dict(rest)
+    if set(rest) == {OBSERVATION}:
+        return rest[OBSERVATION], True, True
+    return spaces.Dict(rest), True, False
 
 
-def _flattener(space: spaces.Space) -> Flatten:
-    """What makes numbers of what was seen; it can be sent to another process."""
+def _flat(space: spaces.Space, seen: Any) -> np.ndarray:
+    """Like Gymnasium's ``flatten``, but strict in all but bounds."""
     if isinstance(space, spaces.Box):
-        return partial(_flat_box, space.shape, space.dtype)
-    return partial(_flat, space)
+        return _flat_box(space, seen)
+    if isinstance(space, spaces.Dict):
+        if not isinstance(seen, Mapping):
+            raise ValueError(f"it is a {type(seen).__name__}, and no dict")
+        _check_keys(space.spaces, seen)
+        return _joined([_flat(part, seen[key]) for key, part in space.spaces.items()])
+    if isinstance(space, spaces.Tuple):
+        if len(seen) != len(space.spaces):
+            raise ValueError(f"it has {len(seen)} parts, not {len(space.spaces)}")
+        return _joined([_flat(*pair) for pair in zip(space.spaces, seen, strict=True)])
+    if not space.contains(seen):
+        raise ValueError(f"{seen!r} is not in {space}")
+    return np.asarray(flatten(space, seen), np.float32)
 
 
-def _flat_box(shape: tuple[int, ...], dtype: Any, seen: Any) -> np.ndarray:
-    """Like ``flatten``, but quick and strict.
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(parts).astype(np.float32)
 
-    Raises:
-        ValueError: what was seen does not belong to the space.
-    """
+
+def _flat_box(space: spaces.Box, seen: Any) -> np.ndarray:
     array = np.asarray(seen)
-    if array.shape != shape:
-        raise ValueError(f"its shape is {array.shape}, not {shape}")
-    if array.dtype != dtype and not _fits(array, dtype):
-        raise ValueError(f"its numbers are {array.dtype}, not {dtype}")
+    if array.shape != space.shape:
+        raise ValueError(f"its shape is {array.shape}, not {space.shape}")
+    if array.dtype != space.dtype and not _fits(array, space.dtype):
+        raise ValueError(f"its numbers are {array.dtype}, not {space.dtype}")
     return array.ravel()
 
 
@@ -224,28 +225,6 @@ def _fits(array: np.ndarray, dtype: Any) -> bool:
     if array.dtype.kind in "iu" and dtype.kind in "iu":
         return bool((array == array.astype(dtype)).all())
     return np.can_cast(array.dtype, dtype, "same_kind")
-
-
-def _flat(space: spaces.Space, seen: Any) -> np.ndarray:
-    return np.asarray(flatten(space, _checked(space, seen)), np.float32)
-
-
-def _checked(space: spaces.Space, seen: Any) -> Any:
-    """What was seen, if its structure is that of the space; bounds are not asked for."""
-    if isinstance(space, spaces.Dict):
-        if not isinstance(seen, Mapping):
-            raise ValueError(f"it is a {type(seen).__name__}, and no dict")
-        _check_keys(space.spaces, seen)
-        return {key: _checked(part, seen[key]) for key, part in space.spaces.items()}
-    if isinstance(space, spaces.Tuple):
-        if len(seen) != len(space.spaces):
-            raise ValueError(f"it has {len(seen)} parts, not {len(space.spaces)}")
-        return tuple(_checked(*pair) for pair in zip(space.spaces, seen, strict=True))
-    if isinstance(space, spaces.Box):
-        return _flat_box(space.shape, space.dtype, seen).reshape(space.shape)
-    if not space.contains(seen):
-        raise ValueError(f"{seen!r} is not in {space}")
-    return seen
 
 
 def _check_keys(expected: Collection[Any], seen: Mapping[Any, Any]) -> None:

@@ -13,14 +13,30 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from pettingzoo import ParallelEnv
 
 from adaps.envs.action_masks import legal_actions
-from adaps.envs.host.spaces import MASK, View, split, view_of
-from adaps.envs.host.values import RETURNED, as_number, as_truth, check_returned
+from adaps.envs.host.making import MakeEnv
+from adaps.envs.host.spaces import MASK, View, view_of
+from adaps.envs.host.values import READ, RETURNED, check_returned
 from adaps.errors import HostEnvironmentError, UserError
 
-MakeEnv = Callable[[], ParallelEnv]
+
+class Record(NamedTuple):
+    """What becomes of a step, for all agents of one copy; written in place."""
+
+    obs: Float[np.ndarray, "agent obs"]
+    last_obs: Float[np.ndarray, "agent obs"]
+    legal: Float[np.ndarray, "agent action"]
+    reward: Float[np.ndarray, " agent"]
+    here: Float[np.ndarray, " agent"]
+    agent_terminated: Float[np.ndarray, " agent"]
+    agent_truncated: Float[np.ndarray, " agent"]
+    terminated: Float[np.ndarray, "1"]
+    truncated: Float[np.ndarray, "1"]
+    seconds: Float[np.ndarray, "1"]
+    """In the environment's own code."""
+    all_but_obs: Float[np.ndarray, " number"]
+    """The others once more, in one row."""
 
 
 class Roster(NamedTuple):
@@ -40,21 +56,26 @@ class Roster(NamedTuple):
         """Actions of the agent that has most."""
         return max(view.num_actions for view in self.views)
 
+    @property
+    def record_type(self) -> np.dtype:
+        """How a record lies in a row of numbers."""
+        agents = len(self.names)
+        shapes = {
+            "obs": (agents, self.obs_size),
+            "last_obs": (agents, self.obs_size),
+            "legal": (agents, self.num_actions),
+            **dict.fromkeys(("reward", "here", "agent_terminated", "agent_truncated"), (agents,)),
+            **dict.fromkeys(("terminated", "truncated", "seconds"), (1,)),
+        }
+        return np.dtype([(name, np.float32, shape) for name, shape in shapes.items()])
 
-class Record(NamedTuple):
-    """What becomes of a step, for all agents of one copy; written in place."""
-
-    obs: Float[np.ndarray, "agent obs"]
-    last_obs: Float[np.ndarray, "agent obs"]
-    legal: Float[np.ndarray, "agent action"]
-    reward: Float[np.ndarray, " agent"]
-    here: Float[np.ndarray, " agent"]
-    agent_terminated: Float[np.ndarray, " agent"]
-    agent_truncated: Float[np.ndarray, " agent"]
-    terminated: Float[np.ndarray, "1"]
-    truncated: Float[np.ndarray, "1"]
-    all_but_obs: Float[np.ndarray, " number"]
-    """The others once more, in one row."""
+    def record_of(self, row: Float[np.ndarray, " number"]) -> Record:
+        """A row of numbers by its parts."""
+        parts = row.view(self.record_type)[0]
+        obs_numbers = len(self.names) * self.obs_size
+        return Record(
+            **{name: parts[name] for name in parts.dtype.names}, all_but_obs=row[obs_numbers:]
+        )
 
 
 class Team:
@@ -99,9 +120,9 @@ class Team:
         record.all_but_obs.fill(0)
         self._agents = self._those_who_act()
         for name in acted:
-            self._reward(name, rewards, record)
-            ends = self._flag("termination", name, terminated)
-            cut_off = self._flag("truncation", name, truncated)
+            record.reward[index[name]] = self._value("reward", name, rewards)
+            ends = self._value("termination", name, terminated)
+            cut_off = self._value("truncation", name, truncated)
             if name not in self._agents:
                 self._leave(name, seen, cut_off and not ends, record)
             elif ends or cut_off:
@@ -121,11 +142,8 @@ class Team:
 
     def render(self) -> Any:
         """The environment's own picture of how it stands; None where it draws none."""
-        return (
-            None
-            if getattr(self._env, "render_mode", None) is None
-            else self._call("render", self._env.render)
-        )
+        draws = getattr(self._env, "render_mode", None) is not None
+        return self._call("render", self._env.render) if draws else None
 
     def close(self) -> None:
         """Let the environment clean up after itself; nothing depends on whether it can."""
@@ -151,22 +169,19 @@ class Team:
 
     def _see(self, name: str, seen: Any, infos: Any, record: Record) -> None:
         """What an agent that goes on is given, and what it may do."""
-        mask = self._observe(name, seen, record)
         i = self._index[name]
         num_actions = self.roster.views[i].num_actions
-        record.here[i] = 1
-        if mask is None and infos.get(name) is not None:
-            mask = self._mask_of_info(name, infos[name])
+        mask, info = self._observe(name, seen, record), infos.get(name)
+        if mask is None and info is not None:
+            if not isinstance(info, dict | Mapping):
+                raise self._wrong(name, f"its info is a {type(info).__name__}, not a dict")
+            mask = info.get(MASK)
         try:
             legal = 1 if mask is None else legal_actions(mask, num_actions)
         except ValueError as error:
             raise self._wrong(name, f"its action mask is wrong: {error}") from None
         record.legal[i, :num_actions] = legal
-
-    def _mask_of_info(self, name: str, info: Any) -> Any:
-        if not isinstance(info, dict | Mapping):
-            raise self._wrong(name, f"its info is a {type(info).__name__}, not a dict")
-        return info.get(MASK)
+        record.here[i] = 1
 
     def _leave(self, name: str, seen: Any, is_cut_off: bool, record: Record) -> None:
         """What an agent whose part is over saw last, which matters where it was cut off."""
@@ -182,27 +197,21 @@ class Team:
         if name not in seen:
             raise self._wrong(name, "there is no observation of it")
         try:
-            own, mask = split(view, seen[name])
-            record.last_obs[i, : view.size] = view.flatten(own)
+            numbers, mask = view.flatten(seen[name])
+            record.last_obs[i, : view.size] = numbers
         except Exception as error:
             raise self._wrong(name, f"its observation is not in its space: {error}") from None
         return mask
 
-    def _reward(self, name: str, rewards: Any, record: Record) -> None:
-        if name not in rewards:
-            raise self._wrong(name, "there is no reward of it")
-        try:
-            record.reward[self._index[name]] = as_number(rewards[name])
-        except (TypeError, ValueError, OverflowError):
-            raise self._wrong(name, f"its reward is no number: {rewards[name]!r:.80}") from None
-
-    def _flag(self, what: str, name: str, flags: Any) -> bool:
-        if name not in flags:
+    def _value(self, what: str, name: str, values: Any) -> Any:
+        """One agent's reward, or whether its part is over."""
+        if name not in values:
             raise self._wrong(name, f"there is no {what} of it")
+        read, otherwise = READ[what]
         try:
-            return as_truth(flags[name])
-        except ValueError:
-            text = f"its {what} is neither true nor false: {flags[name]!r:.80}"
+            return read(values[name])
+        except (TypeError, ValueError, OverflowError):
+            text = f"its {what} is {otherwise}: {values[name]!r:.80}"
             raise self._wrong(name, text) from None
 
     def _those_who_act(self) -> list[str]:
@@ -232,11 +241,11 @@ class Team:
             return
         before = self.roster.views[self._index[name]].described
         try:
-            same = view_of(self.roster.env, name, *now).described == before
+            described = view_of(self.roster.env, name, *now).described
         except UserError:
-            same = False
-        if not same:
-            text = f"its spaces are now {now[0]} and {now[1]}; before: {before.label}"
+            described = None
+        if described != before:
+            text = f"its spaces are now {now[0]} and {now[1]}; before: {before['label']}"
             raise self._wrong(name, text)
         self._spaces[name] = now
 

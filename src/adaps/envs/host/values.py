@@ -35,14 +35,9 @@ def as_number(value: Any) -> float:
     (2.0, 0.5)
 
     Raises:
-        ValueError: it is something else.
+        TypeError, ValueError, OverflowError: it is something else.
     """
-    if isinstance(value, Real):
-        return float(value)
-    array = np.asarray(value)
-    if array.size != 1 or array.dtype.kind not in "biuf":
-        raise ValueError(value)
-    return float(array.item())
+    return float(value if isinstance(value, Real) else _only_entry(value, "biuf"))
 
 
 def as_truth(value: Any) -> bool:
@@ -54,9 +49,20 @@ def as_truth(value: Any) -> bool:
     Raises:
         ValueError: it is something else, such as text.
     """
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
+    return bool(value if isinstance(value, bool | np.bool_) else _only_entry(value, "biu"))
+
+
+def _only_entry(value: Any, kinds: str) -> Any:
+    """What an array of one entry holds, if its type is of these kinds."""
     array = np.asarray(value)
-    if array.size != 1 or array.dtype.kind not in "biu":
+    if array.size != 1 or array.dtype.kind not in kinds:
         raise ValueError(value)
-    return bool(array.item())
+    return array.item()
+
+
+READ = {
+    "reward": (as_number, "no number"),
+    "termination": (as_truth, "neither true nor false"),
+    "truncation": (as_truth, "neither true nor false"),
+}
+"""How one agent's values are read, and what others are told to be."""

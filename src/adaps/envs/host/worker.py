@@ -1,0 +1,106 @@
+"""Copies of somebody's environment in the process that steps them. Stage: environment.
+
+It needs no JAX, and nothing here imports it: there may be many such processes.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from functools import partial
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, MultiDiscrete
+from jaxtyping import Int
+
+from adaps.envs.host.making import MakeEnv
+from adaps.envs.host.team import Roster, Team
+from adaps.errors import HostEnvironmentError
+
+FAILED = "failed"
+"""Key of the info that says what went wrong."""
+
+
+class Side(gymnasium.Env[np.ndarray, np.ndarray]):
+    """The copies of one process, one after the other.
+
+    To Gymnasium they are a single environment, whose observation is a row of numbers for each copy:
+    :attr:`Roster.record_type`.
+    """
+
+    def __init__(self, make_env: MakeEnv, roster: Roster, num_copies: int) -> None:
+        self._make, self._name = partial(Team, make_env, roster), roster.env
+        self._teams: list[Team] = []
+        self._rows = np.zeros((num_copies, roster.record_type.itemsize // 4), np.float32)
+        self._records = [roster.record_of(row) for row in self._rows]
+        self.observation_space = Box(-np.inf, np.inf, self._rows.shape, np.float32)
+        actions = np.full((num_copies, len(roster.names)), roster.num_actions)
+        self.action_space = MultiDiscrete(actions)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        """Begin anew: ``seed`` is the number of the first copy here, ``options`` has all seeds."""
+        assert seed is not None
+        assert options is not None
+        if not self._teams:
+            _exit_with_parent()
+        seeds = options["seeds"][seed : seed + len(self._rows)]
+        try:
+            self._teams = self._teams or self._made()
+            for team, own, record in zip(self._teams, seeds, self._records, strict=True):
+                team.reset(int(own), record)
+        except Exception as error:
+            return self._rows, self._failure(error)
+        return self._rows, {}
+
+    def step(self, action: Int[np.ndarray, "copy agent"]):
+        """A step of every copy; what went wrong stands in the info."""
+        try:
+            with np.errstate(over="ignore"):  # said in a better way where it matters
+                for team, own, record in zip(self._teams, action, self._records, strict=True):
+                    before = team.seconds
+                    team.step(own, record)
+                    record.seconds[0] = team.seconds - before
+        except Exception as error:
+            return self._rows, 0.0, False, False, self._failure(error)
+        return self._rows, 0.0, False, False, {}
+
+    def picture(self) -> Any:
+        """What the first copy draws."""
+        return self._teams[0].render()
+
+    def close(self) -> None:
+        for team in self._teams:
+            team.close()
+
+    def _made(self) -> list[Team]:
+        teams = [self._make() for _ in self._rows]
+        if len({id(team.innermost) for team in teams}) < len(teams):
+            raise HostEnvironmentError(
+                f"{self._name}: what makes it returned the same environment twice; it must make a "
+                "new one each time"
+            )
+        return teams
+
+    def _failure(self, error: Exception) -> dict[str, Any]:
+        """What the info says of an error, which need not be one that was looked for."""
+        if isinstance(error, HostEnvironmentError):
+            return {FAILED: (str(error), error.trace)}
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        return {FAILED: (f"{self._name}: {text}", traceback.format_exc())}
+
+
+def _exit_with_parent() -> None:
+    """Leave Ctrl-C to the parent process, and end with it, even where a step hangs."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def exit_after_it() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=exit_after_it, daemon=True).start()
