@@ -41,23 +41,27 @@ class Episode(NamedTuple):
 def play(env: AnyEnvironment, policy: Policy, number: int, max_steps: int) -> Episode:
     """Play the evaluation's episode of a number, to its end or for ``max_steps``."""
     if isinstance(env, HostEnvironment):
-        return _play_on_host(env, policy, number, max_steps)
-    return _play(env, policy, number, max_steps)
+        states, moments = [], _play_on_host(env, policy, number, max_steps)
+    else:
+        states, moments = _play(env, policy, number, max_steps)
+    returns = np.cumsum([0.0, *(float(moment.reward.sum()) for moment in moments[1:])])
+    return Episode(states, returns, moments)
 
 
-def _play_on_host(env: HostEnvironment, policy: Policy, number: int, max_steps: int) -> Episode:
+def _play_on_host(
+    env: HostEnvironment, policy: Policy, number: int, max_steps: int
+) -> list[Moment]:
     choose = jax.jit(policy)
     with closing(env.drawing().open(1, workers=0)) as copies:
         now = copies.reset([episode_seed(number)])
-        moments, returns = [_moment(now, None, copies.picture())], [0.0]
+        moments = [_moment(now, None, copies.picture())]
         for key in jax.random.split(jax.random.key(number), max_steps):
             action = np.asarray(choose(key, now.obs, now.legal))
             now = copies.step(action)
             moments.append(_moment(now, action, copies.picture()))
-            returns.append(returns[-1] + float(now.reward.sum()))
             if now.terminated[0] or now.truncated[0]:
                 break
-    return Episode([], np.array(returns), moments)
+    return moments
 
 
 def _moment(now: Timestep, action: np.ndarray | None, picture: Any) -> Moment:
@@ -68,7 +72,9 @@ def _moment(now: Timestep, action: np.ndarray | None, picture: Any) -> Moment:
     return Moment(last[0], reward, here, None if action is None else action[0], picture)
 
 
-def _play(env: Environment, policy: Policy, number: int, max_steps: int) -> Episode:
+def _play(
+    env: Environment, policy: Policy, number: int, max_steps: int
+) -> tuple[list[EnvState], list[Moment]]:
     """In an environment that is compiled.
 
     A step resets by itself at the end of an episode. Where the environment has the method
@@ -76,6 +82,7 @@ def _play(env: Environment, policy: Policy, number: int, max_steps: int) -> Epis
     that before it stands in for it.
     """
     advance = getattr(env, "advance", env.step)
+    everyone = jnp.ones(env.num_agents, bool)
 
     def act_and_step(carry, key):
         env_state, timestep = carry
@@ -83,7 +90,7 @@ def _play(env: Environment, policy: Policy, number: int, max_steps: int) -> Epis
         action = policy(action_key, timestep.obs, timestep.legal)
         env_state, timestep = advance(step_key, env_state, action)
         ended = timestep.terminated | timestep.truncated
-        here = None if timestep.presence is None else timestep.presence.here
+        here = everyone if timestep.presence is None else timestep.presence.here
         seen = (timestep.last_obs, timestep.reward, here, action)
         return (env_state, timestep), (env_state, seen, ended)
 
@@ -95,20 +102,12 @@ def _play(env: Environment, policy: Policy, number: int, max_steps: int) -> Epis
 
     (first, start), later, seen, ended = jax.tree.map(_on_host, episode(number))
     length = int(ended.argmax()) + 1 if ended.any() else len(ended)
-    states = [first, *(jax.tree.map(lambda x, t=t: x[t], later) for t in range(length))]
+    steps = [jax.tree.map(lambda x, t=t: x[t], (later, seen)) for t in range(length)]
+    states = [first, *(state for state, _ in steps)]
     if ended.any() and advance == env.step:
         states[-1] = states[-2]
-    obs, rewards, here, action = seen
-    everyone = np.ones(env.num_agents, bool)
-    moments = [
-        Moment(start.obs, 0 * start.reward, everyone),
-        *(
-            Moment(obs[t], rewards[t], everyone if here is None else here[t], action[t])
-            for t in range(length)
-        ),
-    ]
-    returns = np.cumsum(np.concatenate([[0.0], rewards[:length].sum(axis=-1)]))
-    return Episode(states, returns, moments)
+    reset = Moment(start.obs, 0 * start.reward, np.asarray(everyone))
+    return states, [reset, *(Moment(*seen) for _, seen in steps)]
 
 
 def random_policy(
