@@ -177,6 +177,18 @@ PICTURES = {
 }
 
 
+@pytest.fixture(scope="module")
+def drawn_episode():
+    """Played once: what the pictures are makes no difference to it."""
+    return play(Drawn(), random_policy, 0, 9)
+
+
+@pytest.fixture
+def as_drawn(drawn_episode, monkeypatch):
+    monkeypatch.setattr("adaps.render.play", lambda env, *_: drawn_episode)
+
+
+@pytest.mark.usefixtures("as_drawn")
 @pytest.mark.parametrize("kind", PICTURES)
 def test_an_environment_may_draw_itself(kind, tmp_path):
     env = Drawn(PICTURES[kind])
@@ -187,6 +199,7 @@ def test_an_environment_may_draw_itself(kind, tmp_path):
     assert frames[:, TITLE + 25, 50, 0].tolist() == [0, 60, 120, 120]
 
 
+@pytest.mark.usefixtures("as_drawn")
 @pytest.mark.parametrize("drawn", [np.zeros((4, 4, 3)), np.zeros(4, np.uint8), "a cat", None])
 def test_what_is_no_picture_is_told_so(drawn, tmp_path):
     team = random_team(Drawn(lambda _: drawn))

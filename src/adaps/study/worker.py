@@ -6,14 +6,13 @@ import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from adaps.config.training import TrainConfig, to_json
 from adaps.envs import make
 from adaps.errors import RunError, UserError
 from adaps.files.checkpoint import InUseError, Series, locked, numbers
 from adaps.files.run_folder import CONFIG, METRICS, RESULT, read_json
-from adaps.study.plan import Job
+from adaps.study.job import Job, Outcome
 from adaps.training.host import HostStages
 from adaps.training.progress import Watch
 from adaps.training.result import memory_mb
@@ -23,45 +22,26 @@ from adaps.training.stages import Stages
 from adaps.types import AnyEnvironment
 
 ERROR = "error.txt"
-"""In the folder of a run that failed: the whole story, where one line does not say it."""
+"""In the folder of a run that failed: the traceback, where one line does not say everything."""
 
-
-class Outcome(NamedTuple):
-    """How a run ended."""
-
-    seconds: float
-    memory_mb: float
-    """What the process holds afterwards, in 2²⁰ bytes."""
-    value: float | None
-    """Greedy return at the end; None where the run failed."""
-    failure: str | None = None
-    """In one line."""
-
-
-class Programs(NamedTuple):
-    """Compiled for one setting, whatever the seed."""
-
-    setting: str
-    env: AnyEnvironment
-    stages: Stages | HostStages
-
-
-_last: list[Programs] = []
+_compiled: dict[str, tuple[AnyEnvironment, Stages | HostStages]] = {}
+"""Setting of the last run → what serves all seeds of it; one entry at most."""
 
 
 def work(job: Job, out: Path) -> Outcome:
-    """Train and leave a run's folder; a failure is told, not raised."""
+    """Train and leave a run's folder; a failure is returned, not raised."""
     started = time.perf_counter()
     folder = out / job.folder
+    value, failure = None, None
     try:
-        _go_on(job.config, folder)
-        value, failure = read_json(folder, RESULT)["return_mean"], None
+        _train(job.config, folder)
         (folder / ERROR).unlink(missing_ok=True)
+        value = read_json(folder, RESULT)["return_mean"]
     except UserError as error:
-        # One line says it all; and the folder may be another's.
-        value, failure = None, str(error)
+        # The line is enough, and the folder may belong to another run.
+        failure = str(error)
     except Exception as error:
-        value, failure = None, _one_line(error)
+        failure = _one_line(error)
         # Where the disk is full, the line alone has to do.
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
@@ -69,15 +49,15 @@ def work(job: Job, out: Path) -> Outcome:
     return Outcome(time.perf_counter() - started, memory_mb(), value, failure)
 
 
-def _go_on(config: TrainConfig, folder: Path) -> None:
-    """Train from where an earlier process left it; from the beginning where it saved nothing.
+def _train(config: TrainConfig, folder: Path) -> None:
+    """Resume what an earlier process left; begin where it saved nothing.
 
     Raises:
-        UserError: another process writes there; or what was saved cannot be gone on with.
+        UserError: another process writes there; or what was saved cannot be resumed.
     """
     if holds_run(folder):
         _clear(config, folder)
-    env, stages = _programs(config)[1:]
+    env, stages = _compiled_for(config)
     try:
         run(env, config, folder, Watch(), stages, resume=Resume(advice="leave that as it was"))
     except InUseError:
@@ -89,7 +69,7 @@ def _go_on(config: TrainConfig, folder: Path) -> None:
 
 
 def _clear(config: TrainConfig, folder: Path) -> None:
-    """A run that ended before its first checkpoint is begun anew, whatever it was told to do."""
+    """A run that ended before its first checkpoint is begun anew, whatever its settings were."""
     with locked(folder):
         if not _has_checkpoints(config, folder):
             for name in (CONFIG, METRICS):
@@ -107,10 +87,11 @@ def _one_line(error: Exception) -> str:
     return " ".join("".join(traceback.format_exception_only(error)).split())
 
 
-def _programs(config: TrainConfig) -> Programs:
-    """Those of the run before, if only the seed is another: they need not be compiled again."""
+def _compiled_for(config: TrainConfig) -> tuple[AnyEnvironment, Stages | HostStages]:
+    """Environment and stages; those of the run before, if it differed in its seed alone."""
     setting = json.dumps(to_json(replace(config, seed=0)))
-    if not _last or _last[0].setting != setting:
+    if setting not in _compiled:
+        _compiled.clear()
         env = make(config.env, config.task_seed)
-        _last[:] = [Programs(setting, env, stages_of(env, config, num_seeds=1))]
-    return _last[0]
+        _compiled[setting] = env, stages_of(env, config, num_seeds=1)
+    return _compiled[setting]

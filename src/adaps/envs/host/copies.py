@@ -32,9 +32,9 @@ from adaps.types import Presence, Timestep
 FAILED = "failed"
 """Key of the info that says what went wrong."""
 LOOK_SECONDS = 0.5
-"""Between two looks at the wish to stop while a step does not return."""
+"""Between two checks for a stop request while a step does not return."""
 STOP_SECONDS = 3.0
-"""That a step may go on after the wish to stop."""
+"""That a step may take after a stop request."""
 CLOSE_SECONDS = 5.0
 """That all copies have to clean up."""
 
