@@ -25,7 +25,7 @@ from adaps.errors import UserError
 from adaps.report import write_study
 from adaps.study import carry_out
 from adaps.study.local import Local
-from adaps.study.plan import from_file
+from adaps.study.plan_file import from_file
 
 HERE = Path(__file__).parent
 STUDIES = ("bps", "ablation", "sensitivity", "keep", "foraging", "warehouses", "warehouse_controls")

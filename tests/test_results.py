@@ -21,7 +21,7 @@ from study_page import summary
 from study_tables import beside_published, by_environment, by_one_value, by_two_values, by_variant
 
 import adaps
-from adaps.study.plan import from_file
+from adaps.study.plan_file import from_file
 
 HEAD = "env,variant,seed,return,score,regret,env_steps_to_target,parameters"
 DOCS = tables.RESULTS

@@ -18,10 +18,11 @@ from adaps.cli.commands import main
 from adaps.collect.evaluate import evaluate
 from adaps.envs.builtin.bps import State
 from adaps.files import run_folder as files
-from adaps.render import Team, bps, film, random_team, trained_team
+from adaps.render import Players, film, random_team, trained_team
+from adaps.render.bps import BpsPainter
 from adaps.render.episode import Episode, play, random_policy
 from adaps.render.film import write_gif
-from adaps.render.palette import looks
+from adaps.render.palette import appearance
 from adaps.render.pictures import PAINTERS, pictures
 from adaps.report.figures import PALETTE, kind_colours
 from adaps.training.progress import Watch
@@ -85,10 +86,10 @@ def test_colours_are_those_of_clusters_else_of_parameter_sets(short_run, tmp_pat
     clusters = files.read_json(folder, files.IDENTITY)["clusters"][0]
     colours = kind_colours(max(clusters) + 1)
     team = trained_team(env, folder, None)
-    assert team.looks.agent_colours == tuple(colours[c] for c in clusters)
+    assert team.appearance.agent_colours == tuple(colours[c] for c in clusters)
     (folder / files.IDENTITY).unlink()
     group = np.asarray(adaps.load(folder).sharing.group)
-    assert len(set(trained_team(env, folder, None).looks.agent_colours)) == len(set(group))
+    assert len(set(trained_team(env, folder, None).appearance.agent_colours)) == len(set(group))
     with pytest.raises(adaps.UserError, match=r"is for agents.*but bps:2-1 has"):
         trained_team(adaps.make("bps:2-1"), folder, None)
 
@@ -99,25 +100,25 @@ def test_every_agent_has_its_clusters_colour_in_the_film(tmp_path):
     landmark = np.array([[0.0, 0.0], [0.0, 2.0]])
     state = State(position, np.zeros((4, 2)), landmark, np.zeros(()))
     clusters = [0, 1, 2, 1]
-    look = looks(clusters, env.agent_types)
+    look = appearance(clusters, env.agent_types)
     picture = pictures(env, Episode([state], np.zeros(1)), look, 200)
     write_gif(tmp_path / "film.gif", picture, 1, 10, lambda: None)
     (frame,) = frames_of(tmp_path / "film.gif")
-    places = bps.Painter(env, [state], look, 200).agents[0].round().astype(int)
+    places = BpsPainter(env, [state], look, 200).agents[0].round().astype(int)
     for (x, y), cluster in zip(places, clusters, strict=True):
         assert tuple(frame[y + TITLE, x]) == ImageColor.getrgb(kind_colours(3)[cluster])
 
 
-def test_looks():
-    found = looks([0, 0, 1, 1], (7, 7, 9, 9))
+def test_appearance():
+    found = appearance([0, 0, 1, 1], (7, 7, 9, 9))
     assert found.type_colours == tuple(kind_colours(2))
     assert found.agent_shapes == ("o", "o", "s", "s") == tuple(np.repeat(found.type_shapes, 2))
-    mixed = looks([0, 1, 1, 2], (0, 0, 1, 2))
+    mixed = appearance([0, 1, 1, 2], (0, 0, 1, 2))
     assert mixed.type_colours[2] == PALETTE[2]
     assert not {*mixed.type_colours[:2]} & {*mixed.agent_colours}
-    alone = looks(range(8), (0, 0, 0, 0, 1, 1, 1, 1))
+    alone = appearance(range(8), (0, 0, 0, 0, 1, 1, 1, 1))
     assert not {*alone.type_colours} & {*alone.agent_colours}
-    unknown = looks([0, 1], None)
+    unknown = appearance([0, 1], None)
     assert unknown.agent_shapes == ("o", "o")
 
 
@@ -176,6 +177,18 @@ PICTURES = {
 }
 
 
+@pytest.fixture(scope="module")
+def drawn_episode():
+    """Played once: what the pictures are makes no difference to it."""
+    return play(Drawn(), random_policy, 0, 9)
+
+
+@pytest.fixture
+def as_drawn(drawn_episode, monkeypatch):
+    monkeypatch.setattr("adaps.render.play", lambda env, *_: drawn_episode)
+
+
+@pytest.mark.usefixtures("as_drawn")
 @pytest.mark.parametrize("kind", PICTURES)
 def test_an_environment_may_draw_itself(kind, tmp_path):
     env = Drawn(PICTURES[kind])
@@ -186,6 +199,7 @@ def test_an_environment_may_draw_itself(kind, tmp_path):
     assert frames[:, TITLE + 25, 50, 0].tolist() == [0, 60, 120, 120]
 
 
+@pytest.mark.usefixtures("as_drawn")
 @pytest.mark.parametrize("drawn", [np.zeros((4, 4, 3)), np.zeros(4, np.uint8), "a cat", None])
 def test_what_is_no_picture_is_told_so(drawn, tmp_path):
     team = random_team(Drawn(lambda _: drawn))
@@ -195,7 +209,7 @@ def test_what_is_no_picture_is_told_so(drawn, tmp_path):
 
 
 def test_what_nothing_draws_becomes_a_table(tmp_path):
-    team = Team(OPPOSITE, random_policy, looks((0,) * OPPOSITE.num_agents, None))
+    team = Players(OPPOSITE, random_policy, appearance((0,) * OPPOSITE.num_agents, None))
     episode = film(team, tmp_path / "film.gif", 0, 3, 10, 300, Watch())
     with Image.open(tmp_path / "film.gif") as picture:
         assert picture.n_frames == len(episode.moments) == len(episode.states)

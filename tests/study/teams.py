@@ -11,8 +11,10 @@ TINY = {
     "gather-steps": "1_600",
     "encoder.updates": "50",
 }
-COMPARE = ["compare", "--envs", "bps:2-2", "--methods", "fups", "adaps", "--seeds", "2"]
-COMPARE += ["--options", *(f"{name}={value}" for name, value in TINY.items())]
+COMPARE_ONE = ["compare", "--envs", "bps:2-2", "--methods", "fups", "--seeds", "2"]
+COMPARE_ONE += ["--options", *(f"{name}={value}" for name, value in TINY.items())]
+"""The words for ``tiny()``."""
+COMPARE = [word for it in COMPARE_ONE for word in ([it, "adaps"] if it == "fups" else [it])]
 """The words for ``tiny(("fups", "adaps"))``."""
 
 

@@ -1,24 +1,24 @@
 """Runs on this machine: done once, whatever dies in between."""
 
-import contextlib
 import json
-import os
 import signal
 import subprocess
-import threading
 import time
 
 import psutil
 import pytest
+from stubs import Heard, attempts, dying, holding_much
 from teams import COMPARE, contents, finished, quiet, tiny
 
 import adaps
 from adaps.study import carry_out
-from adaps.study.board import Board
-from adaps.study.local import Local, Waiting
+from adaps.study.job import ATTEMPTS, Outcome
+from adaps.study.local import COMPILED, JobQueue, Local
 from adaps.study.plan import jobs
-from adaps.study.worker import ERROR, Outcome
+from adaps.study.worker import ERROR
 from processes import INTERRUPTIBLE
+
+pytestmark = pytest.mark.timeout(900)  # many processes start in turn
 
 
 def test_every_run_is_a_runs_folder(whole):
@@ -47,61 +47,64 @@ def test_a_second_time_nothing_is_done(whole):
     assert {path: path.stat().st_mtime_ns for path in finished(whole / "study")} == written
 
 
-def test_a_worker_that_is_killed_costs_its_own_run_alone(whole, tmp_path):
-    killed = threading.Event()
-
-    def kill_one():
-        while not killed.is_set():
-            for process in psutil.Process().children(recursive=True):
-                with contextlib.suppress(psutil.NoSuchProcess):  # it may end while it is looked at
-                    if "spawn_main" in " ".join(process.cmdline()) and begun(tmp_path):
-                        process.kill()
-                        killed.set()
-                        return
-            time.sleep(0.05)
-
-    thread = threading.Thread(target=kill_one)
-    thread.start()
-    try:
-        assert carry_out(tiny(("fups", "adaps")), tmp_path, Local(2, 2.0), quiet()) == {}
-        assert killed.is_set()
-    finally:
-        killed.set()
-        thread.join()
-    assert contents(tmp_path) == contents(whole / "study")
+def test_a_worker_that_is_killed_costs_its_own_run_alone(tmp_path):
+    every = jobs(tiny(seeds=(0, 1, 2)))
+    heard = Heard()
+    Local(2, 2.0).run(dying, every, tmp_path, heard)
+    assert sorted(heard.begun) == sorted(job.folder for job in every) == sorted(heard.outcomes)
+    for job in every:
+        assert len(attempts(job, tmp_path)) == {0: 2, 1: ATTEMPTS, 2: 1}[job.seed]
+        failure = f"its process died, {ATTEMPTS} times" if job.seed == 1 else None
+        assert heard.outcomes[job.folder].failure == failure
+    assert not (tmp_path / COMPILED).exists()
 
 
-def begun(out):
-    return list(out.glob("runs/*/*/*/config.json"))
-
-
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
-def test_a_study_that_is_ended_goes_on(sent, whole, tmp_path):
+def test_a_study_that_is_ended_goes_on(whole, tmp_path):
     out = tmp_path / "study"
     command = [*INTERRUPTIBLE, *COMPARE, "--out", str(out)]
-    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        until = time.monotonic() + 120
-        while not finished(out) and time.monotonic() < until:
-            time.sleep(0.05)
-        assert finished(out)
-        workers = psutil.Process(first.pid).children(recursive=True)
-        before = {path: path.stat().st_mtime_ns for path in finished(out)}
-        first.send_signal(sent)
-        _, said = first.communicate(timeout=60)
-    finally:
-        first.kill()
-        first.wait()
-    if sent == signal.SIGINT:
-        assert first.returncode == 130
-        assert "the same command goes on" in said
-    _, alive = psutil.wait_procs(workers, timeout=20)
-    assert not alive
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL, timeout=200)
+    code, said, _ = ended_after_a_run(command, out, signal.SIGINT)
+    assert code == 130
+    assert "the same command goes on" in said
+    _, _, before = ended_after_a_run(command, out, signal.SIGKILL)
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL, timeout=300)
     for path, written in before.items():
         assert path.stat().st_mtime_ns == written
     assert contents(out) == contents(whole / "study")
     assert (out / "report.html").exists()
+
+
+def ended_after_a_run(command, out, sent):
+    """End a study once one more run is finished: exit code, what it said, and what was finished.
+
+    Its processes end with it, and what was finished before stays.
+    """
+    before = {path: path.stat().st_mtime_ns for path in finished(out)}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        until = time.monotonic() + 200
+        while len(finished(out)) == len(before) and time.monotonic() < until:
+            time.sleep(0.05)
+        now = {path: path.stat().st_mtime_ns for path in finished(out)}
+        assert now.items() > before.items()
+        workers = psutil.Process(process.pid).children(recursive=True)
+        assert workers
+        process.send_signal(sent)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
+    return process.returncode, said, now
+
+
+class InThisProcess:
+    """Carries out runs one after another."""
+
+    def run(self, work, left, out, listener):
+        for job in left:
+            listener.started(job)
+            listener.ended(job, work(job, out))
 
 
 def test_a_run_that_fails_is_told_and_the_others_go_on(tmp_path, monkeypatch):
@@ -110,18 +113,17 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(tmp_path, monkeypatch):
         "import dataclasses, adaps\n"
         "@dataclasses.dataclass(frozen=True)\n"
         "class Broken(adaps.FuPS):\n"
+        "    checked = []\n"
         "    def build(self, key, shape, identity):\n"
-        "        import multiprocessing\n"
-        "        if multiprocessing.parent_process() is not None:\n"
+        "        if self.checked:\n"
         "            raise RuntimeError('no\\nluck')\n"
+        "        self.checked.append(1)  # by the study, before it begins\n"
         "        return super().build(key, shape, identity)\n"
     )
-    monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     study = tiny(("broken_team:Broken", "fups"), seeds=(0,))
     out = tmp_path / "out"
-    failures = carry_out(study, out, Local(1, 2.0), quiet())
+    failures = carry_out(study, out, InThisProcess(), quiet())
     ((folder, reason),) = failures.items()
     assert reason == "RuntimeError: no luck"
     assert "no\nluck" in (out / folder / ERROR).read_text()
@@ -135,11 +137,11 @@ class Failing:
     def __init__(self, most=9):
         self.most = most
 
-    def run(self, left, out, board):
+    def run(self, work, left, out, listener):
         for number, job in enumerate(left):
             if number == self.most:
                 raise KeyboardInterrupt
-            board.ended(job, Outcome(0.0, 0.0, None, f"no {job.seed}"))
+            listener.ended(job, Outcome(0.0, 0.0, None, f"no {job.seed}"))
 
 
 def test_failures_are_kept_until_the_run_is_whole(tmp_path):
@@ -162,7 +164,7 @@ def test_failures_are_kept_until_the_run_is_whole(tmp_path):
 
 def test_two_studies_in_one_folder_at_a_time_are_refused(tmp_path):
     class Meanwhile:
-        def run(self, left, out, board):
+        def run(self, work, left, out, listener):
             with pytest.raises(adaps.UserError, match="in use by another study"):
                 carry_out(tiny(), out, self, quiet())
 
@@ -170,31 +172,24 @@ def test_two_studies_in_one_folder_at_a_time_are_refused(tmp_path):
 
 
 def test_lanes_keep_to_a_setting_and_begin_with_different_ones():
-    every = jobs(tiny(("fups", "nops", "seps"), seeds=(0, 1, 2)))
-    waiting = Waiting(every)
-    one, other = waiting.after(None), waiting.after(None)
+    queue = JobQueue(jobs(tiny(("fups", "nops", "seps"), seeds=(0, 1, 2))))
+    one, other = queue.next_after(None), queue.next_after(None)
     assert (one.variant, other.variant) == ("fups", "nops")
     taken = [one, other]
     for _ in range(2):
-        one, other = waiting.after(one), waiting.after(other)
+        one, other = queue.next_after(one.setting), queue.next_after(other.setting)
         taken += [one, other]
     assert {job.variant for job in taken} == {"fups", "nops"}
-    one, other = waiting.after(one), waiting.after(other)
+    one, other = queue.next_after(one.setting), queue.next_after(other.setting)
     assert (one.variant, other.variant) == ("seps", "seps")
-    assert waiting.after(one).variant == "seps"
-    assert waiting.after(one) is None
+    assert len(queue) == 1
+    assert queue.next_after(one.setting).variant == "seps"
+    assert not queue
 
 
 def test_a_process_that_holds_much_is_replaced(tmp_path):
-    seen = []
-
-    class Noting(Board):
-        def ended(self, job, outcome):
-            seen.append(outcome.memory_mb)
-            super().ended(job, outcome)
-
-    every = jobs(tiny(seeds=(0, 1)))
-    board = Noting(tmp_path, 2, 0, quiet())
-    Local(1, 0.05).run(every, tmp_path, board)
-    assert len(seen) == 2
-    assert board.failures == {}
+    every = jobs(tiny(seeds=(0, 1, 2)))
+    heard = Heard()
+    Local(1, 2.0).run(holding_much, every, tmp_path, heard)
+    first, second, third = (heard.outcomes[job.folder].value for job in every)
+    assert first == second != third

@@ -10,9 +10,10 @@ from teams import TINY, quiet, tiny
 
 from adaps.cli.commands import main
 from adaps.errors import UserError
+from adaps.files.study_schema import References, StudyPlan
 from adaps.study import Study, Variant, carry_out, of_methods, of_values
-from adaps.study.plan import default_folder, from_file, jobs, slug
-from adaps.study.runs import PLAN, REFERENCES
+from adaps.study.plan import default_folder, jobs, slug
+from adaps.study.plan_file import from_file
 
 
 def test_every_variant_meets_every_environment_with_every_seed():
@@ -95,22 +96,22 @@ BAD_FILES = {
     'envs = 5\nvariants = ["fups"]': "not a study",
     'envs = ["bps-1"]\nvariants = ["fups"]\nseeds = "many"': "not a study",
     'envs = ["bps-1"]\nvariants = ["fups"]\noptions = 3': "not a study",
-    'envs = "bps-1"\nvariants = ["fups"]': "envs must be a list, not 'bps-1'",
-    'envs = [1]\nvariants = ["fups"]': "an environment must be a text, not 1",
+    'envs = "bps-1"\nvariants = ["fups"]': "envs must be a table or a list, not 'bps-1'",
+    'envs = [1]\nvariants = ["fups"]': "envs[0] must be a text, not 1",
     'envs = ["bps-1", "bps-1"]\nvariants = ["fups"]': "bps-1 twice",
-    'envs = ["bps-1"]\nvariants = "fups"': "variants must be a list, not 'fups'",
+    'envs = ["bps-1"]\nvariants = "fups"': "variants must be a table or a list, not 'fups'",
     'envs = ["bps-1"]\n[over]': "over must name at least one option",
-    'envs = ["bps-1"]\n[over]\n"sharing.clusters" = "12"': "must be a list, not '12'",
+    'envs = ["bps-1"]\n[over]\n"sharing.clusters" = "12"': "clusters must be a list, not '12'",
     'envs = ["bps-1"]\nvariants = ["fups"]\ntitle = {a = 1}': "title must be a text",
     **{
         f'envs = ["bps-1"]\nvariants = ["fups"]\nseeds = {seeds}': reason
         for seeds, reason in {
-            '"12"': "a whole number or a list of them, not '12'",
-            "true": "a whole number or a list of them, not True",
-            "1.5": "a whole number or a list of them, not 1.5",
-            "[1.7]": "a whole number or a list of them, not [1.7]",
-            "[true]": "a whole number or a list of them, not [True]",
-            "[inf]": "a whole number or a list of them, not [inf]",
+            '"12"': "seeds must be a whole number or a list, not '12'",
+            "true": "seeds must be a whole number or a list, not True",
+            "1.5": "seeds must be a whole number or a list, not 1.5",
+            "[1.7]": "seeds[0] must be a whole number, not 1.7",
+            "[true]": "seeds[0] must be a whole number, not True",
+            "[inf]": "seeds[0] must be a whole number, not inf",
             "0": "--seeds must be at least 1",
             "10_000_000_000": "--seeds must be at most 10,000",
         }.items()
@@ -190,7 +191,7 @@ def test_the_same_study_has_the_same_folder():
 class Nowhere:
     """Carries out nothing."""
 
-    def run(self, jobs, out, board):
+    def run(self, work, jobs, out, listener):
         self.asked = [job.folder for job in jobs]
 
 
@@ -229,7 +230,9 @@ def test_another_run_in_the_folder_is_refused_by_name(tmp_path):
     study = tiny(seeds=(0,))
     (job,) = jobs(study)
     finish(tmp_path, job.folder, {**saved(job), "steps": 9_000})
-    with pytest.raises(UserError, match=r"config.json is another run: steps is 9000 there and"):
+    with pytest.raises(
+        UserError, match=r"config.json is another run: steps: 9000 there, 8000 here"
+    ):
         carry_out(study, tmp_path, Nowhere(), quiet())
 
 
@@ -237,7 +240,7 @@ def test_an_option_that_came_later_is_at_its_default_in_older_runs(tmp_path):
     study = tiny(seeds=(0,))
     (job,) = jobs(study)
     config = saved(job)
-    del config["looks"], config["sharing"]["groups" if "groups" in config["sharing"] else "name"]
+    del config["criterion"], config["algo"]["entropy"]
     finish(tmp_path, job.folder, config)
     backend = Nowhere()
     carry_out(study, tmp_path, backend, quiet())
@@ -247,7 +250,7 @@ def test_an_option_that_came_later_is_at_its_default_in_older_runs(tmp_path):
 def test_a_folder_can_take_in_more_of_the_same(tmp_path):
     carry_out(tiny(("fups",), seeds=(0,)), tmp_path, Nowhere(), quiet())
     carry_out(tiny(("nops",), seeds=(1,)), tmp_path, Nowhere(), quiet())
-    plan = json.loads((tmp_path / PLAN).read_text())
+    plan = json.loads((tmp_path / StudyPlan.FILE).read_text())
     assert [variant["name"] for variant in plan["variants"]] == ["fups", "nops"]
     assert plan["seeds"] == [0, 1]
     assert len(plan["runs"]) == 2
@@ -257,17 +260,17 @@ def test_a_sweep_can_take_in_more_values(tmp_path):
     for values in (["1", "2"], ["2", "3"]):
         study = of_values(["bps:2-2"], {"sharing.clusters": values}, [0], TINY)
         carry_out(study, tmp_path, Nowhere(), quiet())
-    plan = json.loads((tmp_path / PLAN).read_text())
+    plan = json.loads((tmp_path / StudyPlan.FILE).read_text())
     assert plan["over"] == {"sharing.clusters": ["1", "2", "3"]}
     carry_out(tiny(), tmp_path, Nowhere(), quiet())
-    assert json.loads((tmp_path / PLAN).read_text())["over"] is None
+    assert json.loads((tmp_path / StudyPlan.FILE).read_text())["over"] is None
 
 
 def test_a_damaged_plan_is_named(tmp_path):
-    (tmp_path / PLAN).write_text("{")
+    (tmp_path / StudyPlan.FILE).write_text("{")
     with pytest.raises(UserError, match=r"study\.json is damaged"):
         carry_out(tiny(), tmp_path, Nowhere(), quiet())
-    (tmp_path / PLAN).write_text("{}")
+    (tmp_path / StudyPlan.FILE).write_text("{}")
     with pytest.raises(UserError, match=r"study\.json is damaged"):
         carry_out(tiny(), tmp_path, Nowhere(), quiet())
 
@@ -326,10 +329,12 @@ def test_a_name_that_is_too_long_for_a_folder(tmp_path, capsys):
     ["[" * 5_000, '"abc"', '{"random_return": "abc"}', '{"random_return": {"bps:2-2": "x"}}'],
 )
 def test_references_that_are_damaged_are_made_anew(text, tmp_path, monkeypatch):
-    monkeypatch.setattr("adaps.study.carrying_out.random_return", lambda env: -1.0)
-    (tmp_path / REFERENCES).write_text(text)
+    monkeypatch.setattr("adaps.study.execute.random_return", lambda env: -1.0)
+    (tmp_path / References.FILE).write_text(text)
     carry_out(tiny(), tmp_path, Nowhere(), quiet())
-    assert json.loads((tmp_path / REFERENCES).read_text())["random_return"] == {"bps:2-2": -1.0}
+    assert json.loads((tmp_path / References.FILE).read_text())["random_return"] == {
+        "bps:2-2": -1.0
+    }
 
 
 def test_options_from_the_command_line_go_before_the_files(tmp_path):

@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 import adaps
-from adaps import render
 from adaps.algos import ALGORITHMS
 from adaps.cli import bench, catalogue
+from adaps.cli.progress import ConsoleWatch
 from adaps.config.limits import check_count, check_hidden, check_within
 from adaps.config.parsing import chosen, parse, parse_train
 from adaps.config.training import (
@@ -43,11 +43,11 @@ from adaps.files import run_folder
 from adaps.identity.encoders import ENCODERS
 from adaps.report import write_identity_page, write_report
 from adaps.sharing import METHODS
-from adaps.study import Study
 from adaps.study import commands as study_commands
+from adaps.study.execute import carry_out
+from adaps.study.plan import Study, default_folder
 from adaps.training.evaluation import evaluate_run
 from adaps.training.identify import IdentifyConfig, run_identify
-from adaps.training.progress import ConsoleWatch
 from adaps.training.result import Result
 from adaps.training.resume import Resume
 from adaps.training.run import run
@@ -291,8 +291,9 @@ def sweep_command(words: list[str]) -> int:
 
 def _carry_out(study: Study, where: study_commands.Where) -> int:
     console = Console(file=sys.stderr, highlight=False)
+    out = where.out or default_folder(study)
     try:
-        out, failures = study_commands.carry_out_command(study, where, console)
+        failures = carry_out(study, out, study_commands.backend_of(where), console)
     except KeyboardInterrupt:
         print("adaps: interrupted; the same command goes on where this stopped", file=sys.stderr)
         raise
@@ -309,6 +310,8 @@ def _carry_out(study: Study, where: study_commands.Where) -> int:
 
 def play_command(words: list[str]) -> int:
     """``adaps play``."""
+    from adaps import render  # noqa: PLC0415
+
     command = parse(PlayCommand, "play", words)
     _check_play(command)
     if command.random:
@@ -414,12 +417,12 @@ HELP = {
 def _signals_handled() -> Iterator[None]:
     """Stop in an orderly way at the first Ctrl-C or SIGTERM, and at once at the second."""
     codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
-    wishes: list[int] = []
+    stop_requests: list[int] = []
 
     def stop(number: int, _: Any) -> None:
-        wishes.append(codes[signal.Signals(number)])
-        if len(wishes) > 1:
-            _end(wishes[0])
+        stop_requests.append(codes[signal.Signals(number)])
+        if len(stop_requests) > 1:
+            _end(stop_requests[0])
         raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
     # What a shell has a command in the background ignore, it goes on to ignore.

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,28 +11,28 @@ from adaps.files.run_folder import saved_seeds
 from adaps.networks.agent import Policy, greedy
 from adaps.render.episode import Episode, play, random_policy
 from adaps.render.film import writer_of
-from adaps.render.palette import Looks, looks
+from adaps.render.palette import Appearance, appearance
 from adaps.render.pictures import pictures
 from adaps.report.data import read_run
 from adaps.training.policy import load
 from adaps.training.progress import Watch
 from adaps.types import AnyEnvironment, Memory, action_space_of
 
-__all__ = ["Team", "film", "random_team", "trained_team"]
+__all__ = ["Players", "film", "random_team", "trained_team"]
 
 
 @dataclass(frozen=True)
-class Team:
+class Players:
     """Who plays, and how they look."""
 
     env: AnyEnvironment
     policy: Policy
-    looks: Looks
+    appearance: Appearance
     memory: Memory = ()
     """The policy's before an episode."""
 
 
-def trained_team(env: AnyEnvironment, folder: Path, seed: int | None) -> Team:
+def trained_team(env: AnyEnvironment, folder: Path, seed: int | None) -> Players:
     """A run's greedy policy, of its first seed unless named, coloured by what the seed found.
 
     Without clusters, agents who use one parameter set have one colour.
@@ -48,23 +49,25 @@ def trained_team(env: AnyEnvironment, folder: Path, seed: int | None) -> Team:
             f"but {env.name} has {sizes}"
         )
     kinds = read_run(folder).kinds.get(saved_seeds(folder)[0] if seed is None else seed)
-    if kinds is None:
-        clusters = np.unique(np.asarray(policy.sharing.param_set), return_inverse=True)[1].tolist()
-    else:
-        clusters = kinds.clusters
+    clusters = _numbered(policy.sharing.param_set) if kinds is None else kinds.clusters
     act = policy.agent.policy(policy.params, policy.sharing, greedy)
-    return Team(env, act, looks(clusters, env.agent_types), policy.memory())
+    return Players(env, act, appearance(clusters, env.agent_types), policy.memory())
 
 
-def random_team(env: AnyEnvironment) -> Team:
+def random_team(env: AnyEnvironment) -> Players:
     """Any legal actions; agents are coloured by true type, or alike where it is not known."""
     types = env.agent_types or (0,) * env.num_agents
-    clusters = np.unique(types, return_inverse=True)[1].tolist()
-    return Team(env, random_policy(action_space_of(env)), looks(clusters, env.agent_types))
+    policy = random_policy(action_space_of(env))
+    return Players(env, policy, appearance(_numbered(types), env.agent_types))
+
+
+def _numbered(labels: Any) -> list[int]:
+    """Labels as numbers from 0, in their order."""
+    return np.unique(np.asarray(labels), return_inverse=True)[1].tolist()
 
 
 def film(
-    team: Team, out: Path, number: int, max_steps: int, fps: int, size: int, watch: Watch
+    team: Players, out: Path, number: int, max_steps: int, fps: int, size: int, watch: Watch
 ) -> Episode:
     """Play an episode and write it as a film, one picture per moment.
 
@@ -90,7 +93,7 @@ def film(
     count = len(episode.returns)
     watch.plan("draw", "pictures", count, timed=True)
     watch.begin("draw")
-    picture = pictures(team.env, episode, team.looks, size)
+    picture = pictures(team.env, episode, team.appearance, size)
     try:
         write(out, picture, count, fps, lambda: watch.advance("draw", 1))
     except OSError as error:

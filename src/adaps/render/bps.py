@@ -7,7 +7,7 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw
 
 from adaps.envs.builtin.bps import LANDMARK_RANGE, BlindParticleSpread, State
-from adaps.render.palette import Looks
+from adaps.render.palette import Appearance
 from adaps.render.sprites import LINE, PAPER, mark, stamp, tint
 
 TRACK = 10
@@ -16,20 +16,14 @@ MARGIN = 0.4
 """Metres around everything."""
 
 
-class Painter:
-    """Draws any moment of an episode.
-
-    Args:
-        env: the environment.
-        states: its state after each step, the reset first.
-        looks: colours and shapes; those of true types are for the landmarks.
-        width: of the square board, in pixels.
-    """
+class BpsPainter:
+    """Draws the square board at any moment; landmarks have colours and shapes of true types."""
 
     def __init__(
-        self, env: BlindParticleSpread, states: Sequence[State], looks: Looks, width: int
+        self, env: BlindParticleSpread, states: Sequence[State], appearance: Appearance, width: int
     ) -> None:
-        self.looks, self.width = looks, width
+        del env
+        self.appearance, self.width = appearance, width
         positions = np.stack([np.asarray(state.position) for state in states])
         landmarks = np.asarray(states[0].landmark)
         everything = np.concatenate([positions.reshape(-1, 2), landmarks])
@@ -47,13 +41,12 @@ class Painter:
         size = max(5, round(0.042 * self.width))
         dot = max(2, round(0.26 * size))
         for back in range(min(TRACK, moment), 0, -1):
-            for colour, place in zip(
-                self.looks.agent_colours, self.agents[moment - back], strict=True
-            ):
+            places = self.agents[moment - back]
+            for colour, place in zip(self.appearance.agent_colours, places, strict=True):
                 pale = tint(colour, 0.35 + 0.55 * back / TRACK)
                 stamp(board, mark("o", dot, pale, pale), *place)
-        named = zip(self.looks.agent_shapes, self.looks.agent_colours, strict=True)
-        for (shape, colour), place in zip(named, self.agents[moment], strict=True):
+        shapes, colours = self.appearance.agent_shapes, self.appearance.agent_colours
+        for shape, colour, place in zip(shapes, colours, self.agents[moment], strict=True):
             stamp(board, mark(shape, size, colour, PAPER), *place)
         return board
 
@@ -67,8 +60,8 @@ class Painter:
             lines.line((x, 0, x, self.width), fill=LINE)
             lines.line((0, y, self.width, y), fill=LINE)
         size = max(9, round(0.1 * self.width))
-        named = zip(self.looks.type_shapes, self.looks.type_colours, strict=True)
-        for (shape, colour), place in zip(named, self.landmarks, strict=True):
+        shapes, colours = self.appearance.type_shapes, self.appearance.type_colours
+        for shape, colour, place in zip(shapes, colours, self.landmarks, strict=True):
             stamp(board, mark(shape, size, tint(colour, 0.72), colour), *place)
         return board
 

@@ -59,15 +59,21 @@ def play(
         max_steps: that are played at most.
         memory: the policy's before an episode of one copy, ``[1, agent, …]``.
     """
-    play_one = _play_on_host if isinstance(env, HostEnvironment) else _play
-    return play_one(env, policy, number, max_steps, memory)
+    if isinstance(env, HostEnvironment):
+        states, moments = [], _play_on_host(env, policy, number, max_steps, memory)
+    else:
+        states, moments = _play(env, policy, number, max_steps, memory)
+    returns = np.cumsum([0.0, *(float(moment.reward.sum()) for moment in moments[1:])])
+    return Episode(states, returns, moments)
 
 
-def _play_on_host(env: Any, policy: Policy, number: int, max_steps: int, memory: Memory) -> Episode:
+def _play_on_host(
+    env: HostEnvironment, policy: Policy, number: int, max_steps: int, memory: Memory
+) -> list[Moment]:
     choose = jax.jit(policy)
     with closing(env.drawing().open(1, workers=0)) as copies:
         now = copies.reset([episode_seed(number)])
-        moments, returns = [_moment(now, None, copies.picture())], [0.0]
+        moments = [_moment(now, None, copies.picture())]
         first = np.ones(now.reward.shape, bool)
         for key in jax.random.split(jax.random.key(number), max_steps):
             before = now.observation
@@ -76,10 +82,9 @@ def _play_on_host(env: Any, policy: Policy, number: int, max_steps: int, memory:
             now = copies.step(action)
             first = first_of(before, now)
             moments.append(_moment(now, action, copies.picture()))
-            returns.append(returns[-1] + float(now.reward.sum()))
             if now.ended[0]:
                 break
-    return Episode([], np.array(returns), moments)
+    return moments
 
 
 def _moment(now: Timestep, action: np.ndarray | None, picture: Any) -> Moment:
@@ -91,7 +96,9 @@ def _moment(now: Timestep, action: np.ndarray | None, picture: Any) -> Moment:
     return Moment(last[0], reward, here, None if action is None else action[0], picture)
 
 
-def _play(env: Any, policy: Policy, number: int, max_steps: int, memory: Memory) -> Episode:
+def _play(
+    env: Any, policy: Policy, number: int, max_steps: int, memory: Memory
+) -> tuple[list[EnvState], list[Moment]]:
     """In an environment that is compiled.
 
     A step resets by itself at the end of an episode. Where the environment has the method
@@ -99,6 +106,7 @@ def _play(env: Any, policy: Policy, number: int, max_steps: int, memory: Memory)
     that before it stands in for it.
     """
     advance = getattr(env, "advance", env.step)
+    everyone = jnp.ones(env.num_agents, bool)
 
     def act_and_step(carry, key):
         env_state, observation, first, memory = carry
@@ -106,7 +114,8 @@ def _play(env: Any, policy: Policy, number: int, max_steps: int, memory: Memory)
         one = jax.tree.map(lambda x: x[None], (observation, first))
         memory, action = policy(action_key, memory, *one)
         env_state, new = advance(step_key, env_state, action[0])
-        seen = (new.final.obs, new.reward, new.observation.here, action[0])
+        here = everyone if new.observation.here is None else new.observation.here
+        seen = (new.final.obs, new.reward, here, action[0])
         after = (env_state, new.observation, first_of(observation, new), memory)
         return after, (env_state, seen, new.ended)
 
@@ -119,20 +128,12 @@ def _play(env: Any, policy: Policy, number: int, max_steps: int, memory: Memory)
 
     (first, start), later, seen, ended = jax.tree.map(_on_host, episode(number))
     length = int(ended.argmax()) + 1 if ended.any() else len(ended)
-    states = [first, *(jax.tree.map(lambda x, t=t: x[t], later) for t in range(length))]
+    steps = [jax.tree.map(lambda x, t=t: x[t], (later, seen)) for t in range(length)]
+    states = [first, *(state for state, _ in steps)]
     if ended.any() and advance == env.step:
         states[-1] = states[-2]
-    obs, rewards, here, action = seen
-    everyone = np.ones(env.num_agents, bool)
-    moments = [
-        Moment(start.obs, 0 * start.reward, everyone),
-        *(
-            Moment(obs[t], rewards[t], everyone if here is None else here[t], action[t])
-            for t in range(length)
-        ),
-    ]
-    returns = np.cumsum(np.concatenate([[0.0], rewards[:length].sum(axis=-1)]))
-    return Episode(states, returns, moments)
+    reset = Moment(start.obs, 0 * start.reward, np.asarray(everyone))
+    return states, [reset, *(Moment(*seen) for _, seen in steps)]
 
 
 def random_policy(space: Space) -> Policy:

@@ -8,26 +8,23 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from adaps.envs.builtin.foraging import Foraging, State
-from adaps.render.palette import Looks
+from adaps.render.palette import Appearance
 from adaps.render.sprites import INK, LINE, PAPER, Draw, Point, disc, drawn, ink_on, stamp, text
 
 FOOD, GONE, LEAF = "#fdf3d7", "#f9fafb", "#4d7c0f"
 
 
-class Painter:
-    """Draws any moment of an episode.
+class ForagingPainter:
+    """Draws the square board at any moment.
 
-    Agents are discs and foods are apples, each with its level; an empty apple has been loaded.
-
-    Args:
-        env: the environment.
-        states: its state after each step, the reset first.
-        looks: colours; an agent's level tells its true type.
-        width: of the square board, in pixels.
+    Agents are discs and foods are apples, each with its level, which tells an agent's true type;
+    an empty apple has been loaded.
     """
 
-    def __init__(self, env: Foraging, states: Sequence[State], looks: Looks, width: int) -> None:
-        self.env, self.states, self.looks = env, states, looks
+    def __init__(
+        self, env: Foraging, states: Sequence[State], appearance: Appearance, width: int
+    ) -> None:
+        self.env, self.states, self.appearance = env, states, appearance
         self.cell = max(3, (width - 4) // env.size)
         self.margin = (width - self.cell * env.size) // 2
         self.background = Image.new("RGB", (width, width), PAPER)
@@ -60,16 +57,13 @@ class Painter:
         angle = math.pi + 2 * math.pi * place / crowd
         centre = (centre[0] + aside * math.cos(angle), centre[1] + aside * math.sin(angle))
         size = max(3, round(share * self.cell))
-        colour = self.looks.agent_colours[agent]
+        colour = self.appearance.agent_colours[agent]
         stamp(board, disc(size, colour, INK), *centre)
         level = str(self.env.agent_levels[agent])
         stamp(board, text(level, round(0.62 * size), ink_on(colour)), *centre)
 
     def _centre(self, row: int, column: int) -> Point:
-        return (
-            self.margin + (column + 0.5) * self.cell,
-            self.margin + (row + 0.5) * self.cell,
-        )
+        return self.margin + (column + 0.5) * self.cell, self.margin + (row + 0.5) * self.cell
 
 
 @functools.cache

@@ -1,6 +1,6 @@
 """Any environment's episode as pictures, each under a line of text. Stage: report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,35 +10,31 @@ from adaps.envs.builtin.bps import BlindParticleSpread
 from adaps.envs.builtin.foraging import Foraging
 from adaps.envs.builtin.rware import ColouredWarehouse
 from adaps.errors import UserError
-from adaps.render import bps, charts, foraging, rware
+from adaps.render.bps import BpsPainter
 from adaps.render.episode import Episode
-from adaps.render.palette import Looks
+from adaps.render.foraging import ForagingPainter
+from adaps.render.palette import Appearance
+from adaps.render.rware import RwarePainter
 from adaps.render.sprites import INK, LINE, PAPER, font
-from adaps.types import AnyEnvironment, EnvState
+from adaps.render.table import TablePainter
+from adaps.types import AnyEnvironment
 
 FORMS = ((), (3,), (4,))
 """What may follow rows and columns in an array of bytes: grey, RGB or RGBA."""
 
 Painter = Callable[[int], Image.Image]
-"""Moment of an episode → the board then."""
-MakePainter = Callable[[Any, Sequence[EnvState], Looks, int], Painter]
-"""Environment, states, looks and width in pixels → what draws any of the states."""
+"""Moment of an episode → its picture."""
 
-PAINTERS: dict[type, MakePainter] = {
-    BlindParticleSpread: bps.Painter,
-    ColouredWarehouse: rware.Painter,
-    Foraging: foraging.Painter,
+PAINTERS = {
+    BlindParticleSpread: BpsPainter,
+    ColouredWarehouse: RwarePainter,
+    Foraging: ForagingPainter,
 }
+"""What draws environments that do not draw themselves: ``(env, states, appearance, width)``, the
+states being those after each step, the reset first, and the width that of the board in pixels."""
 
 
-def painter_of(env: AnyEnvironment) -> MakePainter | None:
-    """What draws an environment's states: its own method ``render(state)``, or ours; or None."""
-    if hasattr(env, "render"):
-        return _their_painter
-    return next((painter for kind, painter in PAINTERS.items() if isinstance(env, kind)), None)
-
-
-def pictures(env: AnyEnvironment, episode: Episode, looks: Looks, width: int) -> Painter:
+def pictures(env: AnyEnvironment, episode: Episode, appearance: Appearance, width: int) -> Painter:
     """What draws an episode's moments: a line with name, step and return, then the board.
 
     The board is what the environment draws itself, what we draw of it, or a table of what each
@@ -47,24 +43,26 @@ def pictures(env: AnyEnvironment, episode: Episode, looks: Looks, width: int) ->
     Raises:
         UserError: what the environment's ``render`` returns is no picture.
     """
-    painter = _painter(env, episode, looks, width)
+    board = _board(env, episode, appearance, width)
     length = len(episode.returns) - 1
 
     def picture(moment: int) -> Image.Image:
         value = f"{episode.returns[moment]:,.2f}".replace("-", "−")
         right = f"step {moment:>{len(str(length))}}/{length}   return {value}"
-        return _titled(painter(moment), env.name, right)
+        return _titled(board(moment), env.name, right)
 
     return picture
 
 
-def _painter(env: AnyEnvironment, episode: Episode, looks: Looks, width: int) -> Painter:
+def _board(env: Any, episode: Episode, appearance: Appearance, width: int) -> Painter:
     if episode.moments and episode.moments[0].picture is not None:
-        return _Own(env.name, [moment.picture for moment in episode.moments], width)
-    make = painter_of(env)
-    if make is None:
-        return charts.Painter(env, episode.moments, looks, width)
-    return make(env, episode.states, looks, width)
+        return _fitted(env.name, lambda moment: episode.moments[moment].picture, width)
+    if hasattr(env, "render"):
+        return _fitted(env.name, lambda moment: env.render(episode.states[moment]), width)
+    for kind, painter in PAINTERS.items():
+        if isinstance(env, kind):
+            return painter(env, episode.states, appearance, width)
+    return TablePainter(env, episode.moments, appearance, width)
 
 
 def _titled(board: Image.Image, left: str, right: str) -> Image.Image:
@@ -74,7 +72,7 @@ def _titled(board: Image.Image, left: str, right: str) -> Image.Image:
     canvas = ImageDraw.Draw(image)
     size, pad = round(0.56 * height), 0.3 * height
     room = board.width - 4 * pad
-    while size > 4 and _length(left, size, "Bold") + _length(right, size) > room:
+    while size > 4 and font(size, "Bold").getlength(left) + font(size).getlength(right) > room:
         size -= 1
     canvas.text((pad, height / 2), left, fill=INK, font=font(size, "Bold"), anchor="lm")
     place = (board.width - pad, height / 2)
@@ -83,48 +81,26 @@ def _titled(board: Image.Image, left: str, right: str) -> Image.Image:
     return image
 
 
-def _length(words: str, size: int, weight: str = "") -> float:
-    return font(size, weight).getlength(words)
-
-
-class _Own:
+def _fitted(name: str, drawn: Callable[[int], Any], width: int) -> Painter:
     """Pictures that the environment drew; each gets the size of the first."""
-
-    def __init__(self, name: str, drawn: Sequence[Any], width: int) -> None:
-        self.name, self.drawn = name, drawn
-        first = self._image(0)
-        self.size = (width, max(1, round(width * first.height / first.width)))
-
-    def __call__(self, moment: int) -> Image.Image:
-        return self._image(moment).resize(self.size)
-
-    def _image(self, moment: int) -> Image.Image:
-        drawn = self.drawn[moment]
-        if not isinstance(drawn, Image.Image):
-            pixels = np.asarray(drawn)
-            if pixels.dtype != np.uint8 or pixels.ndim < 2 or pixels.shape[2:] not in FORMS:
-                raise UserError(
-                    f"{self.name}: render(state) must return a PIL image or an array "
-                    f"uint8[y, x, 3], not {type(drawn).__name__} {pixels.dtype}{pixels.shape}"
-                )
-            drawn = Image.fromarray(pixels)
-        over = drawn.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", over.size, PAPER), over).convert("RGB")
+    first = _image(name, drawn(0))
+    size = (width, max(1, round(width * first.height / first.width)))
+    return lambda moment: _image(name, drawn(moment)).resize(size)
 
 
-def _their_painter(env: Any, states: Sequence[EnvState], looks: Looks, width: int) -> Painter:
-    del looks
-    return _Own(env.name, _Rendered(env, states), width)
+def _image(name: str, drawn: Any) -> Image.Image:
+    """A picture of an environment's own, on paper where it is transparent.
 
-
-class _Rendered(Sequence[Any]):
-    """States, drawn by their environment when they are looked at."""
-
-    def __init__(self, env: Any, states: Sequence[EnvState]) -> None:
-        self.env, self.states = env, states
-
-    def __len__(self) -> int:
-        return len(self.states)
-
-    def __getitem__(self, moment: Any) -> Any:
-        return self.env.render(self.states[moment])
+    Raises:
+        UserError: it is none.
+    """
+    if not isinstance(drawn, Image.Image):
+        pixels = np.asarray(drawn)
+        if pixels.dtype != np.uint8 or pixels.ndim < 2 or pixels.shape[2:] not in FORMS:
+            raise UserError(
+                f"{name}: render(state) must return a PIL image or an array "
+                f"uint8[y, x, 3], not {type(drawn).__name__} {pixels.dtype}{pixels.shape}"
+            )
+        drawn = Image.fromarray(pixels)
+    over = drawn.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", over.size, PAPER), over).convert("RGB")

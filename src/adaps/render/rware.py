@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from adaps.envs.builtin.rware import AHEAD, ColouredWarehouse, State
-from adaps.render.palette import Looks
+from adaps.render.palette import Appearance
 from adaps.render.sprites import (
     FLOOR,
     INK,
@@ -25,23 +25,17 @@ from adaps.render.sprites import (
 )
 
 
-class Painter:
-    """Draws any moment of an episode.
+class RwarePainter:
+    """Draws the board at any moment; its height follows from its width.
 
     A shelf has the colour and the shape of the robots it is for: pale, or full with a dark rim
     while it is requested. A carried one is larger and lies under its robot.
-
-    Args:
-        env: the environment.
-        states: its state after each step, the reset first.
-        looks: colours and shapes; those of true types are for the shelves.
-        width: of the board, in pixels; its height follows.
     """
 
     def __init__(
-        self, env: ColouredWarehouse, states: Sequence[State], looks: Looks, width: int
+        self, env: ColouredWarehouse, states: Sequence[State], appearance: Appearance, width: int
     ) -> None:
-        self.env, self.states, self.looks = env, states, looks
+        self.env, self.states, self.appearance = env, states, appearance
         rows, columns = env.grid_size
         self.cell = max(3, (width - 4) // columns)
         self.margin = (width - self.cell * columns) // 2
@@ -64,7 +58,8 @@ class Painter:
 
     def _robot(self, board: Image.Image, state: State, robot: int, requested: set[int]) -> None:
         centre = self._centre(int(state.x[robot]), int(state.y[robot]))
-        colour, shape = self.looks.agent_colours[robot], self.looks.agent_shapes[robot]
+        colour = self.appearance.agent_colours[robot]
+        shape = self.appearance.agent_shapes[robot]
         shelf = int(state.carrying[robot])
         if shelf:
             look = self._shelf_look(state, shelf)
@@ -74,7 +69,7 @@ class Painter:
 
     def _shelf_look(self, state: State, shelf: int) -> tuple[str, str]:
         colour = int(state.shelf_colour[shelf - 1])
-        return self.looks.type_colours[colour], self.looks.type_shapes[colour]
+        return self.appearance.type_colours[colour], self.appearance.type_shapes[colour]
 
     def _background(self) -> Image.Image:
         """Places for shelves in white on a grey floor, and the two goals."""

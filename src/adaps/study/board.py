@@ -1,65 +1,42 @@
-"""What a user sees while a study goes: how much is done, and how far each run is. Stage: study."""
+"""What a user sees while a study runs: what is done, and how far each run is. Stage: study."""
 
 import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from adaps.files.run_folder import METRICS
-from adaps.study.plan import Job
-from adaps.study.worker import Outcome
+from adaps.study.job import Job, Outcome
 
-LOOK_SECONDS = 1.0
+REFRESHES_PER_SECOND = 1
 
 
 class Board:
-    """Told by the lanes, from any thread, of every run that begins and ends."""
+    """Prints a line for each run that ends; on a terminal, ``live`` shows a bar for each."""
 
     def __init__(self, out: Path, total: int, done: int, console: Console) -> None:
         """Begin with ``done`` of ``total`` runs done before."""
-        self.out, self.total, self.console = out, total, console
-        self.done = done
+        self.total, self.done, self.console = total, done, console
         self.failures: dict[str, str] = {}
-        self._running: dict[str, tuple[Job, TaskID]] = {}
+        self._tasks: dict[str, TaskID] = {}
         self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._live = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[line]}"),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._all = self._live.add_task("runs", total=total, completed=done, line=f"{done}/{total}")
-
-    @contextmanager
-    def showing(self) -> Iterator["Board"]:
-        """Keep the live lines up for the duration."""
-        looking = threading.Thread(target=self._keep_looking, daemon=True)
-        with self._live:
-            looking.start()
-            try:
-                yield self
-            finally:
-                self._over.set()
-                looking.join()
+        self.live = _Bars(out, console)
+        self._all = self.live.add_task("runs", total=total, completed=done, line=f"{done}/{total}")
 
     def started(self, job: Job) -> None:
-        """A run has begun."""
+        """A run has started."""
         with self._lock:
-            task = self._live.add_task(str(job), total=job.config.steps, line="")
-            self._running[job.folder] = job, task
+            total, folder = job.config.steps, job.folder
+            self._tasks[folder] = self.live.add_task(str(job), total=total, line="", folder=folder)
 
     def ended(self, job: Job, outcome: Outcome) -> None:
         """A run is over, well or not."""
         with self._lock:
-            if job.folder in self._running:
-                self._live.remove_task(self._running.pop(job.folder)[1])
+            if job.folder in self._tasks:
+                self.live.remove_task(self._tasks.pop(job.folder))
             if outcome.failure is not None:
                 self.failures[job.folder] = outcome.failure
                 text = f"failed: {outcome.failure}"
@@ -68,21 +45,37 @@ class Board:
                 text = f"return {outcome.value:,.2f}  {outcome.seconds:.0f} s"
             line = f"{self.done}/{self.total}"
             line += f", {len(self.failures)} failed" if self.failures else ""
-            self._live.update(self._all, completed=self.done + len(self.failures), line=line)
+            self.live.update(self._all, completed=self.done + len(self.failures), line=line)
         self.console.print(f"{line}  {job}: {text}", markup=False, soft_wrap=True)
 
-    def _keep_looking(self) -> None:
-        """Read off each run's own file how far it is."""
-        while not self._over.wait(LOOK_SECONDS):
-            with self._lock:
-                for job, task in self._running.values():
-                    steps, value = _latest(self.out / job.folder / METRICS)
-                    line = "" if value is None else f"return {value:,.1f}"
-                    self._live.update(task, completed=steps, line=line)
+
+class _Bars(Progress):
+    """A bar for the study and one for each run, which is read off the run's own file."""
+
+    def __init__(self, out: Path, console: Console) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[line]}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        )
+        self._out = out
+        shown = console.is_terminal
+        super().__init__(
+            *columns, console=console, disable=not shown, refresh_per_second=REFRESHES_PER_SECOND
+        )
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        for task in self.tasks:
+            if "folder" in task.fields:
+                steps, value = _latest(self._out / task.fields["folder"] / METRICS)
+                line = "" if value is None else f"return {value:,.1f}"
+                self.update(task.id, completed=steps, line=line)
+        yield from super().get_renderables()
 
 
 def _latest(path: Path) -> tuple[int, float | None]:
-    """Environment steps and greedy return of the last whole line."""
+    """Environment steps and greedy return of the last complete line."""
     try:
         line = json.loads(path.read_text().rstrip("\n").rsplit("\n", 1)[-1])
         return line["env_steps"], line["return_greedy"]

@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
 from adaps.algos import ALGORITHMS
 from adaps.config.training import Count
 from adaps.errors import UserError, unknown
 from adaps.sharing import METHODS
 from adaps.study import plan
-from adaps.study.carrying_out import Backend, carry_out
-from adaps.study.local import Local, check_memory
+from adaps.study.job import Backend
 from adaps.study.plan import Study
+from adaps.study.plan_file import from_file
 
 METHODS_COMPARED = ("adaps", "fups", "fups+id", "seps", "snp-ps", "nops")
 DEFAULT_SEEDS = 5
@@ -22,20 +21,20 @@ DEFAULT_SEEDS = 5
 
 @dataclass(frozen=True)
 class Where:
-    """Where runs are carried out."""
+    """Where runs are carried out, and where their files go."""
 
     backend: Annotated[str, tyro.conf.arg(metavar="local|ray")] = "local"
     """Processes of this machine, or an existing Ray cluster."""
     workers: Count | None = None
-    """Runs that go on at a time; None: one per core as far as memory allows, and one on a GPU."""
+    """Runs at a time; None: one per core as far as memory allows, and one on a GPU."""
     memory_gib: float = 2.0
     """Memory that a run may take, in 2³⁰ bytes."""
     ray_address: str = "auto"
     """The Ray cluster's address."""
     cpus: float = 1.0
-    """Cores that Ray is to set aside for a run."""
+    """Cores that Ray sets aside for a run."""
     gpus: float = 0.0
-    """Share of a GPU that Ray is to set aside for a run."""
+    """Share of a GPU that Ray sets aside for a run."""
     out: Path | None = None
     """Folder for the study; None: one under runs/ that is the same for the same study."""
 
@@ -44,7 +43,7 @@ class Where:
 class CompareCommand:
     """Run environments × methods × seeds, and say who is ahead and how sure that is.
 
-    What is done already is skipped: start the same command again to go on after an interrupt.
+    What is done already is skipped: start the same command again to resume after an interrupt.
     """
 
     where: Annotated[Where, tyro.conf.arg(name="")]
@@ -70,7 +69,7 @@ class CompareCommand:
 class SweepCommand:
     """Run one method with every combination of some options' values.
 
-    What is done already is skipped: start the same command again to go on after an interrupt.
+    What is done already is skipped: start the same command again to resume after an interrupt.
     """
 
     where: Annotated[Where, tyro.conf.arg(name="")]
@@ -102,7 +101,7 @@ def compared(command: CompareCommand) -> Study:
     if command.file:
         if command.envs:
             raise UserError("name a study's file or --envs, not both")
-        study = plan.from_file(Path(command.file))
+        study = from_file(Path(command.file))
         seeds = study.seeds
         if command.seeds is not None:
             seeds = plan.seeds_from(command.seed, command.seeds)
@@ -131,32 +130,23 @@ def swept(command: SweepCommand) -> Study:
     return plan.of_values(command.envs, over, plan.seeds_from(command.seed, command.seeds), common)
 
 
-def carry_out_command(study: Study, where: Where, console: Console) -> tuple[Path, dict[str, str]]:
-    """The study's folder, and what went wrong by the run's folder."""
-    out = where.out or plan.default_folder(study)
-    return out, carry_out(study, out, _backend(where), console)
+def backend_of(where: Where) -> Backend:
+    """What carries out runs there.
 
+    Raises:
+        UserError: no such backend, a number out of range, or a package that is missing.
+    """
+    if where.backend == "local":
+        from adaps.study.local import Local  # noqa: PLC0415
 
-def _backend(where: Where) -> Backend:
-    if where.backend not in BACKENDS:
-        raise unknown("backend", where.backend, BACKENDS)
-    return BACKENDS[where.backend](where)
-
-
-def _local(where: Where) -> Backend:
-    return Local(where.workers, where.memory_gib)
-
-
-def _ray(where: Where) -> Backend:
-    try:
-        from adaps.study.on_ray import OnRay  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise UserError(f"package {error.name} is missing: pip install 'adaps[ray]'") from error
-    check_memory(where.memory_gib)
-    return OnRay(where.ray_address, where.cpus, where.gpus, where.memory_gib)
-
-
-BACKENDS = {"local": _local, "ray": _ray}
+        return Local(where.workers, where.memory_gib)
+    if where.backend == "ray":
+        try:
+            from adaps.study.on_ray import OnRay  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise UserError(f"package {error.name} is missing: pip install 'adaps[ray]'") from error
+        return OnRay(where.ray_address, where.cpus, where.gpus, where.memory_gib)
+    raise unknown("backend", where.backend, ("local", "ray"))
 
 
 def _steps(steps: int | None) -> dict[str, str]:

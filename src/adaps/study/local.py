@@ -1,7 +1,7 @@
 """Runs in processes of this machine, one per core. Stage: study.
 
-Every process is a lane of its own: one that dies takes only its own run with it, which is begun
-anew. A process that has come to hold much memory is replaced between two runs.
+Each process carries out one run at a time. One that dies costs its own run alone, which is started
+again. One that has come to hold too much memory is replaced between two runs.
 """
 
 import contextlib
@@ -10,39 +10,23 @@ import os
 import shutil
 import signal
 import threading
-import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import NamedTuple
 
-import jax
 import psutil
 
+from adaps.collect.cores import cores
 from adaps.errors import UserError
-from adaps.study.board import Board
-from adaps.study.plan import Job
-from adaps.study.worker import Outcome, work
+from adaps.study.job import ATTEMPTS, GIB, Job, Listener, Outcome, Worker, check_memory
 
-ATTEMPTS = 3
-"""Times that a run is begun whose process dies."""
-PATIENCE_SECONDS = 0.5
+MEMORY_CHECK_SECONDS = 0.5
 """Between two looks at the memory that is free."""
-GIB = 1024**3
-MOST_GIB = 1024**2
-PROGRAMS = ".programs"
-"""Folder of what has been compiled, in the study's while it goes on."""
-
-
-def check_memory(memory_gib: float) -> None:
-    """Refuse what no run can hold.
-
-    Raises:
-        UserError: a number that cannot be.
-    """
-    if not 0 < memory_gib <= MOST_GIB:
-        raise UserError(f"--memory-gib must be above 0 and at most {MOST_GIB}, not {memory_gib}")
+COMPILED = ".programs"
+"""Folder of compiled programs in the study's, while it runs."""
 
 
 class Local:
@@ -57,7 +41,7 @@ class Local:
             memory_gib: what a run may hold, in 2³⁰ bytes.
 
         Raises:
-            UserError: a number that cannot be.
+            UserError: out of range.
         """
         if workers is not None and workers < 1:
             raise UserError(f"--workers must be at least 1, not {workers}")
@@ -65,96 +49,91 @@ class Local:
         # On an accelerator, this process and its workers would each take all of its memory.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         self.memory = int(memory_gib * GIB)
-        self.workers = workers or _fitting(self.memory)
-        self._stopping = threading.Event()
-        self._lock = threading.Lock()
-        self._busy = 0
+        self.workers = workers or _default_workers(self.memory)
 
-    def run(self, jobs: Sequence[Job], out: Path, board: Board) -> None:
-        """Carry out ``jobs`` and tell ``board``; returns when all have ended.
+    def run(self, work: Worker, jobs: Sequence[Job], out: Path, listener: Listener) -> None:
+        """Carry out ``jobs`` with ``work`` and tell ``listener``; returns when all have ended.
 
         Raises:
             KeyboardInterrupt: after its processes have been ended.
         """
-        waiting = Waiting(jobs)
-        lanes = [Lane(number, out, self.memory) for number in range(min(self.workers, len(jobs)))]
-        with (
-            _emptied(out / PROGRAMS),
-            ThreadPoolExecutor(len(lanes), thread_name_prefix="lane") as threads,
-        ):
-            each = [threads.submit(self._work_through, waiting, lane, board) for lane in lanes]
+        queue = JobQueue(jobs)
+        num_lanes = min(self.workers, len(jobs))
+        with _emptied(out / COMPILED), contextlib.ExitStack() as stack:
+            lanes = [stack.enter_context(Lane(core, work, out)) for core in range(num_lanes)]
+            running: dict[Future[Outcome], Attempt] = {}
             try:
-                wait(each)
+                while queue or running:
+                    busy = [attempt.lane for attempt in running.values()]
+                    for lane in lanes:
+                        if lane not in busy and queue and self._fits_one_more(running):
+                            job = queue.next_after(lane.setting)
+                            listener.started(job)
+                            running[lane.start(job)] = Attempt(lane, job, 1)
+                    for ended in wait(running, MEMORY_CHECK_SECONDS, FIRST_COMPLETED).done:
+                        self._end(ended, running, listener)
             except BaseException:
-                self._stopping.set()
                 for process in multiprocessing.active_children():
                     process.terminate()
                 raise
-        for ended in each:
-            ended.result()
 
-    def _work_through(self, waiting: "Waiting", lane: "Lane", board: Board) -> None:
-        """One run after another."""
-        job = None
-        with lane:
-            while (job := waiting.after(job)) is not None and self._enough_memory():
-                board.started(job)
-                outcome = lane.carry_out(job, self._stopping)
-                with self._lock:
-                    self._busy -= 1
-                if outcome is not None:
-                    board.ended(job, outcome)
+    def _fits_one_more(self, running: "Running") -> bool:
+        """Whether there is memory for one more run, or no run that could free any."""
+        return not running or psutil.virtual_memory().available >= self.memory
 
-    def _enough_memory(self) -> bool:
-        """Wait for memory for one more run, unless no run is left that could free any.
-
-        False where everything is to stop.
-        """
-        while not self._stopping.is_set():
-            with self._lock:
-                if self._busy == 0 or psutil.virtual_memory().available >= self.memory:
-                    self._busy += 1
-                    return True
-            time.sleep(PATIENCE_SECONDS)
-        return False
+    def _end(self, ended: Future[Outcome], running: "Running", listener: Listener) -> None:
+        """Tell how a run ended; start it again where its process died."""
+        lane, job, number = running.pop(ended)
+        try:
+            outcome = ended.result()
+        except BrokenProcessPool:
+            if number < ATTEMPTS:
+                running[lane.start(job)] = Attempt(lane, job, number + 1)
+                return
+            outcome = Outcome(0.0, 0.0, None, f"its process died, {ATTEMPTS} times")
+        listener.ended(job, outcome)
+        if outcome.memory_mb * 1024**2 > self.memory:
+            lane.replace_process()
 
 
-class Waiting:
-    """Runs that are still to begin, by setting: a lane stays with one as long as it can.
+class JobQueue:
+    """Runs that are still to start, by setting: a lane stays with one as long as it can.
 
     Seeds of a setting run what its first has compiled, and no two lanes compile the same.
     """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
-        self._settings: dict[str, deque[Job]] = defaultdict(deque)
+        self._settings: dict[str, deque[Job]] = {job.setting: deque() for job in jobs}
         for job in jobs:
-            self._settings[_setting(job)].append(job)
+            self._settings[job.setting].append(job)
         self._begun: set[str] = set()
-        self._lock = threading.Lock()
 
-    def after(self, job: Job | None) -> Job | None:
-        """The next for a lane that has done ``job``; None when there is none left.
+    def __len__(self) -> int:
+        return sum(map(len, self._settings.values()))
+
+    def next_after(self, last: str | None) -> Job:
+        """The next for a lane whose last run was of setting ``last``; there must be one left.
 
         One of the same setting, of one that no lane has begun, or where most are left.
         """
-        with self._lock:
-            left = [setting for setting, jobs in self._settings.items() if jobs]
-            if not left:
-                return None
-            fresh = [setting for setting in left if setting not in self._begun]
-            most = max(left, key=lambda setting: len(self._settings[setting]))
-            own = None if job is None else _setting(job)
-            chosen = own if own in left else (*fresh, most)[0]
-            self._begun.add(chosen)
-            return self._settings[chosen].popleft()
+
+        def preference(setting: str) -> tuple[bool, bool, int]:
+            num_left = len(self._settings[setting])
+            return setting == last, setting not in self._begun, num_left
+
+        chosen = max((s for s, jobs in self._settings.items() if jobs), key=preference)
+        self._begun.add(chosen)
+        return self._settings[chosen].popleft()
 
 
 class Lane:
-    """A process that carries out one run at a time, replaced when it dies or holds too much."""
+    """A process that carries out one run at a time, and is replaced when it dies."""
 
-    def __init__(self, number: int, out: Path, most_memory: int) -> None:
-        self.number, self.out, self.most_memory = number, out, most_memory
-        self._process = self._new()
+    def __init__(self, core: int, work: Worker, out: Path) -> None:
+        self.core, self.work, self.out = core, work, out
+        self.setting: str | None = None
+        """Of its last run, whose compiled programs it still holds."""
+        self._process = self._new_process()
 
     def __enter__(self) -> "Lane":
         return self
@@ -162,26 +141,34 @@ class Lane:
     def __exit__(self, *_: object) -> None:
         self._process.shutdown(cancel_futures=True)
 
-    def carry_out(self, job: Job, stopping: threading.Event) -> Outcome | None:
-        """How a run ended; None where it was stopped."""
-        for _ in range(ATTEMPTS):
-            try:
-                outcome = self._process.submit(work, job, self.out).result()
-            except BrokenProcessPool:
-                self._process = self._new()
-                if stopping.is_set():
-                    return None
-                continue
-            if outcome.memory_mb * 1024**2 > self.most_memory:
-                self._process.shutdown()
-                self._process = self._new()
-            return outcome
-        return Outcome(0.0, 0.0, None, f"its process died, {ATTEMPTS} times")
+    def start(self, job: Job) -> Future[Outcome]:
+        """Start a run; the process may have died since the last one."""
+        self.setting = job.setting
+        try:
+            return self._process.submit(self.work, job, self.out)
+        except BrokenProcessPool:
+            self.replace_process()
+            return self._process.submit(self.work, job, self.out)
 
-    def _new(self) -> ProcessPoolExecutor:
+    def replace_process(self) -> None:
+        """Go on with a fresh process, which holds no memory."""
+        self._process.shutdown()
+        self._process = self._new_process()
+
+    def _new_process(self) -> ProcessPoolExecutor:
         spawn = multiprocessing.get_context("spawn")
-        initial = (self.number, self.out / PROGRAMS)
-        return ProcessPoolExecutor(1, spawn, _prepare, initial)
+        return ProcessPoolExecutor(1, spawn, _prepare, (self.core, self.out / COMPILED))
+
+
+class Attempt(NamedTuple):
+    """A run in a lane, and how often it has been started."""
+
+    lane: Lane
+    job: Job
+    number: int
+
+
+Running = dict[Future[Outcome], Attempt]
 
 
 @contextlib.contextmanager
@@ -197,39 +184,33 @@ def _emptied(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _setting(job: Job) -> str:
-    return str(Path(job.folder).parent)
-
-
-def _fitting(memory: int) -> int:
+def _default_workers(memory: int) -> int:
     """One run per core, as far as the memory that is free allows."""
+    import jax  # noqa: PLC0415
+
     if jax.default_backend() != "cpu":
         return 1
-    return min(len(_cores()), max(1, psutil.virtual_memory().available // memory))
+    return min(cores(), max(1, psutil.virtual_memory().available // memory))
 
 
-def _cores() -> list[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
-def _prepare(number: int, programs: Path) -> None:
-    """A new process: on a core of its own, and gone as soon as the study's own process is.
+def _prepare(core: int, compiled: Path) -> None:
+    """Set up a new process: on a core of its own, and ended as soon as the study's own process is.
 
     What one process has compiled, the others load.
     """
+    import jax  # noqa: PLC0415
+
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", str(programs.resolve()))
+        jax.config.update("jax_compilation_cache_dir", str(compiled.resolve()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "sched_setaffinity"):
-        cores = _cores()
-        os.sched_setaffinity(0, [cores[number % len(cores)]])
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+        allowed = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, [allowed[core % len(allowed)]])
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -17,15 +17,12 @@ import ray.exceptions
 from filelock import FileLock
 
 from adaps.errors import UserError
-from adaps.study.board import Board
-from adaps.study.local import ATTEMPTS, GIB
-from adaps.study.plan import Job
-from adaps.study.worker import Outcome, work
+from adaps.study.job import ATTEMPTS, GIB, Job, Listener, Outcome, Worker, check_memory
 
-PATIENCE_SECONDS = 5.0
-"""For an answer of the cluster."""
-PLACE = "adaps-ray-"
-"""How the names of runs' folders on the nodes begin."""
+ANSWER_SECONDS = 5.0
+"""How long to wait for the cluster's answer."""
+PREFIX = "adaps-ray-"
+"""Of the names of runs' folders on the nodes."""
 
 Files = dict[str, bytes]
 """A run's files by their path in its folder."""
@@ -44,8 +41,9 @@ class OnRay:
             memory_gib: memory, in 2³⁰ bytes.
 
         Raises:
-            UserError: nothing answers at the address.
+            UserError: out of range, or nothing answers at the address.
         """
+        check_memory(memory_gib)
         _check_answers(address)
         self.address = address
         self.needs: dict[str, Any] = {
@@ -55,8 +53,8 @@ class OnRay:
             "max_retries": ATTEMPTS,
         }
 
-    def run(self, jobs: Sequence[Job], out: Path, board: Board) -> None:
-        """Carry out ``jobs`` and tell ``board``; returns when all have ended.
+    def run(self, work: Worker, jobs: Sequence[Job], out: Path, listener: Listener) -> None:
+        """Carry out ``jobs`` with ``work`` and tell ``listener``; returns when all have ended.
 
         Raises:
             UserError: there is no such cluster.
@@ -64,12 +62,12 @@ class OnRay:
         """
         task = ray.remote(_work_there).options(**self.needs)
         with _connected(self.address):
-            waiting = {task.remote(job): job for job in jobs}
+            waiting = {task.remote(work, job): job for job in jobs}
             while waiting:
                 ended, _ = ray.wait(list(waiting), num_returns=1)
                 for reference in ended:
                     job = waiting.pop(reference)
-                    board.ended(job, _gathered(reference, job, out))
+                    listener.ended(job, _collected(reference, job, out))
 
 
 def _check_answers(address: str) -> None:
@@ -78,7 +76,7 @@ def _check_answers(address: str) -> None:
     if not port.isdigit():
         return
     try:
-        socket.create_connection((host, int(port)), PATIENCE_SECONDS).close()
+        socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise _no_cluster(address, error) from None
 
@@ -103,34 +101,34 @@ def _connected(address: str):
         ray.shutdown()
 
 
-def _work_there(job: Job) -> tuple[Outcome, Files]:
+def _work_there(work: Worker, job: Job) -> tuple[Outcome, Files]:
     """On a node: the run, and everything that it wrote."""
-    with _own_place() as place:
-        outcome = work(job, place)
-        folder = place / job.folder
+    with _temporary_folder() as out:
+        outcome = work(job, out)
+        folder = out / job.folder
         files = [path for path in folder.rglob("*") if path.is_file()]
         return outcome, {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 @contextlib.contextmanager
-def _own_place() -> Iterator[Path]:
-    """A folder for one run, gone afterwards; so are those of runs that were killed on this node.
+def _temporary_folder() -> Iterator[Path]:
+    """A folder for one run, removed afterwards, with those of runs that were killed on this node.
 
-    A lock beside the folder tells whether its run still goes on.
+    A lock beside the folder tells whether its run is still alive.
     """
-    for left in Path(tempfile.gettempdir()).glob(f"{PLACE}*.lock"):
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*.lock"):
         with contextlib.suppress(OSError), FileLock(left, timeout=0):
             shutil.rmtree(left.with_suffix(""), ignore_errors=True)
             left.unlink()
-    with tempfile.TemporaryDirectory(prefix=PLACE) as place, FileLock(f"{place}.lock"):
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as folder, FileLock(f"{folder}.lock"):
         try:
-            yield Path(place)
+            yield Path(folder)
         finally:
-            Path(f"{place}.lock").unlink(missing_ok=True)
+            Path(f"{folder}.lock").unlink(missing_ok=True)
 
 
-def _gathered(reference: Any, job: Job, out: Path) -> Outcome:
-    """Put a run's files where they belong, as a whole."""
+def _collected(reference: Any, job: Job, out: Path) -> Outcome:
+    """Put a run's files into its folder, all or none."""
     try:
         outcome, files = ray.get(reference)
     except ray.exceptions.RayError as error:

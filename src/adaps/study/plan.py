@@ -4,23 +4,19 @@ import dataclasses
 import hashlib
 import re
 import shlex
-import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from adaps.config.limits import check_count
 from adaps.config.parsing import parse_train
 from adaps.config.training import TrainConfig, check, resolved
 from adaps.envs import make
-from adaps.errors import UserError, unknown
-from adaps.files.plain_files import parsed, read_text
-
-Options = dict[str, str]
-"""Option of ``adaps train``, without its dashes → its value, both as on the command line."""
+from adaps.errors import UserError
+from adaps.files.study_schema import Options, Variant
+from adaps.study.job import Job
 
 NOT_OPTIONS = (
     "seed",
@@ -34,24 +30,14 @@ NOT_OPTIONS = (
     "allow-changes",
 )
 """What the study itself decides, or what a run of it does not have."""
-FIELDS = ("title", "envs", "variants", "over", "seeds", "options")
-"""What a study's file may say."""
-
-
-class Variant(NamedTuple):
-    """One of the things that are compared."""
-
-    name: str
-    """What people call it."""
-    options: Options
 
 
 @dataclass(frozen=True)
 class Study:
     """Every variant in every environment with every seed.
 
-    Where several say something about one option, a variant's word goes before an environment's, and
-    that before the common one.
+    Where several set the same option, a variant goes before an environment, and that before what
+    is common to all.
     """
 
     envs: dict[str, Options]
@@ -63,24 +49,6 @@ class Study:
     over: dict[str, list[str]] | None = None
     """In a sweep, the options that vary and their values."""
     title: str = "Study"
-
-
-class Job(NamedTuple):
-    """One run of a study: one variant in one environment with one seed."""
-
-    env: str
-    variant: str
-    config: TrainConfig
-    """Resolved: nothing is left to choose."""
-    folder: str
-    """The run's folder, from the study's."""
-
-    @property
-    def seed(self) -> int:
-        return self.config.seed
-
-    def __str__(self) -> str:
-        return f"{self.env}, {self.variant}, seed {self.seed}"
 
 
 def of_methods(
@@ -106,7 +74,7 @@ def of_methods(
         label = f"{method}, {algo}" if len(algos) > 1 else method
         variants.append(Variant(label, {"sharing": name, **learner, **pairs(own)}))
     title = f"{_listed(methods)} in {_listed(envs)}"
-    return Study(_named(envs), variants, list(seeds), options, title=title)
+    return Study(without_options(envs), variants, list(seeds), options, title=title)
 
 
 def of_values(
@@ -124,97 +92,17 @@ def of_values(
         variants.append(Variant(", ".join(f"{k}={v}" for k, v in own.items()), own))
     title = f"{_listed(list(over))} in {_listed(envs)}"
     each = {name: list(values) for name, values in over.items()}
-    return Study(_named(envs), variants, list(seeds), options, each, title)
+    return Study(without_options(envs), variants, list(seeds), options, each, title)
 
 
-def _named(envs: Sequence[str]) -> dict[str, Options]:
-    """Environments of which there is nothing to say.
+def without_options(envs: Sequence[str]) -> dict[str, Options]:
+    """Environments that have no options of their own.
 
     Raises:
         UserError: one that is named twice.
     """
     _check_each_once("environment", envs)
     return {env: {} for env in envs}
-
-
-def from_file(path: Path) -> Study:
-    """The study that a TOML file describes.
-
-    Raises:
-        UserError: the file cannot be read, or says something else; one line that names it.
-    """
-    try:
-        data = parsed(read_text(path), tomllib.loads)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(f"{path} is not a study: {' '.join(str(error).split())}") from None
-    for name in data:
-        if name not in FIELDS:
-            raise UserError(f"{path}: {unknown('entry', name, FIELDS)}")
-    try:
-        return _from_tables(data)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise UserError(f"{path} is not a study: {reason}") from None
-
-
-def _from_tables(data: dict[str, Any]) -> Study:
-    """The file's tables, which may be lists where there is nothing to say of their entries."""
-    envs, options = _envs(data["envs"]), _texts(data.get("options", {}))
-    if ("over" in data) == ("variants" in data):
-        raise ValueError("it needs either variants or over")
-    if "over" in data:
-        study = of_values(list(envs), _over(data["over"]), [], options)
-    elif isinstance(data["variants"], dict):
-        study = Study({}, _variants(data["variants"]), [], options)
-    else:
-        methods = [_text(method) for method in _list("variants", data["variants"])]
-        study = of_methods(list(envs), methods, ["a2c"], [], options)
-    return dataclasses.replace(
-        study,
-        envs=envs,
-        seeds=_seeds(data.get("seeds", 5)),
-        title=_name("title", data.get("title", study.title)),
-    )
-
-
-def _envs(data: Any) -> dict[str, Options]:
-    if isinstance(data, dict):
-        return {name: _texts(options) for name, options in data.items()}
-    return _named([_name("an environment", name) for name in _list("envs", data)])
-
-
-def _over(tables: Any) -> dict[str, list[str]]:
-    over = {k: [_text(v) for v in _list(f"over's {k}", values)] for k, values in tables.items()}
-    if not over:
-        raise ValueError("over must name at least one option")
-    return over
-
-
-def _list(what: str, value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise ValueError(f"{what} must be a list, not {value!r}")
-    return value
-
-
-def _name(what: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{what} must be a text, not {value!r}")
-    return value
-
-
-def _seeds(value: Any) -> list[int]:
-    """So many seeds from 0, or these."""
-    if _is_whole(value):
-        return seeds_from(0, value)
-    if isinstance(value, list) and all(map(_is_whole, value)):
-        return value
-    raise ValueError(f"seeds must be a whole number or a list of them, not {value!r:.60}")
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def seeds_from(first: int, count: int) -> list[int]:
@@ -227,17 +115,11 @@ def seeds_from(first: int, count: int) -> list[int]:
     return list(range(first, first + count))
 
 
-def _variants(tables: dict[str, Any]) -> list[Variant]:
-    """Named variants; one that names no sharing method is the method of its own name."""
-    each = {name: _texts(options) for name, options in tables.items()}
-    return [Variant(name, {"sharing": name, **options}) for name, options in each.items()]
-
-
 def jobs(study: Study) -> list[Job]:
     """All runs, each checked; seeds of one setting follow each other.
 
     Raises:
-        UserError: nothing to run, or a run that cannot be, with the run's name.
+        UserError: nothing to run, or a run that is not possible, with the run's name.
     """
     _check(study)
     found = []
@@ -249,8 +131,7 @@ def jobs(study: Study) -> list[Job]:
             raise UserError(f"{env}, {variant.name}: {error}") from None
         for seed in study.seeds:
             folder = f"runs/{slug(env)}/{slug(variant.name)}/seed-{seed}"
-            own = dataclasses.replace(config, seed=seed)
-            found.append(Job(env, variant.name, own, folder))
+            found.append(Job(env, variant.name, dataclasses.replace(config, seed=seed), folder))
     return found
 
 
@@ -260,8 +141,9 @@ def _check(study: Study) -> None:
             raise UserError(f"a study needs at least one of its {what}")
     # Upper and lower case are one where an environment's name is looked up.
     _check_each_once("environment", [env.casefold() for env in study.envs])
-    _check_each_once("variant", [variant.name for variant in study.variants])
-    if "" in (name for name, _ in study.variants):
+    names = [variant.name for variant in study.variants]
+    _check_each_once("variant", names)
+    if "" in names:
         raise UserError("a variant needs a name")
     _check_each_once("seed", study.seeds)
     check_count("seeds", len(study.seeds))
@@ -280,7 +162,7 @@ def _config(env: str, options: Options) -> TrainConfig:
     """One seed's configuration.
 
     Raises:
-        UserError: an option that cannot be.
+        UserError: an option that is not possible.
     """
     words = [env, *_words(options)]
     for word in words:
@@ -302,16 +184,15 @@ def _words(options: Options) -> list[str]:
     words = []
     for name, value in options.items():
         if value.lower() in ("true", "false"):
-            group, _, flag = name.rpartition(".")
-            prefix = f"{group}." if group else ""
-            words.append(f"--{prefix}{'' if value.lower() == 'true' else 'no-'}{flag}")
+            group, dot, flag = name.rpartition(".")
+            words.append(f"--{group}{dot}{'' if value.lower() == 'true' else 'no-'}{flag}")
         else:
             words += [f"--{name}", *_split(value)]
     return words
 
 
 def _split(text: str) -> list[str]:
-    """Words of a text, as a shell would part them.
+    """Words of a text, separated as a shell does it.
 
     Raises:
         UserError: a quotation mark is left open.
@@ -348,22 +229,12 @@ def slug(name: str) -> str:
 
 
 def default_folder(study: Study) -> Path:
-    """Where a study goes unless told otherwise: the same for the same study, so that it goes on."""
+    """Where a study goes unless told otherwise: the same for the same study, so that it resumes."""
     return Path("runs") / f"study-{_digest(repr(dataclasses.astuple(study)))}"
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:6]
-
-
-def _texts(table: Any) -> Options:
-    if not isinstance(table, dict):
-        raise ValueError(f"{table!r} is no table of options")
-    return {name: _text(value) for name, value in table.items()}
-
-
-def _text(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -4,48 +4,36 @@ import contextlib
 import time
 import traceback
 from pathlib import Path
-from typing import NamedTuple
 
 from adaps.config.training import TrainConfig
 from adaps.envs import make
 from adaps.errors import RunError, UserError
 from adaps.files.checkpoint import InUseError, Series, locked, numbers
 from adaps.files.run_folder import CONFIG, METRICS, RESULT, read_json
-from adaps.study.plan import Job
+from adaps.study.job import Job, Outcome
 from adaps.training.progress import Watch
 from adaps.training.result import memory_mb
 from adaps.training.resume import Resume, holds_run
 from adaps.training.run import run
 
 ERROR = "error.txt"
-"""In the folder of a run that failed: the whole story, where one line does not say it."""
-
-
-class Outcome(NamedTuple):
-    """How a run ended."""
-
-    seconds: float
-    memory_mb: float
-    """What the process holds afterwards, in 2²⁰ bytes."""
-    value: float | None
-    """Greedy return at the end; None where the run failed."""
-    failure: str | None = None
-    """In one line."""
+"""In the folder of a run that failed: the traceback, where one line does not say everything."""
 
 
 def work(job: Job, out: Path) -> Outcome:
-    """Train and leave a run's folder; a failure is told, not raised."""
+    """Train and leave a run's folder; a failure is returned, not raised."""
     started = time.perf_counter()
     folder = out / job.folder
+    value, failure = None, None
     try:
-        _go_on(job.config, folder)
-        value, failure = read_json(folder, RESULT)["return_mean"], None
+        _train(job.config, folder)
         (folder / ERROR).unlink(missing_ok=True)
+        value = read_json(folder, RESULT)["return_mean"]
     except UserError as error:
-        # One line says it all; and the folder may be another's.
-        value, failure = None, str(error)
+        # The line is enough, and the folder may belong to another run.
+        failure = str(error)
     except Exception as error:
-        value, failure = None, _one_line(error)
+        failure = _one_line(error)
         # Where the disk is full, the line alone has to do.
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
@@ -53,11 +41,11 @@ def work(job: Job, out: Path) -> Outcome:
     return Outcome(time.perf_counter() - started, memory_mb(), value, failure)
 
 
-def _go_on(config: TrainConfig, folder: Path) -> None:
-    """Train from where an earlier process left it; from the beginning where it saved nothing.
+def _train(config: TrainConfig, folder: Path) -> None:
+    """Resume what an earlier process left; begin where it saved nothing.
 
     Raises:
-        UserError: another process writes there; or what was saved cannot be gone on with.
+        UserError: another process writes there; or what was saved cannot be resumed.
     """
     if holds_run(folder):
         _clear(config, folder)
@@ -73,7 +61,7 @@ def _go_on(config: TrainConfig, folder: Path) -> None:
 
 
 def _clear(config: TrainConfig, folder: Path) -> None:
-    """A run that ended before its first checkpoint is begun anew, whatever it was told to do."""
+    """A run that ended before its first checkpoint is begun anew, whatever its settings were."""
     with locked(folder):
         if not _has_checkpoints(config, folder):
             for name in (CONFIG, METRICS):

@@ -26,9 +26,9 @@ from adaps.types import AgentEnds, Observation, Timestep
 HOW: dict[str, Any] = {"copy": False, "autoreset_mode": AutoresetMode.DISABLED}
 """How Gymnasium is to step sides: :class:`Team` resets by itself."""
 LOOK_SECONDS = 0.5
-"""Between two looks whether to stop, while a step does not return."""
+"""Between two checks for a stop request while a step does not return."""
 STOP_SECONDS = 3.0
-"""That a step may take after a request to stop."""
+"""That a step may take after a stop request."""
 CLOSE_SECONDS = 5.0
 """That all copies have to clean up."""
 

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from adaps.render.episode import Moment
-from adaps.render.palette import Looks
-from adaps.render.sprites import FLOOR, INK, LINE, PAPER, font, mark, stamp
+from adaps.render.palette import Appearance
+from adaps.render.sprites import FLOOR, INK, LINE, PAPER, Draw, font, mark, stamp
 from adaps.types import AnyEnvironment
 
 MOST_AGENTS = 24
@@ -20,13 +20,13 @@ LOW, HIGH = np.array([37, 99, 235]), np.array([220, 38, 38])
 """Colours of the least and the greatest number of an observation entry."""
 
 
-class Painter:
-    """Draws any moment of an episode."""
+class TablePainter:
+    """Draws any moment of an episode, a row for each agent."""
 
     def __init__(
-        self, env: AnyEnvironment, moments: Sequence[Moment], looks: Looks, width: int
+        self, env: AnyEnvironment, moments: Sequence[Moment], appearance: Appearance, width: int
     ) -> None:
-        self._moments, self._looks, self._width = moments, looks, width
+        self._moments, self._appearance, self._width = moments, appearance, width
         names = getattr(env, "agent_names", [f"agent_{i}" for i in range(env.num_agents)])
         self._names = list(map(str, names))[:MOST_AGENTS]
         self._row = max(14, width // 20)
@@ -40,28 +40,22 @@ class Painter:
         now, height = self._moments[moment], self._row * len(self._names)
         board = Image.new("RGB", (self._width, height), PAPER)
         canvas = ImageDraw.Draw(board)
+        look, face = self._appearance, font(round(0.45 * self._row))
+        start, end = 1.2 * self._row, self._width - 0.3 * self._row
         for agent, name in enumerate(self._names):
             middle = self._row * (agent + 0.5)
             canvas.line((0, self._row * agent, self._width, self._row * agent), fill=LINE)
-            sprite = mark(
-                self._looks.agent_shapes[agent],
-                round(0.7 * self._row),
-                self._looks.agent_colours[agent],
-                INK,
-            )
-            stamp(board, sprite, 0.6 * self._row, middle)
-            words = font(round(0.45 * self._row))
+            shape, colour = look.agent_shapes[agent], look.agent_colours[agent]
+            stamp(board, mark(shape, round(0.7 * self._row), colour, INK), 0.6 * self._row, middle)
             here = bool(now.here[agent])
-            canvas.text((1.2 * self._row, middle), name, fill=INK, font=words, anchor="lm")
+            canvas.text((start, middle), name, fill=INK, font=face, anchor="lm")
             self._draw_seen(canvas, now, agent, here)
             did = "–" if now.action is None or not here else str(int(now.action[agent]))
             text = f"action {did}   reward {now.reward[agent]:+.2f}" if here else "not there"
-            canvas.text(
-                (self._width - 0.3 * self._row, middle), text, fill=INK, font=words, anchor="rm"
-            )
+            canvas.text((end, middle), text, fill=INK, font=face, anchor="rm")
         return board
 
-    def _draw_seen(self, canvas: ImageDraw.ImageDraw, now: Moment, agent: int, here: bool) -> None:
+    def _draw_seen(self, canvas: Draw, now: Moment, agent: int, here: bool) -> None:
         """The observation as cells: blue below zero, red above, pale near it."""
         left, right = 0.26 * self._width, 0.62 * self._width
         step = (right - left) / len(self._entries)

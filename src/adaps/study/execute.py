@@ -1,0 +1,66 @@
+"""A study from its plan to its finished runs; a run that is done is skipped. Stage: study."""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from adaps.collect.evaluate import random_return
+from adaps.envs import make
+from adaps.errors import UserError
+from adaps.files.run_folder import check_free
+from adaps.files.study_schema import References, read_study_file, write_study_file
+from adaps.study.board import Board
+from adaps.study.folder import is_done, write_failures, write_plan
+from adaps.study.job import Backend, Job
+from adaps.study.plan import Study, jobs
+from adaps.study.worker import work
+
+
+def carry_out(study: Study, out: Path, backend: Backend, console: Console) -> dict[str, str]:
+    """Do what is left to do of a study, in ``out``.
+
+    Returns:
+        What went wrong, by the run's folder.
+
+    Raises:
+        UserError: a run that is not possible, or a folder that holds something else or is in use.
+        KeyboardInterrupt: runs that were finished by then stay.
+    """
+    every = jobs(study)
+    check_free(out)
+    left = [job for job in every if not is_done(out, job)]
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(out / ".lock", timeout=0):
+            write_plan(out, study, every)
+            num_done = len(every) - len(left)
+            before = f", {num_done} of them done before" if num_done else ""
+            console.print(f"{len(every)} runs{before}: {out}", highlight=False)
+            _write_references(out, {job.env: job.config.task_seed for job in every})
+            return _run(left, out, backend, Board(out, len(every), num_done, console))
+    except Timeout:
+        raise UserError(f"{out} is in use by another study; wait, or name another folder") from None
+
+
+def _run(left: Sequence[Job], out: Path, backend: Backend, board: Board) -> dict[str, str]:
+    try:
+        if left:
+            with board.live:
+                backend.run(work, left, out, board)
+    finally:
+        write_failures(out, board.failures)
+    return board.failures
+
+
+def _write_references(out: Path, task_seeds: dict[str, int]) -> None:
+    """Add the return of random play in environments of which it is not known yet."""
+    known: dict[str, float] = {}
+    with contextlib.suppress(UserError):  # a file that is missing or damaged is made anew
+        known = read_study_file(out, References).random_return
+    for env, task_seed in task_seeds.items():
+        if env not in known:
+            known[env] = random_return(make(env, task_seed))
+            write_study_file(out, References(random_return=known))

@@ -1,0 +1,117 @@
+"""A study's folder: its plan, which runs are done, what failed. Stage: study."""
+
+import contextlib
+import platform
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from adaps.config.training import from_json, to_json
+from adaps.errors import UserError
+from adaps.files.checkpoint import differences
+from adaps.files.provenance import commit, machine
+from adaps.files.run_folder import CONFIG, RESULT, read_json
+from adaps.files.study_schema import (
+    Failures,
+    PlannedRun,
+    StudyPlan,
+    read_study_file,
+    write_study_file,
+)
+from adaps.study.job import Job
+from adaps.study.plan import Study
+
+T = TypeVar("T")
+
+
+def write_plan(out: Path, study: Study, jobs: Sequence[Job]) -> None:
+    """Add a study's plan to the one that the folder has already.
+
+    Raises:
+        UserError: that plan is damaged.
+    """
+    plan = StudyPlan(
+        title=study.title,
+        envs=list(study.envs),
+        env_options=study.envs,
+        variants=study.variants,
+        over=study.over,
+        seeds=study.seeds,
+        options=study.options,
+        machine=_machine(),
+        commit=commit(),
+        versions={"python": platform.python_version(), "adaps": version("adaps")},
+        runs=[PlannedRun(job.env, job.variant, job.seed, job.folder) for job in jobs],
+    )
+    if (out / StudyPlan.FILE).exists():
+        plan = _merged(read_study_file(out, StudyPlan), plan)
+    write_study_file(out, plan)
+
+
+def _merged(old: StudyPlan, new: StudyPlan) -> StudyPlan:
+    """The new plan, and what only the old one has: other environments, variants and seeds."""
+    return msgspec.structs.replace(
+        new,
+        envs=_unique([*old.envs, *new.envs]),
+        env_options={**old.env_options, **new.env_options},
+        variants=list({v.name: v for v in (*old.variants, *new.variants)}.values()),
+        over=_merged_over(old.over, new.over),
+        seeds=sorted({*old.seeds, *new.seeds}),
+        runs=list({run.folder: run for run in (*old.runs, *new.runs)}.values()),
+    )
+
+
+def _merged_over(
+    old: dict[str, list[str]] | None, new: dict[str, list[str]] | None
+) -> dict[str, list[str]] | None:
+    """Values of both where the same options vary; else the study is no longer a sweep."""
+    if not (old and new) or list(old) != list(new):
+        return None
+    return {name: _unique([*old[name], *new[name]]) for name in new}
+
+
+def _unique(values: Iterable[T]) -> list[T]:
+    return list(dict.fromkeys(values))
+
+
+def is_done(out: Path, job: Job) -> bool:
+    """Whether a run is finished.
+
+    Raises:
+        UserError: the folder holds another run than this one.
+    """
+    folder = out / job.folder
+    if not (folder / RESULT).exists():
+        return False
+    for difference in differences(to_json(from_json(folder / CONFIG)), to_json(job.config)):
+        raise UserError(
+            f"{folder / CONFIG} is another run: {difference}; "
+            "name another folder with --out, or delete that run"
+        )
+    try:
+        return job.seed in read_json(folder, RESULT)["seeds"]
+    except (UserError, KeyError, TypeError):
+        return False
+
+
+def write_failures(out: Path, failures: dict[str, str]) -> None:
+    """Save why runs failed, now or before, of runs that are still not finished.
+
+    The file is removed where there are none.
+    """
+    with contextlib.suppress(UserError):  # nothing failed before, or the file is damaged
+        failures = {**read_study_file(out, Failures).failures, **failures}
+    left = {folder: why for folder, why in failures.items() if not (out / folder / RESULT).exists()}
+    if left:
+        write_study_file(out, Failures(failures=left))
+    else:
+        (out / Failures.FILE).unlink(missing_ok=True)
+
+
+def _machine() -> str:
+    facts = machine()
+    parts = (f"{facts['cores']} cores", facts["processor"], facts["device"], platform.system())
+    return ", ".join(filter(None, parts))
