@@ -23,19 +23,17 @@ from adaps.files.run_folder import IDENTITY, write_json
 from adaps.files.schema import IdentityReport
 from adaps.identity.encoders import updates_of
 from adaps.report.figures import (
-    INK,
     SMALL,
     MapGroup,
     draw_map,
     groups_on_map,
-    kind_colours,
     principal_axes,
     svg_file,
-    type_markers,
 )
 from adaps.report.formatting import counted
 from adaps.report.identity_data import read_found
 from adaps.report.identity_figures import CENTRE, centres_on_map, draw_centres
+from adaps.report.palette import INK, kind_colours, type_markers
 
 ENVS = ("bps-1", "bps-3", "rware-2color-tiny-4ag")
 MOMENTS = (0.01, 0.1, 1.0)
@@ -142,7 +140,7 @@ def main(
         (out / f"{name}.svg").write_text(svg_file(name, SIZE, lambda f, m=moments: draw(f, m)))
         table["envs"][env] = as_json(moments)
         write_json(out / "codes.json", table)
-        print(env, [each.rand_index for each in moments.values()], flush=True)
+        print(env, [each.adjusted_rand_index for each in moments.values()], flush=True)
 
 
 if __name__ == "__main__":

@@ -10,19 +10,14 @@ import matplotlib
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, StrMethodFormatter
 
 from adaps.files.schema import Result
 from adaps.report.data import Kinds, Run, Shared
 from adaps.report.formatting import index, number, percent, ranges, reach
+from adaps.report.palette import DROPPED, INK, MARKERS, PALETTE, SAMPLED, kind_colours, type_markers
 
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6BB1", "#737373")
-"""Okabe and Ito's colours, which colour-blind readers tell apart, without black and pale yellow."""
-MARKERS = dict(zip("os^DvPX*<>ph", "●■▲◆▼✚✖★◀▶⬟⬢", strict=True))
-"""Shapes of matplotlib, and the same shapes as text."""
-INK, SAMPLED, DROPPED = "#1f3a5f", "#9a6a00", "#e5e7eb"
 STYLE: dict[Any, Any] = {
     "font.size": 9.5,
     "axes.edgecolor": "#9ca3af",
@@ -54,29 +49,6 @@ class Picture(NamedTuple):
     caption: str
     alt: str
     """What a reader who cannot see it is told."""
-
-
-def kind_colours(count: int) -> list[str]:
-    """One colour per kind: distinct ones while they last, then steps from dark to light."""
-    if count <= len(PALETTE):
-        return list(PALETTE[:count])
-    steps = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, count))
-    # Neighbours in number are put far apart in lightness.
-    order = np.argsort(np.arange(count) % 4, kind="stable").argsort()
-    return [to_hex(tuple(steps[i])) for i in order]
-
-
-def type_markers(
-    types: Sequence[int] | Sequence[str] | None, plain: bool = False
-) -> dict[int | str, str]:
-    """True type → the marker that stands for it, or with ``plain`` the same as text.
-
-    Empty where there are more types than shapes.
-    """
-    names = sorted(set(types or []))
-    if len(names) > len(MARKERS):
-        return {}
-    return dict(zip(names, MARKERS.values() if plain else MARKERS, strict=False))
 
 
 def learning_curve(run: Run) -> Picture:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from adaps.files.schema import Result
 from adaps.report.data import Run
@@ -57,6 +56,8 @@ def interval(values: Sequence[float]) -> Interval:
 
 def reach(values: np.ndarray) -> np.ndarray:
     """Half the width of the 95 % t-interval over the first axis, of two values or more."""
+    from scipy import stats  # noqa: PLC0415  takes long to import
+
     count = len(values)
     quantile = stats.t.ppf(0.975, count - 1)
     return np.asarray(quantile * values.std(axis=0, ddof=1) / np.sqrt(count))
