@@ -20,21 +20,20 @@ from provenance import measured
 
 import adaps
 from adaps.files.run_folder import IDENTITY, write_json
+from adaps.files.schema import IdentityReport
 from adaps.identity.encoders import updates_of
 from adaps.report.figures import (
-    INK,
     SMALL,
     MapGroup,
     draw_map,
     groups_on_map,
-    kind_colours,
     principal_axes,
     svg_file,
-    type_markers,
 )
 from adaps.report.formatting import counted
-from adaps.report.identity_data import Found, read_found
+from adaps.report.identity_data import read_found
 from adaps.report.identity_figures import CENTRE, centres_on_map, draw_centres
+from adaps.report.palette import INK, kind_colours, type_markers
 
 ENVS = ("bps-1", "bps-3", "rware-2color-tiny-4ag")
 MOMENTS = (0.01, 0.1, 1.0)
@@ -45,7 +44,7 @@ ROOM, ROOM_IN_LARGE = 2.7, 2.4
 GREY = "#6b7280"
 
 
-def look(env: str, updates: int, seed: int) -> Found:
+def look(env: str, updates: int, seed: int) -> IdentityReport:
     """What is found after so many updates, as a page about it would read it."""
     identity = adaps.identify(env, adaps.VAE(updates=updates), seed=seed)
     with TemporaryDirectory() as place:
@@ -53,7 +52,7 @@ def look(env: str, updates: int, seed: int) -> Found:
         return read_found(Path(place))
 
 
-def draw(figure: Figure, moments: dict[int, Found]) -> None:
+def draw(figure: Figure, moments: dict[int, IdentityReport]) -> None:
     """Each moment's codes in one colour, and the last ones' kinds."""
     found = list(moments.values())[-1]
     maps = [principal_axes(each.latent) for each in moments.values()]
@@ -65,7 +64,7 @@ def draw(figure: Figure, moments: dict[int, Found]) -> None:
         draw_map(panels[panel], *own, alike, ROOM * max(reaches))
         panels[panel].set_title(title, fontsize=9.5)
     draw_centres(panels["kinds"], centres_on_map(found))
-    groups = groups_on_map(found.clusters, found.agent_types)
+    groups = groups_on_map(found.clusters, found.types)
     draw_map(panels["kinds"], *maps[-1], groups, ROOM_IN_LARGE * reaches[-1])
     panels["kinds"].set_title(f"{titles[-1]}, clustered", fontsize=9.5)
     figure.suptitle(f"{found.env}: {outcome(found)}", fontsize=11)
@@ -75,22 +74,26 @@ def draw(figure: Figure, moments: dict[int, Found]) -> None:
         axes.spines[:].set_visible(True)
 
 
-def outcome(found: Found) -> str:
+def outcome(found: IdentityReport) -> str:
     """How many kinds there are, and how they agree with the true types."""
-    kinds = counted(found.num_kinds, "kind")
-    known = "" if found.rand_index is None else f", adjusted Rand index {found.rand_index:.2f}"
+    kinds = counted(found.num_clusters, "kind")
+    known = (
+        ""
+        if found.adjusted_rand_index is None
+        else f", adjusted Rand index {found.adjusted_rand_index:.2f}"
+    )
     return kinds + known
 
 
-def draw_key(axes: Axes, found: Found) -> None:
+def draw_key(axes: Axes, found: IdentityReport) -> None:
     """Kinds in one column, true types in the other."""
     kinds = [
         Line2D([], [], ls="", marker="s", color=colour, label=f"kind {kind}")
-        for kind, colour in enumerate(kind_colours(found.num_kinds))
+        for kind, colour in enumerate(kind_colours(found.num_clusters))
     ]
     types = [
         Line2D([], [], ls="", marker=marker, color=GREY, label=f"true type {name}")
-        for name, marker in type_markers(found.agent_types).items()
+        for name, marker in type_markers(found.types).items()
     ]
     columns = [[*kinds, Line2D([], [], ls="", marker="x", color=CENTRE, label="centre")], types]
     rows = max(map(len, columns))
@@ -108,13 +111,13 @@ def draw_key(axes: Axes, found: Found) -> None:
     axes.axis("off")
 
 
-def as_json(moments: dict[int, Found]) -> dict:
+def as_json(moments: dict[int, IdentityReport]) -> dict:
     """An environment's codes and what was made of them."""
     found = list(moments.values())[-1]
     return {
-        "agent_types": found.agent_types,
-        "num_clusters": found.num_kinds,
-        "adjusted_rand_index": found.rand_index,
+        "agent_types": found.types,
+        "num_clusters": found.num_clusters,
+        "adjusted_rand_index": found.adjusted_rand_index,
         "clusters": found.clusters,
         "centres": found.centres.round(3).tolist(),
         "codes_by_updates": {n: each.latent.round(3).tolist() for n, each in moments.items()},
@@ -137,7 +140,7 @@ def main(
         (out / f"{name}.svg").write_text(svg_file(name, SIZE, lambda f, m=moments: draw(f, m)))
         table["envs"][env] = as_json(moments)
         write_json(out / "codes.json", table)
-        print(env, [each.rand_index for each in moments.values()], flush=True)
+        print(env, [each.adjusted_rand_index for each in moments.values()], flush=True)
 
 
 if __name__ == "__main__":

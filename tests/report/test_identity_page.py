@@ -17,6 +17,8 @@ from adaps.report.formatting import name_ranges
 from adaps.report.identity_data import read_found
 from adaps.report.identity_words import confidence, stand_ins
 
+SAME = {"reward": None, "dynamics": None, "observation": []}
+"""Of a pair of kinds about which nothing is known."""
 CRITERIA = ("silhouette", "davies-bouldin", "bic", "gap", "stability")
 
 
@@ -372,33 +374,52 @@ def test_names_drawn_together(names, drawn):
         ("[" * 100_000, "nested too deeply"),
         (identity(schema=2), "schema 2"),
         ({"schema": 1, "seeds": [0]}, "training run"),
-        ({"schema": 1, "num_agents": 2}, "lacks 'num_clusters'"),
-        (identity(env=3), "3 is not a text"),
-        ({**identity(), "num_agents": 0}, "there is no agent"),
+        ({"schema": 1, "num_agents": 2}, "missing required field"),
+        (identity(env=3), "`str`, got `int` - at `$.env`"),
+        ({**identity(), "num_agents": 0}, ">= 1 - at `$.num_agents`"),
         ({**identity(), "num_agents": 14}, "one row of finite numbers per agent"),
         (identity(num_clusters=4), "centres must have 4 rows"),
         (identity(clusters=[0] * 15), "numbered from 0 to 2"),
-        (identity(clusters=[0.5] * 15), "0.5 is not a whole number"),
+        (identity(clusters=[0.5] * 15), "`int`, got `float` - at `$.clusters[0]`"),
         (identity(agent_names=["a"]), "agent_names must be a list of 15"),
         (identity(agent_types=[0]), "agent_types must be a list of 15"),
         (identity(latent=[[float("nan")] * 10] * 15), "one row of finite numbers"),
         (identity(centres=[[None] * 10] * 3), "centres must be finite"),
-        (identity(adjusted_rand_index=float("inf")), "inf is not a finite number"),
-        (identity(**inside("advice", verdict="maybe")), "'maybe' is no verdict"),
-        (identity(**inside("advice", reasons=[1])), "1 is not a text"),
-        (identity(**inside("confidence", num_clusters={"3": 2})), "2 is no share"),
+        (
+            identity(adjusted_rand_index=float("inf")),
+            "`float` <= 1.7976931348623157e+308 - at `$.adjusted_rand_index`",
+        ),
+        (
+            identity(**inside("advice", verdict="maybe")),
+            "Invalid enum value 'maybe' - at `$.advice.verdict`",
+        ),
+        (identity(**inside("advice", reasons=[1])), "`int` - at `$.advice.reasons[0]`"),
+        (
+            identity(**inside("confidence", num_clusters={"3": 2})),
+            "<= 1.000001 - at `$.confidence.num_clusters[...]`",
+        ),
         (identity(**inside("confidence", num_clusters={"99": 1.0})), "from 1 to 15"),
         (identity(**inside("confidence", coassignment=[[1.0]])), "coassignment must have 15"),
         (identity(**inside("confidence", coassignment=[[2.0] * 15] * 15)), "from 0 to 1"),
         (identity(**inside("gathered", rare_rewards=[1])), "rare_rewards must be a list of 15"),
         (identity(choices={"gap": 0}), "what 'gap' chooses must be from 1 to 15"),
-        (identity(criteria={"gap": {"two": 1.0}}), "'two'"),
-        (identity(prediction={"reward": {"1": [1.0]}}), "not enough values"),
-        (identity(prediction={"reward": {"1": [1.0, -1.0]}}), "-1.0 is no standard error"),
+        (
+            identity(criteria={"gap": {"two": 1.0}}),
+            "`int`, got `str` - at `key` in `$.criteria[...]`",
+        ),
+        (
+            identity(prediction={"reward": {"1": [1.0]}}),
+            "length 2, got 1 - at `$.prediction.reward[...]`",
+        ),
+        (
+            identity(prediction={"reward": {"1": [1.0, -1.0]}}),
+            ">= 0.0 - at `$.prediction.reward[...][1]`",
+        ),
         (identity(tree=[]), "tree must have 14 rows"),
         (identity(tree=[[0, 1, 1.0, 2]] * 14), "tree"),
         (identity(tree=[[0.5, 1, 1.0, 2]] * 14), "nodes whole ones"),
-        (identity(pairs=[{"clusters": [0, 3]}]), "0 and 3 are no pair of 3 clusters"),
+        (identity(pairs=[{"clusters": [0, 3]}]), "required field `reward` - at `$.pairs[0]`"),
+        (identity(pairs=[{**SAME, "clusters": [0, 3]}]), "0 and 3 are no pair of 3 clusters"),
         (identity(replace=[[0.0]]), "replace must have 3 rows of 3"),
         (identity(replace=[[float("inf")] * 3] * 3), "replace must be finite"),
     ],

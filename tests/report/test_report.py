@@ -181,11 +181,11 @@ def test_the_same_files_give_the_same_page(tmp_path):
 
 
 def test_figures_do_not_depend_on_or_change_global_settings(tmp_path):
-    totals = read_run(write(tmp_path / "run")).totals
-    assert totals is not None
-    plain = parameter_bars(totals, "this run")
+    earned = read_run(write(tmp_path / "run")).result
+    assert earned is not None
+    plain = parameter_bars(earned, "this run")
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red"}):
-        assert parameter_bars(totals, "this run") == plain
+        assert parameter_bars(earned, "this run") == plain
         assert matplotlib.rcParams["font.size"] == 30
 
 
@@ -330,28 +330,40 @@ def test_an_empty_learning_curve(tmp_path):
         ("config.json", None, "cannot be read"),
         ("config.json", "{", "damaged"),
         ("config.json", "[]", "damaged"),
-        ("config.json", {"schema": 1}, "lacks 'config'"),
+        ("config.json", {"schema": 1}, "required field `config`"),
         ("config.json", {**config(), "schema": 2}, "schema 2"),
-        ("config.json", config(env=3), "3 is not a text"),
-        ("config.json", config(seeds=10**30), "out of range"),
-        ("config.json", config(seeds=10_001), "10001 is no number of seeds"),
+        ("config.json", config(env=3), "`str`, got `int` - at `$.env`"),
+        ("config.json", config(seeds=10**30), "<= 10000 - at `$.seeds`"),
+        ("config.json", config(seeds=10_001), "<= 10000 - at `$.seeds`"),
         ("identity.json", "null", "damaged"),
         ("identity.json", "[" * 100_000, "nested too deeply"),
         ("identity.json", identity(latent=[[[1.0]]] * 2), "one row of finite numbers"),
         ("identity.json", identity(clusters=[[0, 0, 0, 1, 1, 10**9]] * 2), "numbered from 0"),
-        ("identity.json", identity(seeds=[0], clusters=[]), "shorter"),
-        ("identity.json", identity(agent_types=[0]), "agent_types"),
-        ("identity.json", identity(agent_names=["a"]), "agent_names"),
-        ("identity.json", identity(agent_names=[1] * AGENTS), "1 is not a text"),
+        (
+            "identity.json",
+            identity(seeds=[0], clusters=[]),
+            "clusters must have one entry per seed",
+        ),
+        ("identity.json", identity(agent_types=[0]), "agent_types must be a list of 6"),
+        ("identity.json", identity(agent_names=["a"]), "agent_names must be a list of 6"),
+        ("identity.json", identity(agent_names=[1] * AGENTS), "`int` - at `$.agent_names[0]`"),
         ("identity.json", identity(parts=[{"agents": [0, 0]}]), "in one of the parts"),
-        ("sharing.json", {**sharing(), "masks": [{}, {}]}, "lacks 'actor'"),
-        ("sharing.json", {**sharing(), "warnings": [[1], []]}, "1 is not a text"),
+        (
+            "sharing.json",
+            {**sharing(), "masks": [{}, {}]},
+            "required field `actor` - at `$.masks[0]`",
+        ),
+        ("sharing.json", {**sharing(), "warnings": [[1], []]}, "`int` - at `$.warnings[0][0]`"),
         ("sharing.json", {**sharing(), "group": [[0], [0]]}, "string of 0 and 1"),
-        ("result.json", result(parameters="many"), "'many' is not a whole number"),
+        ("result.json", result(parameters="many"), "`int`, got `str` - at `$.parameters`"),
         ("result.json", result(return_per_seed=[None, None]), "no seed has a return"),
-        ("result.json", result(parameters_fups=10**400), "out of range"),
-        ("result.json", result(parameters_nops=10**30), "out of range"),
-        ("metrics.jsonl", "{}\n", "lacks 'returns_per_type'"),
+        (
+            "result.json",
+            result(parameters_fups=10**400),
+            f"<= {2**63 - 1} - at `$.parameters_fups`",
+        ),
+        ("result.json", result(parameters_nops=10**30), f"<= {2**63 - 1} - at `$.parameters_nops`"),
+        ("metrics.jsonl", "{}\n", "line 1: Object missing required field `seed`"),
         ("metrics.jsonl", "\nnonsense\n", "line 2"),
         ("metrics.jsonl", "[" * 100_000 + "\n", "line 1: it is nested too deeply"),
     ],

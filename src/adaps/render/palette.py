@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from adaps.report.figures import MARKERS, PALETTE, kind_colours
+from adaps.report.palette import MARKERS, PALETTE, kind_colours
 
 GREYS = ("#4b5563", "#9ca3af")
 

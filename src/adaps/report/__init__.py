@@ -1,16 +1,17 @@
-"""Pages from result files alone: of a run, of a study, of who is alike. Stage: report."""
+"""Pages from result files alone: of a run, of a study, of who is alike. Stage: report.
+
+Modules that draw or compute import matplotlib and SciPy, which take long: they are imported when a
+page is made, not when the command line starts.
+"""
 
 from pathlib import Path
 
 from adaps.errors import UserError
 from adaps.files.plain_files import replace
 from adaps.files.run_folder import REPORT
-from adaps.report import identity_page, page, study_page
 from adaps.report.data import read_run
 from adaps.report.identity_data import read_found
 from adaps.report.study_data import STUDY, read_study
-from adaps.report.study_files import curves_csv, marl_eval_json, scores_csv, statistics_json
-from adaps.report.study_statistics import numbers_of
 
 __all__ = ["write_identity_page", "write_report", "write_study"]
 
@@ -26,6 +27,8 @@ def write_report(folder: Path) -> Path:
     """
     if (folder / STUDY).exists():
         return write_study(folder)
+    from adaps.report import page  # noqa: PLC0415
+
     return _write(folder / REPORT, page.render(read_run(folder)))
 
 
@@ -35,6 +38,8 @@ def write_identity_page(folder: Path) -> Path:
     Raises:
         UserError: there is no such file or a damaged one, or the folder cannot be written to.
     """
+    from adaps.report import identity_page  # noqa: PLC0415
+
     return _write(folder / IDENTITY_PAGE, identity_page.render(read_found(folder)))
 
 
@@ -47,10 +52,12 @@ def write_study(folder: Path) -> Path:
     Raises:
         UserError: there is no plan, no run is finished, or the folder cannot be written to.
     """
+    from adaps.report import study_files, study_page, study_statistics  # noqa: PLC0415
+
     study = read_study(folder)
     if (folder / FIGURES).is_symlink():
         raise UserError(f"{folder / FIGURES} is a symbolic link; put a folder there, or remove it")
-    numbers = numbers_of(study)
+    numbers = study_statistics.numbers_of(study)
     plates = study_page.draw(study, numbers)
     html = study_page.render(study, numbers, plates)
     try:
@@ -60,10 +67,10 @@ def write_study(folder: Path) -> Path:
     files = {f"{FIGURES}/{plate.name}.svg": plate.file for plate in plates.every}
     texts = {
         **files,
-        "scores.csv": scores_csv(study, numbers),
-        "curves.csv": curves_csv(study),
-        "marl_eval.json": marl_eval_json(study),
-        "statistics.json": statistics_json(study, numbers, list(files)),
+        "scores.csv": study_files.scores_csv(study, numbers),
+        "curves.csv": study_files.curves_csv(study),
+        "marl_eval.json": study_files.marl_eval_json(study),
+        "statistics.json": study_files.statistics_json(study, numbers, list(files)),
     }
     for name, text in texts.items():
         _write(folder / name, text)

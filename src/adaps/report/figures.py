@@ -10,18 +10,14 @@ import matplotlib
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, StrMethodFormatter
 
-from adaps.report.data import Kinds, Run, Shared, Totals
+from adaps.files.schema import Result
+from adaps.report.data import Kinds, Run, Shared
 from adaps.report.formatting import index, number, percent, ranges, reach
+from adaps.report.palette import DROPPED, INK, MARKERS, PALETTE, SAMPLED, kind_colours, type_markers
 
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6BB1", "#737373")
-"""Okabe and Ito's colours, which colour-blind readers tell apart, without black and pale yellow."""
-MARKERS = dict(zip("os^DvPX*<>ph", "●■▲◆▼✚✖★◀▶⬟⬢", strict=True))
-"""Shapes of matplotlib, and the same shapes as text."""
-INK, SAMPLED, DROPPED = "#1f3a5f", "#9a6a00", "#e5e7eb"
 STYLE: dict[Any, Any] = {
     "font.size": 9.5,
     "axes.edgecolor": "#9ca3af",
@@ -55,36 +51,13 @@ class Picture(NamedTuple):
     """What a reader who cannot see it is told."""
 
 
-def kind_colours(count: int) -> list[str]:
-    """One colour per kind: distinct ones while they last, then steps from dark to light."""
-    if count <= len(PALETTE):
-        return list(PALETTE[:count])
-    steps = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, count))
-    # Neighbours in number are put far apart in lightness.
-    order = np.argsort(np.arange(count) % 4, kind="stable").argsort()
-    return [to_hex(tuple(steps[i])) for i in order]
-
-
-def type_markers(
-    types: Sequence[int] | Sequence[str] | None, plain: bool = False
-) -> dict[int | str, str]:
-    """True type → the marker that stands for it, or with ``plain`` the same as text.
-
-    Empty where there are more types than shapes.
-    """
-    names = sorted(set(types or []))
-    if len(names) > len(MARKERS):
-        return {}
-    return dict(zip(names, MARKERS.values() if plain else MARKERS, strict=False))
-
-
 def learning_curve(run: Run) -> Picture:
     """Greedy and sampled return against environment steps."""
     by_name = {
-        "greedy": [(p.seed, p.env_steps, p.greedy) for p in run.points],
-        "sampled": [(p.seed, p.env_steps, p.sampled) for p in run.points],
+        "greedy": [(p.seed, p.env_steps, p.return_greedy) for p in run.points],
+        "sampled": [(p.seed, p.env_steps, p.return_sampled) for p in run.points],
     }
-    best = run.totals.best if run.totals else None
+    best = run.result.best if run.result else None
 
     def draw(figure: Figure) -> None:
         axes = _curve_axes(figure, "return, all agents")
@@ -113,18 +86,19 @@ def learning_curve(run: Run) -> Picture:
 
 def type_curves(run: Run) -> Picture | None:
     """Greedy return of each true type; None where types are not known."""
-    if not run.points or run.points[0].per_type is None:
+    if not run.points or run.points[0].returns_per_type is None:
         return None
-    count = len(run.points[0].per_type)
+    count = len(run.points[0].returns_per_type)
     few = count <= len(MARKERS)
-    names, key = _type_names(run.identities.agent_types, count)
+    names, key = _type_names(run.identity.types, count)
     markers = list(MARKERS) if few else ["None"] * count
 
     def draw(figure: Figure) -> None:
         axes = _curve_axes(figure, "return of the type's agents")
         shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.75, count))
         for i, name in enumerate(names):
-            rows = [(p.seed, p.env_steps, p.per_type[i]) for p in run.points if p.per_type]
+            each = [(p.seed, p.env_steps, p.returns_per_type) for p in run.points]
+            rows = [(seed, steps, values[i]) for seed, steps, values in each if values]
             _, steps, values = _grid(rows)
             style = {"color": shades[i], "marker": markers[i], "markevery": 0.11}
             _mean_and_band(axes, steps, values, label=name, **style)
@@ -247,10 +221,10 @@ def mask_picture(layer: str, shared: Shared, kinds: Kinds | None) -> Picture:
     )
 
 
-def parameter_bars(totals: Totals, method: str) -> Picture:
+def parameter_bars(result: Result, method: str) -> Picture:
     """The run's size beside the two extremes."""
-    sizes = {method: totals.parameters, "one network for all": totals.fups}
-    sizes["one network per agent"] = totals.nops
+    sizes = {method: result.parameters, "one network for all": result.parameters_fups}
+    sizes["one network per agent"] = result.parameters_nops
     return size_bars(
         sizes,
         method,

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
-from adaps.report.data import Run, Totals
+from adaps.files.schema import Result
+from adaps.report.data import Run
 
 NONE = "–"
 """Stands where there is nothing to show."""
@@ -26,9 +26,8 @@ METHOD_NAMES = {
 GROUPS = {
     "oracle": "the true types, as it was told",
     "shuffled": "as found, but with the members dealt out wrongly on purpose",
-    "given": "as it was told",
 }
-"""Where groups come from, unless they were discovered."""
+"""Where groups come from, unless they were discovered or given."""
 NAMES = 16
 """Names of agents that are listed at once."""
 FAR_FROM_BOUND = 0.0005
@@ -57,6 +56,8 @@ def interval(values: Sequence[float]) -> Interval:
 
 def reach(values: np.ndarray) -> np.ndarray:
     """Half the width of the 95 % t-interval over the first axis, of two values or more."""
+    from scipy import stats  # noqa: PLC0415  takes long to import
+
     count = len(values)
     quantile = stats.t.ppf(0.975, count - 1)
     return np.asarray(quantile * values.std(axis=0, ddof=1) / np.sqrt(count))
@@ -193,10 +194,10 @@ def kinds_range(run: Run) -> str:
 
 def by_construction(run: Run) -> str:
     """Which agents are of different kinds since their spaces differ; nothing where none are."""
-    parts = run.identities.parts
-    if parts is None or run.identities.groups != "discovered":
+    parts = run.identity.parts
+    if parts is None or run.identity.groups != "discovered":
         return ""
-    shown = "; ".join(who(part, run.identities.agent_names) for part in parts[:NAMES])
+    shown = "; ".join(who(part.agents, run.identity.agent_names) for part in parts[:NAMES])
     more = f"; and {len(parts) - NAMES:,} more groups" if len(parts) > NAMES else ""
     return (
         f"Agents that see or do different things are of different kinds by construction: "
@@ -212,7 +213,7 @@ def mean_rand_index(run: Run) -> float | None:
 
 def summary(run: Run) -> str:
     """The run in one plain sentence."""
-    parts = [_found(run), _earned(run), _size(run.totals) if run.totals else ""]
+    parts = [_found(run), _earned(run), _size(run)]
     text = "; ".join(part for part in parts if part)
     return text[:1].upper() + text[1:] + "."
 
@@ -231,9 +232,10 @@ def _kinds_found(run: Run) -> str:
     name = "adjusted Rand index" if alike else "mean adjusted Rand index"
     agreement = "" if mean is None else f" ({name} {index(mean)})"
     everywhere = " in every seed" if len(run.kinds) > 1 else ""
-    if run.identities.groups != "discovered":
-        return f"{agents} in {kinds} kinds, {GROUPS[run.identities.groups]}{agreement}"
-    if run.settings.config["sharing"].get("clusters") is not None:
+    if run.identity.groups != "discovered":
+        given = GROUPS.get(run.identity.groups, "as it was told")
+        return f"{agents} in {kinds} kinds, {given}{agreement}"
+    if run.settings.sharing.clusters is not None:
         return f"split {agents} into {kinds} kinds, as it was told to{agreement}"
     if kinds == "1":
         return f"found all {agents} to be alike{everywhere}{agreement}"
@@ -254,20 +256,20 @@ def _networks(run: Run) -> str:
 
 
 def _earned(run: Run) -> str:
-    if run.totals:
-        mean = float(np.mean(list(run.totals.returns.values())))
-        return f"greedy return {number(mean)}{_distance(mean_regret(run.totals))}"
+    if run.result:
+        mean = float(np.mean(list(run.result.returns.values())))
+        return f"greedy return {number(mean)}{_distance(mean_regret(run.result))}"
     latest = list(run.latest.values())
     if not latest:
         return ""
-    mean = float(np.mean([point.greedy for point in latest]))
+    mean = float(np.mean([point.return_greedy for point in latest]))
     steps = max(point.env_steps for point in latest)
     return f"greedy return {number(mean)} at the last evaluation, after {steps:,} steps"
 
 
-def mean_regret(totals: Totals) -> float | None:
+def mean_regret(result: Result) -> float | None:
     """Mean over seeds; None where the best possible return is not known."""
-    known = [value for value in totals.regrets.values() if value is not None]
+    known = [value for value in result.regrets.values() if value is not None]
     return float(np.mean(known)) if known else None
 
 
@@ -281,10 +283,19 @@ def _distance(regret: float | None) -> str:
     return f", {percent(regret)} from the best possible"
 
 
-def _size(totals: Totals) -> str:
-    fups = compared(totals.parameters, totals.fups, "full sharing")
-    nops = compared(totals.parameters, totals.nops, "one network per agent")
-    return f"{totals.parameters:,} trainable parameters, {fups} and {nops}"
+def compared_sizes(result: Result) -> tuple[str, str]:
+    """The number of parameters beside those of one network for all and of one for each agent."""
+    return (
+        compared(result.parameters, result.parameters_fups, "full sharing"),
+        compared(result.parameters, result.parameters_nops, "one network per agent"),
+    )
+
+
+def _size(run: Run) -> str:
+    if run.result is None:
+        return ""
+    sizes = " and ".join(compared_sizes(run.result))
+    return f"{run.result.parameters:,} trainable parameters, {sizes}"
 
 
 def compared(ours: int, theirs: int, name: str) -> str:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter, SymmetricalLogLocator
 from scipy.cluster import hierarchy
 
+from adaps.files.schema.identity_report import Estimate, IdentityReport, Prediction
 from adaps.report.figures import (
     INK,
     SAMPLED,
@@ -24,7 +25,6 @@ from adaps.report.figures import (
     svg,
 )
 from adaps.report.formatting import counted, method, number, percent
-from adaps.report.identity_data import Estimate, Found
 from adaps.report.identity_words import error_growth
 
 DRAWN_AGENTS = 200
@@ -40,20 +40,22 @@ LEAF = 10.0
 CENTRE = "#111827"
 SHARED_BY = {"share by kind": "adaps", "share all": "fups", "do not share": "nops"}
 """The sharing method that a verdict amounts to."""
+METHODS = ("fups", "adaps", "seps", "nops")
+"""From the fewest parameters to the most."""
 
 
-def code_map(found: Found) -> Picture:
+def code_map(found: IdentityReport) -> Picture:
     """Agents' latent codes and the kinds' centres in two dimensions, with names to hover on."""
     places, shares = principal_axes(found.latent)
     centres = centres_on_map(found)
-    groups = groups_on_map(found.clusters, found.agent_types)
+    groups = groups_on_map(found.clusters, found.types)
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         draw_centres(axes, centres)
         draw_map(axes, places, shares, groups)
 
-    agents, kinds = counted(found.num_agents, "agent"), counted(found.num_kinds, "kind")
+    agents, kinds = counted(found.num_agents, "agent"), counted(found.num_clusters, "kind")
     held = f"The two axes hold {percent(min(1.0, sum(shares)), 0)} of the variance."
     crosses = " Crosses are the centres of kinds." if len(centres) else ""
     if not any(shares):
@@ -65,7 +67,7 @@ def code_map(found: Found) -> Picture:
     )
 
 
-def centres_on_map(found: Found) -> np.ndarray:
+def centres_on_map(found: IdentityReport) -> np.ndarray:
     """Places ``[kind, 2]`` of the centres of kinds.
 
     The only agent of a kind is its centre: a cross would hide it.
@@ -80,7 +82,7 @@ def draw_centres(axes: Axes, centres: np.ndarray) -> None:
         axes.scatter(*centres.T, s=24, marker="x", color=colour, lw=width, zorder=3)
 
 
-def together(found: Found) -> Picture | None:
+def together(found: IdentityReport) -> Picture | None:
     """Who is near whom, and who is grouped with whom; None for one agent or too many."""
     shares, tree = found.confidence.coassignment, found.tree
     if not 1 < found.num_agents <= DRAWN_AGENTS or (shares is None and tree is None):
@@ -124,14 +126,13 @@ def together(found: Found) -> Picture | None:
     )
 
 
-def error_curves(found: Found) -> list[Picture]:
+def error_curves(found: IdentityReport) -> list[Picture]:
     """Held-out error by number of kinds, and a close-up where most of it is nearly flat."""
-    curves = {"reward": found.reward, "dynamics": found.dynamics}
-    curves = {name: curve for name, curve in curves.items() if curve}
+    curves = (found.prediction or Prediction()).curves
     if not curves:
         return []
     ends = [(k, abs(e.mean) + (e.error or 0)) for c in curves.values() for k, e in c.items()]
-    flat = max((end for k, end in ends if k >= found.num_kinds), default=0.0)
+    flat = max((end for k, end in ends if k >= found.num_clusters), default=0.0)
     words = "; ".join(f"{name} {_in_words(curve)}" for name, curve in curves.items())
     pictures = [
         Picture(
@@ -155,10 +156,10 @@ def error_curves(found: Found) -> list[Picture]:
     return pictures
 
 
-def stand_in(found: Found) -> Picture | None:
+def stand_in(found: IdentityReport) -> Picture | None:
     """Heat map of how much worse each kind is predicted with another's code; None for one kind."""
     growth = found.replace
-    if growth is None or found.num_kinds < 2 or np.isnan(growth).all():
+    if growth is None or found.num_clusters < 2 or np.isnan(growth).all():
         return None
     norm = PowerNorm(0.5, vmin=0, vmax=max(float(np.nanmax(growth)), 0.05), clip=True)
 
@@ -176,7 +177,7 @@ def stand_in(found: Found) -> Picture | None:
         bar.ax.yaxis.set_major_formatter(lambda value, _: error_growth(value))
         bar.set_label("growth of the error")
         bar.outline.set_visible(False)
-        if found.num_kinds <= NUMBERED_KINDS:
+        if found.num_clusters <= NUMBERED_KINDS:
             _number_cells(axes, growth, norm)
 
     return Picture(
@@ -184,14 +185,15 @@ def stand_in(found: Found) -> Picture | None:
         "Who could stand in for whom: how much the prediction error of the row's agents grows with "
         "the code of the column's kind, in units of variance. Pale: that kind could stand in; "
         "dark: it could not. Shades follow the square root.",
-        f"Heat map of {found.num_kinds} by {found.num_kinds} kinds; the error grows by up to "
+        f"Heat map of {found.num_clusters} by {found.num_clusters} kinds; the error grows by up to "
         f"{error_growth(float(np.nanmax(growth)))}.",
     )
 
 
-def sizes(found: Found) -> Picture | None:
+def sizes(found: IdentityReport) -> Picture | None:
     """Trainable parameters of each way to share, with the advised one in colour."""
-    counts = {method(name): count for name, count in found.advice.parameters.items()}
+    known = found.advice.parameters or {}
+    counts = {method(n): count for n in METHODS if (count := known.get(n)) is not None}
     if not counts:
         return None
     advised = SHARED_BY.get(found.advice.verdict)
@@ -204,9 +206,9 @@ def sizes(found: Found) -> Picture | None:
     )
 
 
-def _titles(found: Found) -> list[str]:
+def _titles(found: IdentityReport) -> list[str]:
     """What a reader is told who points at an agent."""
-    types = found.agent_types
+    types = found.types
     return [
         f"{name}, kind {kind}" + (f", true type {types[agent]}" if types else "")
         for agent, (name, kind) in enumerate(zip(found.agent_names, found.clusters, strict=True))
@@ -227,7 +229,7 @@ def _with_names(picture: Markup, name: str, groups: list[MapGroup], titles: list
     return Markup("".join([*pieces, rest]))
 
 
-def _draw_tree(axes: Axes, tree: np.ndarray, found: Found) -> None:
+def _draw_tree(axes: Axes, tree: np.ndarray, found: IdentityReport) -> None:
     colours = _branch_colours(tree, found)
     drawn = hierarchy.dendrogram(tree, no_plot=True, link_color_func=colours.__getitem__)
     for x, y, colour in zip(drawn["icoord"], drawn["dcoord"], drawn["color_list"], strict=True):
@@ -242,18 +244,18 @@ def _draw_tree(axes: Axes, tree: np.ndarray, found: Found) -> None:
     axes.spines["bottom"].set_visible(False)
 
 
-def _branch_colours(tree: np.ndarray, found: Found) -> list[str]:
+def _branch_colours(tree: np.ndarray, found: IdentityReport) -> list[str]:
     """Colour of every node: of the kind that all agents below it are of, or else grey."""
-    palette = kind_colours(found.num_kinds)
+    palette = kind_colours(found.num_clusters)
     below: list[set[int]] = [{kind} for kind in found.clusters]
     for first, second in tree[:, :2].astype(int):
         below.append(below[first] | below[second])
     return [palette[min(kinds)] if len(kinds) == 1 else "#9ca3af" for kinds in below]
 
 
-def _draw_strip(axes: Axes, order: list[int], found: Found) -> Axes:
+def _draw_strip(axes: Axes, order: list[int], found: IdentityReport) -> Axes:
     """The kind's colour of each agent."""
-    palette = kind_colours(found.num_kinds)
+    palette = kind_colours(found.num_clusters)
     colours = np.array([[to_rgb(palette[found.clusters[agent]]) for agent in order]])
     axes.imshow(colours, aspect="auto", interpolation="none", extent=(0, LEAF * len(order), 0, 1))
     axes.set(xticks=[], yticks=[])
@@ -262,7 +264,7 @@ def _draw_strip(axes: Axes, order: list[int], found: Found) -> Axes:
 
 
 def _draw_shares(
-    figure: Figure, axes: Axes, shares: np.ndarray, order: list[int], found: Found
+    figure: Figure, axes: Axes, shares: np.ndarray, order: list[int], found: IdentityReport
 ) -> None:
     """Shares ``float[agent, agent]`` in the order of the leaves, with the kinds at the side."""
     end = LEAF * len(order)
@@ -303,14 +305,14 @@ def _runs(values: Iterable[int]) -> Iterator[tuple[int, int, int]]:
 def _draw_errors(
     figure: Figure,
     curves: dict[str, dict[int, Estimate]],
-    found: Found,
+    found: IdentityReport,
     limit: float | None,
 ) -> None:
     """Means and standard errors by number of kinds, up to ``limit`` to either side of 0."""
     axes = figure.add_subplot()
     axes.axhline(0, color="#9ca3af", linewidth=0.8)
     style = {"color": "#047857", "linestyle": ":", "linewidth": 1.6}
-    axes.axvline(found.num_kinds, label=f"{counted(found.num_kinds, 'kind')} found", **style)
+    axes.axvline(found.num_clusters, label=f"{counted(found.num_clusters, 'kind')} found", **style)
     looks = {"reward": (INK, "o", -0.04), "dynamics": (SAMPLED, "s", 0.04)}
     for name, curve in curves.items():
         colour, marker, aside = looks[name]
@@ -321,7 +323,7 @@ def _draw_errors(
         axes.errorbar(places, means, errors, label=name, color=colour, **shape)
     if limit is not None:
         axes.set_ylim(-limit, limit)
-    counts = [count for curve in curves.values() for count in curve] + [found.num_kinds]
+    counts = [count for curve in curves.values() for count in curve] + [found.num_clusters]
     axes.set_xlim(min(counts) - 0.4, max(counts) + 0.4)
     axes.grid(visible=True)
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from adaps.files.schema.identity_report import Gathered, IdentityReport, Pair
 from adaps.report import figures, formatting, identity_figures, identity_words
-from adaps.report.identity_data import Found, Pair
 from adaps.report.page import Tile
 from adaps.report.templates import fill
 
@@ -46,31 +46,31 @@ class Bar(NamedTuple):
     """Which error it is of: reward, dynamics or observation."""
 
 
-def render(found: Found) -> str:
+def render(found: IdentityReport) -> str:
     """The whole page."""
     return fill("identity.html.j2", _context(found))
 
 
-def _context(found: Found) -> dict[str, Any]:
+def _context(found: IdentityReport) -> dict[str, Any]:
     advice = found.advice
     return {
         "env": found.env,
         "agents": formatting.counted(found.num_agents, "agent"),
-        "kinds": formatting.counted(found.num_kinds, "kind"),
+        "kinds": formatting.counted(found.num_clusters, "kind"),
         "num_agents": found.num_agents,
-        "num_kinds": found.num_kinds,
+        "num_kinds": found.num_clusters,
         "advice": advice,
         "long": len(advice.sentence) > LONG,
         "confidence": identity_words.confidence(found),
         "tiles": list(_tiles(found)),
         "members": _members(found),
-        "alone": found.num_kinds == found.num_agents > 1,
-        "left_out": max(0, found.num_kinds - KINDS),
+        "alone": found.num_clusters == found.num_agents > 1,
+        "left_out": max(0, found.num_clusters - KINDS),
         "numbered": formatting.are_numbered(found.agent_names),
-        "typed": found.agent_types is not None,
+        "typed": found.types is not None,
         "map": identity_figures.code_map(found),
-        "colours": list(enumerate(figures.kind_colours(found.num_kinds)))[:KINDS],
-        "shapes": figures.type_markers(found.agent_types, plain=True),
+        "colours": list(enumerate(figures.kind_colours(found.num_clusters)))[:KINDS],
+        "shapes": figures.type_markers(found.types, plain=True),
         "together": identity_figures.together(found),
         "drawn_agents": identity_figures.DRAWN_AGENTS,
         "errors": identity_figures.error_curves(found),
@@ -83,26 +83,26 @@ def _context(found: Found) -> dict[str, Any]:
     }
 
 
-def _tiles(found: Found) -> Iterator[Tile]:
-    types = found.agent_types
+def _tiles(found: IdentityReport) -> Iterator[Tile]:
+    types = found.types
     true = f"; {formatting.counted(len(set(types)), 'true type')}" if types else ""
     agents = formatting.counted(found.num_agents, "agent")
-    yield Tile("Kinds found", f"{found.num_kinds:,}", f"among {agents}{true}")
-    shares = found.confidence.num_clusters
+    yield Tile("Kinds found", f"{found.num_clusters:,}", f"among {agents}{true}")
+    shares = found.confidence.shares
     if shares:
-        share = formatting.percent(shares.get(found.num_kinds, 0.0), 0)
+        share = formatting.percent(shares.get(found.num_clusters, 0.0), 0)
         yield Tile("Sure of that number", share, "of resamples find as many")
     if found.confidence.agreement is not None:
         agreement = formatting.index(found.confidence.agreement)
         yield Tile("Halves agree", agreement, "adjusted Rand index of both halves' groupings")
     note = "agreement with true types; 1 is perfect"
-    if found.rand_index is None:
+    if found.adjusted_rand_index is None:
         note = "true types are not known"
-    yield Tile("Adjusted Rand index", formatting.index(found.rand_index), note)
+    yield Tile("Adjusted Rand index", formatting.index(found.adjusted_rand_index), note)
 
 
-def _members(found: Found) -> list[Members]:
-    colours = figures.kind_colours(found.num_kinds)
+def _members(found: IdentityReport) -> list[Members]:
+    colours = figures.kind_colours(found.num_clusters)
     rows = []
     for kind, agents in enumerate(found.members[:KINDS]):
         names = [found.agent_names[agent] for agent in agents]
@@ -116,20 +116,21 @@ def _members(found: Found) -> list[Members]:
                 len(parts) - PARTS,
                 formatting.ranges(agents),
                 len(agents),
-                formatting.type_mix(found.agent_types, agents),
+                formatting.type_mix(found.types, agents),
             )
         )
     return rows
 
 
-def _choices(found: Found) -> Iterator[dict[str, Any]]:
+def _choices(found: IdentityReport) -> Iterator[dict[str, Any]]:
     """What each criterion would choose, in the order in which they are known."""
-    known = [*identity_words.CRITERIA, *found.choices, *found.criteria]
-    for name in dict.fromkeys(known):
-        if name not in found.choices and name not in found.criteria:
+    choices, criteria = found.choices or {}, found.criteria or {}
+    chosen = {name: count for name, count in choices.items() if count is not None}
+    for name in dict.fromkeys((*identity_words.CRITERIA, *chosen, *criteria)):
+        if name not in chosen and name not in criteria:
             continue
-        count = found.choices.get(name)
-        value = None if count is None else found.criteria.get(name, {}).get(count)
+        count = chosen.get(name)
+        value = None if count is None else (criteria.get(name) or {}).get(count)
         yield {
             "name": identity_words.CRITERIA.get(name, name),
             "used": name == found.criterion,
@@ -138,10 +139,10 @@ def _choices(found: Found) -> Iterator[dict[str, Any]]:
         }
 
 
-def _pairs(found: Found) -> dict[str, Any]:
+def _pairs(found: IdentityReport) -> dict[str, Any]:
     """The nearest pairs of kinds and what tells them apart, with all bars on one scale."""
-    colours = figures.kind_colours(found.num_kinds)
-    shown = sorted(found.pairs, key=lambda pair: pair.distance)[:PAIRS]
+    colours, pairs = figures.kind_colours(found.num_clusters), found.pairs or []
+    shown = sorted(pairs, key=lambda pair: pair.distance)[:PAIRS]
     parts = [list(_parts(pair)) for pair in shown]
     longest = max((value for bars in parts for *_, value in bars), default=0.0)
     rows = []
@@ -153,7 +154,7 @@ def _pairs(found: Found) -> dict[str, Any]:
         sentence = identity_words.difference(pair)
         both = [colours[kind] for kind in pair.clusters]
         rows.append({"sentence": sentence, "colours": both, "bars": drawn})
-    return {"rows": rows, "left_out": len(found.pairs) - len(shown), "count": len(found.pairs)}
+    return {"rows": rows, "left_out": len(pairs) - len(shown), "count": len(pairs)}
 
 
 def _parts(pair: Pair) -> Iterator[tuple[str, str, float]]:
@@ -162,24 +163,25 @@ def _parts(pair: Pair) -> Iterator[tuple[str, str, float]]:
         if value is not None:
             yield part, part, value
     for name, value in pair.observation:
-        yield "observation", name, value
+        if value is not None:
+            yield "observation", name, value
 
 
 def _share(value: float, longest: float) -> float:
     return 100 * max(0.0, value) / longest if longest > 0 else 0.0
 
 
-def _settings(found: Found) -> Iterator[tuple[str, str]]:
+def _settings(found: IdentityReport) -> Iterator[tuple[str, str]]:
     """How it was found, as names and texts."""
     yield "encoder", found.encoder
     yield "clusterer", found.clusterer
     yield "criterion", found.criterion or formatting.NONE
-    gathered = found.gathered
+    gathered = found.gathered or Gathered()
     steps = {"environment steps": gathered.env_steps, "rows per agent": gathered.rows_per_agent}
     for name, count in steps.items():
         yield name, formatting.NONE if count is None else f"{count:,}"
-    if gathered.rare_share is not None:
-        yield "rows with a rare reward", formatting.percent(gathered.rare_share, 3)
+    if gathered.rare_reward_share is not None:
+        yield "rows with a rare reward", formatting.percent(gathered.rare_reward_share, 3)
     if gathered.rare_rewards is not None:
         fewest, most = min(gathered.rare_rewards), max(gathered.rare_rewards)
         few = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"

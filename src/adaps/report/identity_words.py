@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from adaps.files.schema.identity_report import Confidence, IdentityReport, Pair
 from adaps.report.formatting import counted, index, number, percent
-from adaps.report.identity_data import Confidence, Found, Pair
 
 CRITERIA = {
     "prediction": "Prediction",
@@ -20,15 +20,15 @@ ALSO = 0.25
 NAMED_STAND_INS = 6
 
 
-def confidence(found: Found) -> str:
+def confidence(found: IdentityReport) -> str:
     """How far the grouping holds, in one sentence."""
-    told = [_resamples(found.confidence, found.num_kinds), _halves(found.confidence.agreement)]
+    told = [_resamples(found.confidence, found.num_clusters), _halves(found.confidence.agreement)]
     text = "; ".join(told)
     return text[:1].upper() + text[1:] + "."
 
 
 def _resamples(confidence: Confidence, num_kinds: int) -> str:
-    shares = confidence.num_clusters
+    shares = confidence.shares
     if not shares:
         return "the grouping was not repeated on resampled data"
     kinds, own = counted(num_kinds, "kind"), shares.get(num_kinds, 0.0)
@@ -84,12 +84,13 @@ def difference(pair: Pair) -> str:
         return f"{kinds} hardly differ"
     named = [name for name, value in growth.items() if value >= max(SLIGHT, ALSO * most)]
     where = ""
-    if "dynamics" in named and pair.observation:
-        where = f" (most of all {max(pair.observation, key=lambda entry: entry[1])[0]})"
+    entries = [(value, name) for name, value in pair.observation if value is not None]
+    if "dynamics" in named and entries:
+        where = f" (most of all {max(entries, key=lambda entry: entry[0])[1]})"
     return f"{kinds} differ in {' and '.join(named)}{where}"
 
 
-def stand_ins(found: Found) -> str:
+def stand_ins(found: IdentityReport) -> str:
     """Which kinds could stand in for which others."""
     if found.replace is None:
         return ""

@@ -40,8 +40,8 @@ def _context(run: Run) -> dict[str, Any]:
     settings = run.settings
     return {
         "env": settings.env,
-        "method": formatting.method(settings.sharing),
-        "algo": settings.algo,
+        "method": formatting.method(settings.sharing.name),
+        "algo": settings.algo.name,
         "num_seeds": formatting.counted(len(settings.seeds), "seed"),
         "steps": f"{settings.steps:,}",
         "summary": formatting.summary(run),
@@ -57,13 +57,13 @@ def _context(run: Run) -> dict[str, Any]:
         ],
         "sizes": _sizes(run),
         "seed_rows": list(_seed_rows(run)),
-        "last": run.totals is None,
+        "last": run.result is None,
         "groups": _groups(run),
-        "settings": list(flat(settings.config)),
-        "versions": settings.versions,
+        "settings": list(flat(run.config.config)),
+        "versions": run.config.versions,
         "command": _command(run),
         "folder": str(run.folder.resolve()),
-        "episodes": f"{run.totals.episodes:,}" if run.totals else "some",
+        "episodes": f"{run.result.episodes:,}" if run.result else "some",
         "files": {k: v for k, v in FILES.items() if (run.folder / k).exists()},
     }
 
@@ -79,21 +79,20 @@ def _unfinished(run: Run) -> Iterator[str]:
         yield f"its last evaluation was after {done:,} of {run.settings.steps:,} steps"
     else:
         yield "there was no evaluation yet"
-    if run.totals is None:
+    if run.result is None:
         yield "there is no final evaluation"
 
 
 def _tiles(run: Run) -> Iterator[Tile]:
     yield from _result_tiles(run)
     yield from _kinds_tiles(run)
-    totals = run.totals
-    if totals:
-        fups = formatting.compared(totals.parameters, totals.fups, "full sharing")
-        nops = formatting.compared(totals.parameters, totals.nops, "one network per agent")
-        yield Tile("Trainable parameters", f"{totals.parameters:,}", f"{fups}; {nops}")
-        speed = f"{totals.steps_per_second:,.0f}"
+    result = run.result
+    if result:
+        note = "; ".join(formatting.compared_sizes(result))
+        yield Tile("Trainable parameters", f"{result.parameters:,}", note)
+        speed = f"{result.env_steps_per_second:,.0f}"
         yield Tile("Training speed", speed, "environment steps per second, over all seeds")
-        yield Tile("Wall time", formatting.duration(totals.wall_seconds), "the whole run")
+        yield Tile("Wall time", formatting.duration(result.wall_seconds), "the whole run")
 
 
 def _result_tiles(run: Run) -> Iterator[Tile]:
@@ -104,20 +103,20 @@ def _result_tiles(run: Run) -> Iterator[Tile]:
     seeds = formatting.counted(len(values), "seed")
     around = formatting.number(reach, beside=mean)
     spread = seeds if reach is None else f"± {around} (95 % interval over {seeds})"
-    label = "Greedy return" if run.totals else "Greedy return, latest"
+    label = "Greedy return" if run.result else "Greedy return, latest"
     yield Tile(label, formatting.number(mean), spread)
-    regret = formatting.mean_regret(run.totals) if run.totals else None
-    if run.totals and regret is not None:
-        note = f"below the best possible, {formatting.number(run.totals.best)}"
+    regret = formatting.mean_regret(run.result) if run.result else None
+    if run.result and regret is not None:
+        note = f"below the best possible, {formatting.number(run.result.best)}"
         yield Tile("Regret", formatting.percent(regret), note)
 
 
 def _kinds_tiles(run: Run) -> Iterator[Tile]:
     if not run.kinds:
         return
-    types = run.identities.agent_types
+    types = run.identity.types
     true = f"; {formatting.counted(len(set(types)), 'true type')}" if types else ""
-    found = "Kinds found" if run.identities.groups == "discovered" else "Kinds"
+    found = "Kinds found" if run.identity.groups == "discovered" else "Kinds"
     yield Tile(found, formatting.kinds_range(run), f"among {run.num_agents} agents{true}")
     mean = formatting.mean_rand_index(run)
     note = "true types are not known" if mean is None else "agreement with true types; 1 is perfect"
@@ -126,9 +125,9 @@ def _kinds_tiles(run: Run) -> Iterator[Tile]:
 
 def _returns(run: Run) -> dict[int, float]:
     """Each seed's final return, or where there is none yet, its latest."""
-    if run.totals:
-        return run.totals.returns
-    return {seed: point.greedy for seed, point in run.latest.items()}
+    if run.result:
+        return run.result.returns
+    return {seed: point.return_greedy for seed, point in run.latest.items()}
 
 
 def _curves(run: Run) -> list[figures.Picture]:
@@ -139,7 +138,7 @@ def _curves(run: Run) -> list[figures.Picture]:
 
 def _maps(run: Run) -> dict[str, Any]:
     """Pictures and the keys to their colours and shapes."""
-    types = run.identities.agent_types
+    types = run.identity.types
     learnt = {seed: kinds for seed, kinds in run.kinds.items() if kinds.latent is not None}
     shown = sorted(learnt.items())[:MAPS]
     count = max((max(kinds.clusters) + 1 for _, kinds in shown), default=0)
@@ -178,14 +177,14 @@ def _layer_rows(run: Run) -> list[tuple[str, list[str]]]:
 
 
 def _sizes(run: Run) -> figures.Picture | None:
-    if run.totals is None:
+    if run.result is None:
         return None
-    return figures.parameter_bars(run.totals, "this run")
+    return figures.parameter_bars(run.result, "this run")
 
 
 def _seed_rows(run: Run) -> Iterator[tuple[str, ...]]:
     returns = _returns(run)
-    regrets = run.totals.regrets if run.totals else {}
+    regrets = run.result.regrets if run.result else {}
     for seed in run.seeds:
         kinds = run.kinds.get(seed)
         found = (formatting.NONE,) * 3
@@ -205,7 +204,7 @@ def _groups(run: Run) -> dict[str, Any] | None:
         return None
     seed, kinds = min(run.kinds.items())
     colours = figures.kind_colours(max(kinds.clusters) + 1)
-    types, names, rows = run.identities.agent_types, run.identities.agent_names, []
+    types, names, rows = run.identity.types, run.identity.agent_names, []
     for kind in sorted(set(kinds.clusters)):
         agents = [agent for agent, own in enumerate(kinds.clusters) if own == kind]
         mix = formatting.type_mix(types, agents)
@@ -233,13 +232,13 @@ def _command(run: Run) -> list[str]:
     """The command line with the settings that matter most, in parts that belong together."""
     settings = run.settings
     options = {
-        "sharing": settings.sharing,
-        "algo": settings.algo,
+        "sharing": settings.sharing.name,
+        "algo": settings.algo.name,
         "steps": settings.steps,
         "seeds": len(settings.seeds),
-        "seed": settings.config["seed"],
+        "seed": settings.seed,
     }
-    if settings.config.get("task_seed"):
-        options["task-seed"] = settings.config["task_seed"]
+    if settings.task_seed:
+        options["task-seed"] = settings.task_seed
     given = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items()]
     return ["adaps train", shlex.quote(settings.env), *given]

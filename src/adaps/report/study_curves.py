@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from adaps.files.schema import MetricsLine
 from adaps.report import statistics
-from adaps.report.data import Point
 from adaps.report.study_data import Finished
 
 MOST_POINTS = 50
@@ -25,25 +25,25 @@ class Band(NamedTuple):
     high: np.ndarray | None
 
 
-Coordinate = Callable[[Point], float | None]
+Coordinate = Callable[[MetricsLine], float | None]
 
 
-def env_steps(point: Point) -> float:
+def env_steps(point: MetricsLine) -> float:
     """Where an evaluation lies on the axis of environment steps."""
     return float(point.env_steps)
 
 
-def seconds(point: Point) -> float | None:
+def seconds(point: MetricsLine) -> float | None:
     """Where it lies on the axis of time; None where that was not noted."""
     return point.seconds
 
 
-def greedy(point: Point) -> float:
+def greedy(point: MetricsLine) -> float:
     """Greedy return."""
-    return point.greedy
+    return point.return_greedy
 
 
-def snd(point: Point) -> float | None:
+def snd(point: MetricsLine) -> float | None:
     """System Neural Diversity; None where it was not measured."""
     return point.snd
 

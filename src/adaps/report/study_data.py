@@ -1,57 +1,27 @@
 """What a study's folder holds, read and checked. Stage: report."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+from msgspec.structs import replace
 
 from adaps.errors import UserError
 from adaps.files.run_folder import CONFIG, METRICS, RESULT
-from adaps.report.data import Point, Run, Settings, Totals, read_run
-from adaps.report.reading import as_number, as_text, as_whole, read
+from adaps.files.schema import Failures, MetricsLine, Plan, Planned, References, Result, read
+from adaps.files.schema.fields import known
+from adaps.files.schema.study import LARGEST
+from adaps.report.data import Run, read_run
+
+T = TypeVar("T")
 
 STUDY, REFERENCES, FAILURES = "study.json", "references.json", "failures.json"
 NAMED = ("sharing", "algo", "encoder")
 """Options that select something by its name; a configuration has its name and options there."""
 RESOLVED = ("gather_steps", "seed", "seeds", "workers")
 """Settings whose value a run may choose otherwise than it was told."""
-LARGEST = 1e30
-"""A number beyond this is damage, not a result, and would overflow in the statistics."""
-
-
-class Variant(NamedTuple):
-    """One of the things that are compared."""
-
-    name: str
-    """What people call it: any text."""
-    options: dict[str, str]
-
-
-class Planned(NamedTuple):
-    """One run of the plan: one variant in one environment with one seed."""
-
-    env: str
-    variant: str
-    seed: int
-    folder: str
-    """From the study's folder."""
-
-
-class Plan(NamedTuple):
-    """``study.json``."""
-
-    title: str
-    envs: list[str]
-    variants: list[Variant]
-    over: dict[str, list[str]]
-    """In a sweep, the options that vary and their values; otherwise empty."""
-    seeds: list[int]
-    options: dict[str, str]
-    machine: str | None
-    commit: str | None
-    versions: dict[str, str]
-    runs: list[Planned]
 
 
 class Finished(NamedTuple):
@@ -67,7 +37,7 @@ class Finished(NamedTuple):
     rand_index: float | None
     steps_per_second: float | None
     wall_seconds: float | None
-    points: list[Point]
+    points: list[MetricsLine]
     """Its evaluations, in the order of their steps."""
 
 
@@ -93,7 +63,7 @@ class Study(NamedTuple):
 
     def of(self, env: str, variant: str) -> list[Finished]:
         """Finished runs of one variant in one environment."""
-        return [run for run in self.runs if run.planned[:2] == (env, variant)]
+        return [run for run in self.runs if run.planned.place[:2] == (env, variant)]
 
 
 def read_study(folder: Path) -> Study:
@@ -103,26 +73,28 @@ def read_study(folder: Path) -> Study:
         UserError: there is no plan or a damaged one, a run's folder is not inside the study's, or
             no run is finished; one line that names the file.
     """
-    plan = read(folder, STUDY, _plan)
+    plan = read(folder / STUDY, Plan)
     for planned in plan.runs:
         _check_inside(folder, planned)
     remarks: list[str] = []
-    random_return = _optional(folder, REFERENCES, _references, remarks)
-    failures = {}
+    references = _optional(folder, REFERENCES, References, remarks)
+    failed = {}
     if (folder / FAILURES).exists():
-        failures = _optional(folder, FAILURES, _failures, remarks)
+        file = _optional(folder, FAILURES, Failures, remarks)
+        failed = file.failures if file else {}
     runs, left_out = [], []
     for planned in plan.runs:
         try:
             runs.append(_read_planned(folder, plan, planned))
         except UserError as error:
-            failed = failures.get(planned.folder)
-            reason = f"it failed: {failed} ({FAILURES})" if failed else str(error)
+            why = failed.get(planned.folder)
+            reason = f"it failed: {why} ({FAILURES})" if why else str(error)
             left_out.append(LeftOut(planned, _from_here(folder, reason)))
     if not runs:
         why = f"; the first, {left_out[0].reason}" if left_out else ""
         raise UserError(f"{folder / STUDY}: no run of this study is finished{why}")
-    return Study(folder, plan, runs, left_out, random_return, remarks)
+    known_returns = references.known if references else {}
+    return Study(folder, plan, runs, left_out, known_returns, remarks)
 
 
 def _from_here(folder: Path, text: str) -> str:
@@ -130,71 +102,13 @@ def _from_here(folder: Path, text: str) -> str:
     return " ".join(text.replace(f"{folder}/", "").split())
 
 
-def _optional(
-    folder: Path, name: str, build: Callable[[Any], dict[str, Any]], remarks: list[str]
-) -> dict[str, Any]:
+def _optional(folder: Path, name: str, kind: type[T], remarks: list[str]) -> T | None:
     """A file that the study can do without; what is wrong with it goes to the ``remarks``."""
     try:
-        return read(folder, name, build)
+        return read(folder / name, kind)
     except UserError as error:
         remarks.append(_from_here(folder, str(error)))
-        return {}
-
-
-def _plan(data: Any) -> Plan:
-    plan = Plan(
-        title=as_text(data["title"]),
-        envs=_texts(data["envs"]),
-        variants=[Variant(as_text(v["name"]), _options(v["options"])) for v in data["variants"]],
-        over={option: _texts(values) for option, values in (data["over"] or {}).items()},
-        seeds=[as_whole(seed) for seed in data["seeds"]],
-        options=_options(data["options"]),
-        machine=_text_or_none(data.get("machine")),
-        commit=_text_or_none(data.get("commit")),
-        versions={name: str(version) for name, version in data.get("versions", {}).items()},
-        runs=[
-            Planned(as_text(r["env"]), as_text(r["variant"]), as_whole(r["seed"]), r["folder"])
-            for r in data["runs"]
-        ],
-    )
-    _check_plan(plan)
-    return plan
-
-
-def _check_plan(plan: Plan) -> None:
-    names = [variant.name for variant in plan.variants]
-    for what, values in (
-        ("environments", plan.envs),
-        ("variants", names),
-        ("folders", [as_text(planned.folder) for planned in plan.runs]),
-        ("runs", [planned[:3] for planned in plan.runs]),
-    ):
-        if not values or len(set(values)) < len(values):
-            raise ValueError(f"its {what} must be different, and at least one")
-    for planned in plan.runs:
-        if planned.env not in plan.envs or planned.variant not in names:
-            raise ValueError(f"run {planned.folder!r} is of no environment or variant of the study")
-
-
-def _texts(values: Any) -> list[str]:
-    return [as_text(value) for value in values]
-
-
-def _options(data: Any) -> dict[str, str]:
-    return {name: as_text(value) for name, value in data.items()}
-
-
-def _text_or_none(value: Any) -> str | None:
-    return None if value is None else as_text(value)
-
-
-def _references(data: Any) -> dict[str, float]:
-    known = {name: as_number(value) for name, value in data["random_return"].items()}
-    return {name: _in_range(value) for name, value in known.items() if value is not None}
-
-
-def _failures(data: Any) -> dict[str, str]:
-    return _options(data["failures"])
+        return None
 
 
 def _check_inside(folder: Path, planned: Planned) -> None:
@@ -221,23 +135,24 @@ def _read_planned(folder: Path, plan: Plan, planned: Planned) -> Finished:
         run = read_run(path)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    for difference in _differences(plan, planned, run.settings):
+    for difference in _differences(plan, planned, run):
         raise UserError(f"{path / CONFIG} is not what {STUDY} says: {difference}")
-    totals = run.totals
-    if totals is None:
+    result = run.result
+    if result is None:
         raise UserError(f"is not finished: {path / RESULT} is not there")
-    if set(totals.returns) != {planned.seed}:
+    if set(result.returns) != {planned.seed}:
         raise UserError(f"{path / RESULT} is not of seed {planned.seed} alone")
     if {point.seed for point in run.points} - {planned.seed}:
         raise UserError(f"{path / METRICS} is not of seed {planned.seed} alone")
     try:
-        return _finished(planned, run, totals)
-    except (ValueError, OverflowError) as error:
+        return _finished(planned, run, result)
+    except ValueError as error:
         raise UserError(f"{path / RESULT} is damaged: {error}") from None
 
 
-def _differences(plan: Plan, planned: Planned, settings: Settings) -> Iterator[str]:
+def _differences(plan: Plan, planned: Planned, run: Run) -> Iterator[str]:
     """What a run's configuration says otherwise than the plan."""
+    settings = run.settings
     if settings.env.casefold() != planned.env.casefold():
         yield f"env is {settings.env!r}, not {planned.env!r}"
     if settings.seeds != range(planned.seed, planned.seed + 1):
@@ -247,7 +162,7 @@ def _differences(plan: Plan, planned: Planned, settings: Settings) -> Iterator[s
     if "sharing" in plan.options:
         own = {"sharing": plan.options["sharing"], **own}
     for option, wanted in own.items():
-        found = _setting(settings.config, option)
+        found = _setting(run.config.config, option)
         if _contradict(wanted, found):
             yield f"{option} is {str(found)!r}, not {wanted!r}"
 
@@ -282,40 +197,38 @@ def _contradict(wanted: str, found: Any) -> bool:
         return False
 
 
-def _finished(planned: Planned, run: Run, totals: Totals) -> Finished:
-    value = totals.returns[planned.seed]
+def _finished(planned: Planned, run: Run, result: Result) -> Finished:
+    value = result.returns[planned.seed]
     if not math.isfinite(value):
         raise ValueError("its return is not a number")
     kinds = run.kinds.get(planned.seed)
-    for point in run.points:
-        _in_range(point.env_steps)
     return Finished(
         planned=planned,
         value=_in_range(value),
-        best=None if totals.best is None else _in_range(totals.best),
-        regret=totals.regrets[planned.seed],
-        parameters=int(_in_range(totals.parameters)),
+        best=None if result.best is None else _in_range(result.best),
+        regret=result.regrets[planned.seed],
+        parameters=result.parameters,
         rand_index=None if kinds is None else kinds.rand_index,
-        steps_per_second=as_number(totals.steps_per_second),
-        wall_seconds=as_number(totals.wall_seconds),
-        points=_in_order([point for point in run.points if math.isfinite(point.greedy)]),
+        steps_per_second=known(result.env_steps_per_second),
+        wall_seconds=known(result.wall_seconds),
+        points=_in_order([point for point in run.points if math.isfinite(point.return_greedy)]),
     )
 
 
-def _in_order(points: list[Point]) -> list[Point]:
+def _in_order(points: list[MetricsLine]) -> list[MetricsLine]:
     """One evaluation per number of steps, of several the last."""
     by_steps = {point.env_steps: point for point in points}
     ordered = [by_steps[steps] for steps in sorted(by_steps)]
     for point in ordered:
-        _in_range(point.greedy)
+        _in_range(point.return_greedy)
     times = [point.seconds for point in ordered if point.seconds is not None]
     if all(earlier < later for earlier, later in pairwise(times)):
         return ordered
     # A run that was taken up again began to count anew: its times say nothing.
-    return [point._replace(seconds=None) for point in ordered]
+    return [replace(point, seconds=None) for point in ordered]
 
 
-def _in_range(value: float | int) -> float:
+def _in_range(value: float) -> float:
     if not abs(value) <= LARGEST:
         raise ValueError(f"{str(value)[:20]} is out of range")
     return float(value)

@@ -18,11 +18,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter, FixedLocator, NullLocator, StrMethodFormatter
 
+from adaps.files.schema import Plan
 from adaps.report.figures import MARKERS, PALETTE, SMALL, inline, svg_file
 from adaps.report.formatting import NONE, number, percent
 from adaps.report.statistics import Interval
 from adaps.report.study_curves import Band
-from adaps.report.study_data import Plan
 from adaps.report.study_statistics import Overall, Sweep
 from adaps.report.study_words import label, score
 

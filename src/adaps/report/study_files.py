@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from io import StringIO
 from typing import Any
 
+from msgspec.structs import asdict
+
 from adaps.report.study_data import LeftOut, Study
 from adaps.report.study_statistics import Cell, Numbers, Reached, Verdict, sweep_of
 from adaps.report.study_words import answer
@@ -48,7 +50,7 @@ def scores_csv(study: Study, numbers: Numbers) -> str:
         for i, run in enumerate(cell.runs):
             rows.append(
                 (
-                    *run.planned[:3],
+                    *run.planned.place,
                     run.value,
                     None if cell.scores is None else cell.scores[i],
                     run.regret,
@@ -68,7 +70,7 @@ def scores_csv(study: Study, numbers: Numbers) -> str:
 def curves_csv(study: Study) -> str:
     """One line per finished run and evaluation."""
     rows = (
-        (*run.planned[:3], p.env_steps, p.seconds, p.greedy, p.sampled, p.snd)
+        (*run.planned.place, p.env_steps, p.seconds, p.return_greedy, p.return_sampled, p.snd)
         for run in study.runs
         for p in run.points
     )
@@ -119,13 +121,13 @@ def marl_eval_json(study: Study) -> str:
     """
     data: dict[str, Any] = {}
     for run in study.runs:
-        env, variant, seed, _ = run.planned
+        env, variant, seed = run.planned.place
         timed = all(point.seconds is not None for point in run.points)
         steps: dict[str, Any] = {
             f"step_{i}": {
                 "step_count": point.env_steps,
                 **({"elapsed_time": point.seconds} if timed else {}),
-                "return": [point.greedy],
+                "return": [point.return_greedy],
             }
             for i, point in enumerate(run.points)
         }
@@ -188,7 +190,7 @@ def _nested(pairs: dict[tuple[str, str], Any]) -> dict[str, dict[str, Any]]:
 
 
 def _left_out(one: LeftOut) -> dict[str, Any]:
-    return {**one.planned._asdict(), "reason": one.reason}
+    return {**asdict(one.planned), "reason": one.reason}
 
 
 def _cell(cell: Cell) -> dict[str, Any]:

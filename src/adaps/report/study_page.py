@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any, NamedTuple
 
+from adaps.files.schema import Variant
 from adaps.report import study_curves as learning
 from adaps.report import study_figures as figures
 from adaps.report import study_words as words
 from adaps.report.formatting import NONE, counted, duration, index, percent
 from adaps.report.page import Tile
-from adaps.report.study_data import Finished, Study, Variant
+from adaps.report.study_data import Finished, Study
 from adaps.report.study_figures import Look, Plate
 from adaps.report.study_statistics import TARGET, Cell, Numbers, sweep_of
 from adaps.report.templates import fill
@@ -134,7 +135,7 @@ def _rows(study: Study, numbers: Numbers, env: str) -> Iterator[Row]:
     looks = figures.looks_of(study.plan)
     for variant in study.plan.variants:
         cell = numbers.cells.get((env, variant.name))
-        planned = sum(run[:2] == (env, variant.name) for run in study.plan.runs)
+        planned = sum(run.place[:2] == (env, variant.name) for run in study.plan.runs)
         cells = _cells(cell, planned) if cell else [f"0 of {planned}", *[NONE] * 9]
         name = words.label(variant.name, study.plan.over)
         yield Row(name, looks[variant.name].colour, cells)

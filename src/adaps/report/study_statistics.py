@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from adaps.files.schema import MetricsLine, Variant
 from adaps.report import statistics
-from adaps.report.data import Point
 from adaps.report.statistics import Interval
-from adaps.report.study_data import Finished, Study, Variant
+from adaps.report.study_data import Finished, Study
 
 TARGET = 0.9
 """How far of the way from random to the best a run has to come to count as having learnt."""
@@ -208,7 +208,7 @@ def area(run: Finished, random: float | None) -> float | None:
     first steps otherwise, such as on finding out who is alike, has no evaluation there.
     """
     steps = [float(point.env_steps) for point in run.points]
-    values = [point.greedy for point in run.points]
+    values = [point.return_greedy for point in run.points]
     if random is not None and steps and steps[0] > 0:
         steps, values = [0.0, *steps], [random, *values]
     if len(steps) < 2:
@@ -217,12 +217,12 @@ def area(run: Finished, random: float | None) -> float | None:
 
 
 def _reached(
-    runs: list[Finished], x: Callable[[Point], float | None], target: float | None
+    runs: list[Finished], x: Callable[[MetricsLine], float | None], target: float | None
 ) -> Reached | None:
     """Where each run's curve first comes to the target."""
     if target is None:
         return None
-    curves = [[(x(p), p.greedy) for p in run.points] for run in runs]
+    curves = [[(x(p), p.return_greedy) for p in run.points] for run in runs]
     if any(place is None for curve in curves for place, _ in curve):
         return None
     return Reached([_first(np.array(curve, float).reshape(-1, 2), target) for curve in curves])

@@ -11,7 +11,6 @@ import msgspec
 
 from adaps.config.training import from_json, to_json
 from adaps.errors import UserError
-from adaps.files.checkpoint import differences
 from adaps.files.provenance import commit, machine
 from adaps.files.run_folder import CONFIG, RESULT, read_json
 from adaps.files.study_schema import (
@@ -23,6 +22,7 @@ from adaps.files.study_schema import (
 )
 from adaps.study.job import Job
 from adaps.study.plan import Study
+from adaps.training.resume import differences
 
 T = TypeVar("T")
 
