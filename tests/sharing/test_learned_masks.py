@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from adaps.networks.learned_masks import difference, masked_weight, renew, used
 
 import adaps
-from adaps.networks.learned_masks import difference, masked_weight, renew, used
 from adaps.networks.mlp import (
     actor_logits,
     count_params,

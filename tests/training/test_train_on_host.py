@@ -9,6 +9,7 @@ from contextlib import closing
 import jax
 import numpy as np
 import pytest
+from adaps.training.host import make_host_stages, rollout, start
 
 import adaps
 from adaps.cli.commands import main
@@ -21,7 +22,6 @@ from adaps.render import film, random_team
 from adaps.training.checkpoint_compat import check_fits
 from adaps.training.checkpoint_metadata import decoded
 from adaps.training.evaluation import evaluate_run
-from adaps.training.host import make_host_stages, rollout, start
 from adaps.training.progress import Watch
 from adaps.training.resume import Resume
 from adaps.training.run import run

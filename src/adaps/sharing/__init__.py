@@ -5,9 +5,8 @@ from adaps.sharing.fups import FuPS
 from adaps.sharing.fups_group_id import FuPSGroupId
 from adaps.sharing.fups_id import FuPSId
 from adaps.sharing.fups_mask import FuPSMask
-from adaps.sharing.grouped import Grouped
 from adaps.sharing.kaleidoscope import Kaleidoscope
-from adaps.sharing.method import SharingMethod
+from adaps.sharing.method import Grouped, SharingMethod
 from adaps.sharing.nops import NoPS
 from adaps.sharing.seps import SePS
 from adaps.sharing.snp_ps import SNPPS

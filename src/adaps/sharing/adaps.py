@@ -12,9 +12,8 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from adaps.networks.dense import orthogonal
-from adaps.sharing.grouped import Grouped
 from adaps.sharing.masks import as_is, rescale, split_by_unit
-from adaps.sharing.method import full_sharing
+from adaps.sharing.method import Grouped, full_sharing
 from adaps.types import Identity, Network, Sharing
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from adaps.sharing.grouped import Grouped
-from adaps.sharing.method import full_sharing
+from adaps.sharing.method import Grouped, full_sharing
 from adaps.types import Identity, Network, Sharing
 
 

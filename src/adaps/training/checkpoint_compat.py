@@ -17,10 +17,9 @@ from adaps.files.checkpoint import check_same
 from adaps.identity.space_groups import space_groups_of
 from adaps.training.checkpoint_metadata import RunCheckpoint, SeedAssignments
 from adaps.training.device_placement import stack
-from adaps.training.host_stages import HostStages
 from adaps.training.policy import check_sharing
 from adaps.training.stages import (
-    JaxStages,
+    PreparedStages,
     SeedKeys,
     initial_encoder,
     initial_params,
@@ -30,7 +29,7 @@ from adaps.training.stages import (
 from adaps.types import Identity, Network, NetworkShape, Sharing
 
 
-def check_fits(config: TrainConfig, stages: JaxStages | HostStages, found: RunCheckpoint) -> None:
+def check_fits(config: TrainConfig, stages: PreparedStages, found: RunCheckpoint) -> None:
     """Refuse a checkpoint that these stages cannot resume from.
 
     Raises:
@@ -45,7 +44,7 @@ def check_fits(config: TrainConfig, stages: JaxStages | HostStages, found: RunCh
         ) from None
 
 
-def _check(config: TrainConfig, stages: JaxStages | HostStages, found: RunCheckpoint) -> None:
+def _check(config: TrainConfig, stages: PreparedStages, found: RunCheckpoint) -> None:
     keys = seed_keys(jnp.asarray(found.metadata.seeds, jnp.uint32))
     shared, network = found.assignments, stages.setting.agent.network
     if shared is not None:
@@ -61,7 +60,7 @@ def _check(config: TrainConfig, stages: JaxStages | HostStages, found: RunCheckp
 
 
 def _check_identification(
-    config: TrainConfig, stages: JaxStages | HostStages, keys: SeedKeys, found: RunCheckpoint
+    config: TrainConfig, stages: PreparedStages, keys: SeedKeys, found: RunCheckpoint
 ) -> None:
     """What an identification that was begun had gathered and learned."""
     gathering = stages.gathering_shapes(keys)

@@ -4,20 +4,16 @@ A manifest may have been written by someone who means harm, with the right hash 
 run takes from it is checked here, once, before any of it is used.
 """
 
-import platform
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import jax
 import msgspec
 import numpy as np
 
-from adaps.config.training import TrainConfig, to_json
 from adaps.files.checkpoint import Checkpoint, Count, DamagedError, to_arrays
 from adaps.files.sharing_arrays import sharing_from_arrays
 from adaps.training.device_placement import stack, unstack
-from adaps.types import AnyEnvironment, Identity, Sharing
+from adaps.types import Identity, Sharing
 
 Amount = Annotated[float, msgspec.Meta(ge=0, lt=2**48)]
 Arrays = dict[str, np.ndarray]
@@ -105,19 +101,6 @@ class RunCheckpoint(NamedTuple):
     metadata: Metadata
     assignments: SeedAssignments | None
     """None where it was not known yet who is alike."""
-
-
-def statement(env: AnyEnvironment, config: TrainConfig) -> Statement:
-    """What a run is now."""
-    packages = ("adaps", "jax", "jaxlib", "optax", "numpy", "scikit-learn")
-    versions = {
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-        "device": str(jax.devices()[0].device_kind),
-    }
-    names = ("num_agents", "obs_size", "num_actions", "max_steps", "agent_types")
-    environment = {name: getattr(env, name) for name in names}
-    return Statement(config=to_json(config), versions=versions, environment=environment)
 
 
 def decoded(checkpoint: Checkpoint) -> RunCheckpoint:

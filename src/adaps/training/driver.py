@@ -7,15 +7,14 @@ Gathering, learning codes, training and evaluating all go through :meth:`Driver.
 import math
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import jax
 from jaxtyping import Array, Int
 
 from adaps.collect.evaluate import in_batches
-from adaps.errors import HostEnvironmentError, Stopped
+from adaps.errors import HostEnvironmentError, RunError, Stopped
 from adaps.training.journal import Journal
-from adaps.training.recorder import Recorder
 from adaps.training.stages import NonFiniteUpdate
 
 S = TypeVar("S")
@@ -34,7 +33,7 @@ def nothing(state: Any, done: int) -> None:
     del state, done
 
 
-class Work(NamedTuple):
+class Task(NamedTuple):
     """A part of a run that is done in small pieces."""
 
     part: str
@@ -49,6 +48,21 @@ class Work(NamedTuple):
     """``keep(state, done)`` is called at the end, and where it ends early."""
 
 
+class Reports(Protocol):
+    """Whom a driver tells of its work: :class:`adaps.training.recorder.Recorder`."""
+
+    @property
+    def stopping(self) -> bool: ...
+    def begin(self, phase: str) -> None: ...
+    def went_on(self, phase: str, amount: int) -> None: ...
+    def advance(self, phase: str, amount: int, text: str = "") -> None: ...
+    def advanced(
+        self, phase: str, seeds: list[int], amount: int, seconds: float, text: str
+    ) -> None: ...
+    def fail(self, failure: RunError) -> None: ...
+    def broken(self, seeds: list[int], update: NonFiniteUpdate) -> RunError: ...
+
+
 class Driver:
     """Of one group of seeds.
 
@@ -56,28 +70,23 @@ class Driver:
         Stopped: from every method, when the run is to stop; what it has come to is saved.
     """
 
-    def __init__(self, recorder: Recorder, journal: Journal, seeds: list[int]) -> None:
+    def __init__(self, recorder: Reports, journal: Journal, seeds: list[int]) -> None:
         self._recorder, self.journal, self._seeds = recorder, journal, seeds
 
-    def restore_or(self, work: Work, begun: S) -> tuple[S, int]:
+    def restore_or(self, task: Task, begun: S) -> tuple[S, int]:
         """Where an earlier process left a part, or ``begun``; and how many pieces were done."""
-        state, done = self.journal.restore_or(work.part, begun)
-        self._recorder.begin(work.phase)
-        self._recorder.went_on(work.phase, done * work.unit * len(self._seeds))
+        state, done = self.journal.restore_or(task.part, begun)
+        self._recorder.begin(task.phase)
+        self._recorder.went_on(task.phase, done * task.unit * len(self._seeds))
         return state, done
 
     def carry_out(
-        self,
-        work: Work,
-        state: S,
-        done: int,
-        until: int,
-        step: Callable[[S, int], tuple[S, str]],
+        self, task: Task, state: S, done: int, until: int, step: Callable[[S, int], tuple[S, str]]
     ) -> S:
         """Do a part up to piece number ``until``.
 
         Args:
-            work: which part.
+            task: which part.
             state: where it stands.
             done: pieces that are done.
             until: pieces to have done at the end.
@@ -88,27 +97,36 @@ class Driver:
         """
         size = 1
         while done < until:
-            self._stop_if_asked(work, state, done)
-            size = min(size, until - done, self._pieces_to_checkpoint(work, done))
+            self._stop_if_asked(task, state, done)
+            size = min(size, until - done, self._pieces_to_checkpoint(task, done))
             started = time.perf_counter()
-            try:
-                state, text = step(state, size)
-                jax.block_until_ready([x for x in jax.tree.leaves(state) if is_array(x)])
-            except HostEnvironmentError as failure:
-                self._recorder.fail(failure)
+            state, finished, text = self._attempt(step, state, size)
+            done += finished
+            if finished < size:
                 continue
-            except NonFiniteUpdate as update:
-                state, done = cast(S, update.before), done + update.number
-                self._recorder.fail(self._recorder.broken(self._seeds, update))
-                continue
-            done, seconds = done + size, time.perf_counter() - started
-            steps = size * work.unit * len(self._seeds)
-            self._recorder.advanced(work.phase, self._seeds, steps, seconds, text)
-            self.journal.update(work.part, state, done, work.env_steps and work.env_steps(done))
+            seconds = time.perf_counter() - started
+            amount = size * task.unit * len(self._seeds)
+            self._recorder.advanced(task.phase, self._seeds, amount, seconds, text)
+            self.journal.update(task.part, state, done, task.env_steps and task.env_steps(done))
             size = max(1, round(size * min(GROWTH, CALL_SECONDS / seconds)))
-        work.keep(state, done)
+        task.keep(state, done)
         self.stop_if_asked()
         return state
+
+    def _attempt(
+        self, step: Callable[[S, int], tuple[S, str]], state: S, size: int
+    ) -> tuple[S, int, str]:
+        """The state after so many pieces, or where it failed; and how many were finished."""
+        try:
+            new, text = step(state, size)
+            jax.block_until_ready([x for x in jax.tree.leaves(new) if isinstance(x, jax.Array)])
+        except HostEnvironmentError as failure:
+            self._recorder.fail(failure)
+            return state, 0, ""
+        except NonFiniteUpdate as update:
+            self._recorder.fail(self._recorder.broken(self._seeds, update))
+            return cast(S, update.before), update.number, ""
+        return new, size, text
 
     def play(self, play: Callable[[Int[Array, " episode"]], T], num_episodes: int, most: int) -> T:
         """So many episodes, at most ``most`` side by side; seeds are on the first axis."""
@@ -123,20 +141,15 @@ class Driver:
         if self._recorder.stopping:
             raise Stopped
 
-    def _stop_if_asked(self, work: Work, state: Any, done: int) -> None:
+    def _stop_if_asked(self, task: Task, state: Any, done: int) -> None:
         if self._recorder.stopping:
-            work.keep(state, done)
+            task.keep(state, done)
             raise Stopped
 
-    def _pieces_to_checkpoint(self, work: Work, done: int) -> int:
+    def _pieces_to_checkpoint(self, task: Task, done: int) -> int:
         """As many as there can be where time decides."""
-        if work.env_steps is None:
+        if task.env_steps is None:
             return MANY
-        left = self.journal.steps_left(work.env_steps(done))
-        per_piece = work.env_steps(1) - work.env_steps(0)
+        left = self.journal.steps_left(task.env_steps(done))
+        per_piece = task.env_steps(1) - task.env_steps(0)
         return MANY if left is None else math.ceil(left / per_piece)
-
-
-def is_array(x: Any) -> bool:
-    """Whether JAX may still be computing it."""
-    return isinstance(x, jax.Array)

@@ -144,6 +144,25 @@ class Policy:
         each = zip(self.agents.names, self.agents.spaces, actions, strict=True)
         return {name: int(a) + space.first_action for name, space, a in each if name in obs}
 
+    def save(self, folder: RunFolder, seed: int, env_steps: int) -> None:
+        """Keep it in a run's folder as a seed's policy of ``env_steps``.
+
+        Raises:
+            StorageError: it could not be written.
+        """
+        network, method = self.agent
+        facts = {
+            "schema": SCHEMA,
+            "env_steps": env_steps,
+            "agents": self.agents.to_json(),
+            "network": options_to_json(network.options, NETWORKS),
+            "shape": _shape_to_json(network.shape),
+            "method": None if method is DATA_ONLY else options_to_json(method, METHODS),
+        }
+        # One entry, since the library writes several in any order.
+        metadata, arrays = {"adaps": json.dumps(facts)}, to_arrays(Saved(self.params, self.sharing))
+        folder.save_tensors(policy_file(folder.path, seed), arrays, metadata)
+
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _step(agent, choose, params, sharing, key, memory, observation, first):
@@ -155,26 +174,6 @@ class Saved(NamedTuple):
 
     params: Params
     sharing: Sharing
-
-
-def save(folder: RunFolder, seed: int, policy: Policy, env_steps: int) -> None:
-    """Keep a seed's policy as of ``env_steps``.
-
-    Raises:
-        StorageError: it could not be written.
-    """
-    network, method = policy.agent
-    facts = {
-        "schema": SCHEMA,
-        "env_steps": env_steps,
-        "agents": policy.agents.to_json(),
-        "network": options_to_json(network.options, NETWORKS),
-        "shape": _shape_to_json(network.shape),
-        "method": None if method is DATA_ONLY else options_to_json(method, METHODS),
-    }
-    # One entry, since the library writes several in any order.
-    metadata = {"adaps": json.dumps(facts)}
-    folder.save_tensors(policy_file(folder.path, seed), to_arrays(_saved(policy)), metadata)
 
 
 def load(folder: str | Path, seed: int | None = None) -> Policy:
@@ -200,7 +199,7 @@ def load(folder: str | Path, seed: int | None = None) -> Policy:
 
 
 def _loaded(file: Path) -> Policy:
-    """What :func:`save` saved; raises many kinds of errors where it is damaged."""
+    """What :meth:`Policy.save` saved; raises many kinds of errors where it is damaged."""
     with open_plain(file):
         arrays = load_file(file)
     with safe_open(file, "numpy") as opened:
@@ -244,10 +243,6 @@ def _check_rows(name: str, rows: Array, num_agents: int, most: int) -> None:
         raise ValueError(f"{name} must be {num_agents} whole numbers")
     if not (int(rows.min()) >= 0 and int(rows.max()) < most):
         raise ValueError(f"{name} must hold whole numbers below {most}")
-
-
-def _saved(policy: Policy) -> Saved:
-    return Saved(policy.params, policy.sharing)
 
 
 def _shape_to_json(shape: NetworkShape) -> dict[str, Any]:

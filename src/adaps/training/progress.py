@@ -1,6 +1,18 @@
 """What a run reports to, and how it is told to stop. Stage: train."""
 
 import threading
+from typing import NamedTuple
+
+
+class Times(NamedTuple):
+    """Where the time went, in seconds."""
+
+    compiling: float
+    wall: float
+    steps_per_second: float
+    """Environment steps of training per second, summed over programs that ran side by side."""
+    saving: float = 0.0
+    """Spent on checkpoints, summed over programs that ran side by side."""
 
 
 class Watch:

@@ -41,17 +41,16 @@ from adaps.training.checkpoint_metadata import (
     RunCheckpoint,
     SeedAssignments,
     Work,
-    statement,
 )
 from adaps.training.device_placement import Placement, unstack
 from adaps.training.journal import Journal
-from adaps.training.policy import Policy, save
-from adaps.training.progress import Watch
-from adaps.training.result import Times
+from adaps.training.progress import Times, Watch
+from adaps.training.resume import statement
 from adaps.training.stages import NonFiniteUpdate
 from adaps.types import SCHEMA, AnyEnvironment, Identity, Metrics, Sharing
 
-NO_WORK = Work(0, 0.0)
+TRAIN = "train"
+"""The phase whose speed is told."""
 MOST_GROUPS = 16
 """Behaviour distances between more groups than this are not written down."""
 
@@ -79,7 +78,7 @@ class Recorder:
         self._latest: dict[int, float] = {}
         self._started = time.perf_counter()
         self._compiling = 0.0
-        self._work: dict[int, dict[str, Work]] = {seeds[0]: {} for seeds in placement.seed_groups}
+        self._work = {seeds[0]: Work(0, 0.0) for seeds in placement.seed_groups}
         self._lock = threading.Lock()
         self._compile_lock = threading.Lock()
         self.failure: RunError | None = None
@@ -97,8 +96,7 @@ class Recorder:
     @property
     def times(self) -> Times:
         """Where the time went so far."""
-        each = [own.get("train", NO_WORK) for own in self._work.values()]
-        steps, training = (sum(work) for work in zip(*each, strict=True))
+        steps, training = (sum(work) for work in zip(*self._work.values(), strict=True))
         side_by_side = steps * self.placement.workers
         return Times(
             compiling=self._compiling,
@@ -167,19 +165,19 @@ class Recorder:
         self, phase: str, seeds: list[int], amount: int, seconds: float, text: str
     ) -> None:
         """A group of seeds did so much of a phase in so many seconds."""
-        with self._lock:
-            before = self._work[seeds[0]].get(phase, NO_WORK)
-            self._work[seeds[0]][phase] = Work(before.steps + amount, before.seconds + seconds)
-            returns = list(self._latest.values())
-        if phase == "train" and returns:
-            text = f"return {np.mean(returns):,.1f}"
+        if phase == TRAIN:
+            with self._lock:
+                before = self._work[seeds[0]]
+                self._work[seeds[0]] = Work(before.steps + amount, before.seconds + seconds)
+                returns = list(self._latest.values())
+            text = f"return {np.mean(returns):,.1f}" if returns else ""
         self.advance(phase, amount, text)
 
-    def save(self, seeds: list[int], env_steps: int, policies: list[Policy]) -> None:
+    def save(self, seeds: list[int], env_steps: int, policies: list[Any]) -> None:
         """Keep the policies as of ``env_steps``."""
         if self.folder is not None:
             for seed, policy in zip(seeds, policies, strict=True):
-                save(self.folder, seed, policy, env_steps)
+                policy.save(self.folder, seed, env_steps)
 
     def fail(self, failure: RunError) -> None:
         """One seed cannot go on: all save what they have, and stop."""
@@ -295,7 +293,7 @@ class Recorder:
             **asdict(statement(self.env, self.config)),
             seeds=seeds,
             seconds=time.perf_counter() - self._started,
-            work=self._work[seeds[0]].get("train", NO_WORK),
+            work=self._work[seeds[0]],
             lines=[line for seed in seeds for line in self._lines[seed]],
             moves=[self._looks[seed] for seed in seeds],
             progress=progress,
@@ -305,7 +303,7 @@ class Recorder:
         """Resume where a checkpoint's seeds were."""
         seeds = metadata.seeds
         self._started = min(self._started, time.perf_counter() - metadata.seconds)
-        self._work[seeds[0]] = {"train": metadata.work}
+        self._work[seeds[0]] = metadata.work
         for line in metadata.lines:
             self._lines[line.seed].append(line)
         self._looks |= dict(zip(seeds, metadata.moves, strict=True))

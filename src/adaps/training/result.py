@@ -14,6 +14,7 @@ from adaps.collect.episodes import Episodes, best_return, mean_return, regret
 from adaps.config.training import TrainConfig, num_updates, steps_taken
 from adaps.identity.clusters import rand_index
 from adaps.training.policy import Policy
+from adaps.training.progress import Times
 from adaps.types import SCHEMA, AnyEnvironment, Identity
 
 
@@ -25,17 +26,6 @@ class SeedResult(NamedTuple):
     policy: Policy
     episodes: Episodes
     """Greedy, after the last update."""
-
-
-class Times(NamedTuple):
-    """Where the time went, in seconds."""
-
-    compiling: float
-    wall: float
-    steps_per_second: float
-    """Environment steps of training per second, summed over programs that ran side by side."""
-    saving: float = 0.0
-    """Spent on checkpoints, summed over programs that ran side by side."""
 
 
 @dataclass(frozen=True)

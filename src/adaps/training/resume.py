@@ -6,13 +6,16 @@ under other settings, versions or environments unless that is asked for.
 
 import dataclasses
 import json
+import platform
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import msgspec
 
-from adaps.config.training import TrainConfig, num_updates
+from adaps.config.training import TrainConfig, num_updates, to_json
 from adaps.errors import UserError
 from adaps.files.checkpoint import Series, load, numbers
 from adaps.files.run_folder import CONFIG, read_json
@@ -21,7 +24,6 @@ from adaps.training.checkpoint_metadata import (
     RunCheckpoint,
     Statement,
     decoded,
-    statement,
 )
 from adaps.training.device_placement import Placement
 from adaps.types import AnyEnvironment
@@ -67,6 +69,19 @@ class Difference(NamedTuple):
             for value in (self.saved, self.now)
         )
         return f"{self.name}: {there} there, {here} here"
+
+
+def statement(env: AnyEnvironment, config: TrainConfig) -> Statement:
+    """What a run is now."""
+    packages = ("adaps", "jax", "jaxlib", "optax", "numpy", "scikit-learn")
+    versions = {
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+        "device": str(jax.devices()[0].device_kind),
+    }
+    names = ("num_agents", "obs_size", "num_actions", "max_steps", "agent_types")
+    environment = {name: getattr(env, name) for name in names}
+    return Statement(config=to_json(config), versions=versions, environment=environment)
 
 
 def holds_run(out: Path | None) -> bool:

@@ -1,6 +1,6 @@
 """A run from its configuration to its result: its folder, its seeds side by side. Stage: train."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,22 +70,31 @@ def train(
     Raises:
         UserError: an option that cannot be; nothing has been written.
     """
-    name = env if isinstance(env, str) else env.name
-    if isinstance(env, str):
-        env = envs.make(env, options.pop("task_seed", 0))
-    elif "task_seed" in options:
-        raise UserError("task_seed goes with an environment's name; this one has its own")
-    config = TrainConfig(
-        env=name,
-        sharing=sharing_options(sharing, preset) if isinstance(sharing, str) else sharing,
-        algo=algo_options(algo, preset) if isinstance(algo, str) else algo,
-        encoder=encoder_options(encoder, preset) if isinstance(encoder, str) else encoder,
-        network=network_options(network, preset) if isinstance(network, str) else network,
-        task_seed=envs.task_seed_of(env),
-        **{**run_options(preset), **options},
-    )
+    name, made = _named(env, options)
+    named = {"sharing": sharing, "algo": algo, "encoder": encoder, "network": network}
+    parts = {k: OPTIONS[k](v, preset) if isinstance(v, str) else v for k, v in named.items()}
+    seed = envs.task_seed_of(made)
+    config = TrainConfig(name, **parts, task_seed=seed, **{**run_options(preset), **options})
     folder, how = None if out is None else Path(out), Resume() if resume else None
-    return run(env, config, folder, Watch(), sinks=sinks, resume=how)
+    return run(made, config, folder, Watch(), sinks=sinks, resume=how)
+
+
+OPTIONS: dict[str, Callable[[str, str], Any]] = {
+    "sharing": sharing_options,
+    "algo": algo_options,
+    "encoder": encoder_options,
+    "network": network_options,
+}
+"""``options(name, preset)`` of each part of a configuration that goes by name."""
+
+
+def _named(env: AnyEnvironment | str, options: dict[str, Any]) -> tuple[str, AnyEnvironment]:
+    """The environment's name as it was given, and the environment; its task seed is taken out."""
+    if isinstance(env, str):
+        return env, envs.make(env, options.pop("task_seed", 0))
+    if "task_seed" in options:
+        raise UserError("task_seed goes with an environment's name; this one has its own")
+    return env.name, env
 
 
 def run(
@@ -108,9 +117,8 @@ def run(
 
     Raises:
         UserError: an option that cannot be, or a folder that cannot be used.
-        RunError: an environment failed, a loss was not finite, or the disk was full; what was
-            learnt so far has been saved as far as it could be.
-        KeyboardInterrupt: likewise.
+        RunError, KeyboardInterrupt: an environment failed, a loss was not finite, the disk was
+            full, or it was told to stop; what was learned has been saved as far as it could be.
     """
     compile_cache.enable()
     check_sinks(sinks, out)
@@ -120,8 +128,7 @@ def run(
         config = as_chosen(config, out)
     check(config, env)
     config = resolved(config, env)
-    placement = placement_of(env, config)
-    stages = stages_of(env, config)
+    placement, stages = placement_of(env, config), stages_of(env, config)
     with (
         _folder(out, env, config, placement, stages, resume, watch) as (folder, found),
         opened(sinks, out, to_json(config)) as others,

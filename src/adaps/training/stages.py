@@ -166,6 +166,23 @@ class Stages(Protocol):
         ...
 
 
+@runtime_checkable
+class PreparedStages(Protocol):
+    """Stages of which nothing is open yet, but the shapes of what they begin with are known."""
+
+    @property
+    def env(self) -> AnyEnvironment: ...
+    @property
+    def setting(self) -> Setting: ...
+    def begun_shapes(self, keys: SeedKeys, params: Params, sharing: Sharing) -> TrainState:
+        """What a checkpoint of training holds before the first update, by its shapes."""
+        ...
+
+    def gathering_shapes(self, keys: SeedKeys) -> GatherState:
+        """What a checkpoint of gathering holds before the first round, likewise."""
+        ...
+
+
 @dataclass(frozen=True)
 class JaxStages:
     """Of an environment in JAX: collecting and updating are one program."""

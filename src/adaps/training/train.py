@@ -36,7 +36,7 @@ from adaps.networks.weights import used_sets
 from adaps.sharing import AdaPS, FuPS
 from adaps.training.checkpoint_metadata import SeedAssignments
 from adaps.training.device_placement import stack, unstack
-from adaps.training.driver import Driver, Work
+from adaps.training.driver import Driver, Task
 from adaps.training.policy import Policy
 from adaps.training.recorder import Recorder
 from adaps.training.result import SeedResult
@@ -136,13 +136,13 @@ def gather(group: SeedGroup, params: Params, sharing: Sharing) -> list[Samples]:
     """
     _, stages, _, driver, seeds, keys = group
     plan, before = stages.plan, driver.journal.looks
-    work = Work("gather", "gather", plan.steps_per_round, partial(steps_gathered, plan, before))
+    task = Task("gather", "gather", plan.steps_per_round, partial(steps_gathered, plan, before))
 
     def step(state: gathering.GatherState, rounds: int) -> tuple[gathering.GatherState, str]:
         return stages.gather(state, params, sharing, rounds), ""
 
-    state, done = driver.restore_or(work, stages.begin_gathering(keys))
-    state = driver.carry_out(work, state, done, plan.rounds, step)
+    state, done = driver.restore_or(task, stages.begin_gathering(keys))
+    state = driver.carry_out(task, state, done, plan.rounds, step)
     for gathered in unstack(state.gathered, len(seeds)):
         gathering.check_finite(stages.env, gathered)
     return samples_of(space_groups_of(stages.env), state.gathered)
@@ -171,7 +171,7 @@ def learn_codes(group: SeedGroup, part: int, samples: Samples) -> CoderState:
     """An encoder of agents, and a decoder that predicts what follows for agents of any code."""
     config, _, recorder, driver, seeds, keys = group
     options = EncoderOptions(config.encoder)
-    work = Work(f"codes-{part}", "identify", 1)
+    task = Task(f"codes-{part}", "identify", 1)
 
     def step(encoder: CoderState, updates: int) -> tuple[CoderState, str]:
         encoder, loss = train_encoder(options, encoder, samples, jnp.int32(updates))
@@ -179,9 +179,9 @@ def learn_codes(group: SeedGroup, part: int, samples: Samples) -> CoderState:
             raise recorder.broken_identity(seeds, loss)
         return encoder, f"loss {float(loss.mean()):.3f}"
 
-    encoder, done = driver.restore_or(work, initial_encoder(config, keys, samples))
+    encoder, done = driver.restore_or(task, initial_encoder(config, keys, samples))
     until = updates_of(config.encoder, samples.num_rare.shape[-1])
-    return driver.carry_out(work, encoder, done, until, step)
+    return driver.carry_out(task, encoder, done, until, step)
 
 
 def share_out(group: SeedGroup, identities: list[Identity | None]) -> SeedAssignments:
@@ -249,7 +249,7 @@ def update(
     return stages.advance(state, sharing, updates), ""
 
 
-def training(group: SeedGroup, sharing: Sharing) -> Work:
+def training(group: SeedGroup, sharing: Sharing) -> Task:
     """The updates, after which policies are saved."""
     config, looks = group.config, group.driver.journal.looks
 
@@ -261,7 +261,7 @@ def training(group: SeedGroup, sharing: Sharing) -> Work:
     def env_steps(done: int) -> int:
         return steps_taken(config, done, looks)
 
-    return Work("train", "train", config.steps_per_update, env_steps, keep)
+    return Task("train", "train", config.steps_per_update, env_steps, keep)
 
 
 def evaluate_now(group: SeedGroup, state: TrainState, sharing: Sharing, done: int) -> TrainState:
