@@ -8,7 +8,7 @@ from jaxtyping import Int
 
 from adaps.errors import UserError
 from adaps.files.plain_files import read_json
-from adaps.identity.clusters import adjusted_rand_index
+from adaps.identity.matching import adjusted_rand_index
 from adaps.types import AnyEnvironment, Identity
 
 Grouping = Any

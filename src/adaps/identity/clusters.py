@@ -7,12 +7,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from jaxtyping import Float, Int
 from threadpoolctl import threadpool_limits
 
+from adaps.identity.matching import adjusted_rand_index
 from adaps.identity.prediction import Evidence, cut, kinds, labels_of, nodes_of_kinds
 from adaps.types import Identity
 
@@ -241,13 +242,6 @@ def weigh(criterion: str, codes: Codes, seed: int) -> tuple[dict[int, float], in
     """What one of :data:`CRITERIA` says: its value by number of clusters, and its choice."""
     with _quietly():
         return CRITERIA[criterion](codes, seed)
-
-
-def adjusted_rand_index(labels: Any, others: Any) -> float:
-    """Agreement of two groupings of the same agents: 1 if they are equal, 0 if as by chance."""
-    from sklearn.metrics import adjusted_rand_score  # noqa: PLC0415
-
-    return float(adjusted_rand_score(labels, others))
 
 
 def rand_index(types: tuple[int, ...] | None, identity: Identity | None) -> float | None:

@@ -8,7 +8,8 @@ import numpy as np
 from adaps.identity import cluster_agents, samples
 from adaps.identity.advice import Confidence, advise, advise_parts
 from adaps.identity.autoencoder import CoderState
-from adaps.identity.clusters import CRITERIA, adjusted_rand_index, weigh
+from adaps.identity.clusters import CRITERIA, weigh
+from adaps.identity.matching import adjusted_rand_index
 from adaps.identity.prediction import (
     CHANNELS,
     Evidence,

@@ -1,6 +1,6 @@
-"""Kinds that were found again → which of the old kinds they are, and who moved. Stage: identity."""
+"""How alike two groupings are, and which old kinds continue in new ones. Stage: identity."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -26,6 +26,13 @@ class Match(NamedTuple):
     """Who is not in the kind that continues its old one."""
     predecessors: Int[np.ndarray, " agent"]
     """An agent that was of the old kind which each agent's new kind continues; -1 where none is."""
+
+
+def adjusted_rand_index(labels: Any, others: Any) -> float:
+    """Agreement of two groupings of the same agents: 1 if they are equal, 0 if as by chance."""
+    from sklearn.metrics import adjusted_rand_score  # noqa: PLC0415
+
+    return float(adjusted_rand_score(labels, others))
 
 
 def match(old: Identity, new: Identity) -> Match:
