@@ -1,4 +1,4 @@
-"""Where the ``adaps`` command begins: outside the package, whose imports take seconds."""
+"""Where the ``adaps`` command begins: outside ``adaps.cli``, whose imports take seconds."""
 
 INTERRUPTED = 130
 
