@@ -87,12 +87,12 @@ class Timestep(NamedTuple):
     """None where agents leave only when their episode ends."""
 
     @property
-    def obs(self) -> Float[Array, "*batch agent obs"]:
+    def obs(self) -> Float[Array | np.ndarray, "*batch agent obs"]:
         """What each agent sees now."""
         return self.observation.obs
 
     @property
-    def ended(self) -> Bool[Array, "*batch"]:
+    def ended(self) -> Bool[Array | np.ndarray, "*batch"]:
         """Whether the episode ended with this step, in either way."""
         return self.terminated | self.truncated
 
@@ -301,6 +301,7 @@ class Params(NamedTuple):
     """What a sharing method learns besides."""
 
 
+@runtime_checkable
 class Distribution(Protocol):
     """Over the actions of all agents; a pytree of arrays ``[*batch, agent, …]``."""
 
@@ -323,6 +324,7 @@ class Modulation(NamedTuple):
     shift: Float[Array, "*agent _unit"] | None = None
 
 
+@runtime_checkable
 class Weights(Protocol):
     """What each agent computes with; made by ``bind`` from parameters and ``Sharing``."""
 

@@ -1,7 +1,7 @@
 """An agent: a network and a sharing method, all that an algorithm sees. Stage: network."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -54,6 +54,7 @@ def both_ways(distribution: Distribution, key: Key[Array, ""]) -> Action:
     return jnp.concatenate([first.mode(), second.sample(key)])
 
 
+@runtime_checkable
 class Hooks(Protocol):
     """What a sharing method does while the network learns."""
 
