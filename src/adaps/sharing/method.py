@@ -4,7 +4,7 @@ Most methods only build a :class:`adaps.Sharing`. One that learns something of i
 other hooks, which compiled functions call.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
+from adaps.errors import UserError
 from adaps.networks.weights import bind_sets, num_sets_used, stack_sets
 from adaps.types import Identity, Metrics, Network, Params, Sharing, Weights
 
@@ -94,6 +95,23 @@ def hooks_of(method: SharingMethod) -> SharingMethod:
     """What compiled functions need of a method."""
     own = any(getattr(type(method), hook) is not getattr(SharingMethod, hook) for hook in HOOKS)
     return method if own else DATA_ONLY
+
+
+def check_method(method: Any) -> None:
+    """Refuse somebody's method that training cannot work with.
+
+    Raises:
+        UserError: with what it lacks.
+    """
+    name = f"sharing method {type(method).__name__}"
+    if not isinstance(method, SharingMethod):
+        raise UserError(f"{name} must be a subclass of adaps.SharingMethod")
+    if type(method).build is SharingMethod.build:
+        raise UserError(f"{name} lacks build")
+    try:
+        hash(hooks_of(method))
+    except TypeError:
+        raise UserError(f"{name} must be a frozen dataclass, since it has hooks") from None
 
 
 def num_params(method: SharingMethod, network: Network, sharing: Sharing) -> int:

@@ -23,6 +23,7 @@ from adaps.errors import Stopped, UserError
 from adaps.files.checkpoint import Checkpoint, locked
 from adaps.files.run_folder import RunFolder, check_free
 from adaps.files.sinks import check_sinks, opened
+from adaps.sharing.method import check_method
 from adaps.training.checkpoint_compat import check_fits
 from adaps.training.device_placement import Placement, place, run_side_by_side, seeds_at_a_time
 from adaps.training.driver import Driver
@@ -111,6 +112,7 @@ def run(
         KeyboardInterrupt: likewise.
     """
     check_sinks(sinks, out)
+    check_method(config.sharing)
     if out is not None and (resume is None or not holds_run(out)):
         check_free(out)
     elif out is not None:
