@@ -2,9 +2,10 @@
 
     adaps train bps:5-5 --sharing examples.disjoint_masks:DisjointMasks
 
-A method is a frozen dataclass whose fields are its options, with a name, a word on whether it
-needs agents' codes to be learnt first, and ``build``, which returns data. Inheriting from
-``Grouped`` adds the options ``--sharing.clusters`` and ``--sharing.groups``.
+A method is a frozen dataclass, a subclass of ``adaps.SharingMethod``, whose fields are its options.
+It has a name, a property that says whether agents must be identified first, and ``build``, which
+returns data. ``adaps.Grouped`` is such a subclass, with the options ``--sharing.clusters`` and
+``--sharing.groups``.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 
 import adaps
-from adaps.types import Masks
 
 
 @dataclass(frozen=True)
@@ -25,19 +25,19 @@ class DisjointMasks(adaps.Grouped):
 
     name = "disjoint-masks"
 
-    def build(self, key, shape, identity):
+    def build(self, key, network, identity):
         """One parameter set; neuron j belongs to group ``j mod K``, the first few to all."""
-        group, num_groups = self.groups_of(shape, identity)
+        num_agents = network.shape.num_agents
+        group, num_groups = self.groups_of(network.shape, identity)
 
-        def layer(width):
+        def mask_of(width):
             neurons = np.arange(width)
             own = neurons % num_groups == group[:, None]
             mask = np.where(neurons < self.common * width, True, own).astype(np.float32)
             return jnp.asarray(mask / mask.mean(axis=1, keepdims=True))
 
-        layers = tuple(layer(width) for width in shape.hidden)
         return adaps.Sharing(
-            group=jnp.zeros(shape.num_agents, jnp.int32),  # which parameter set: one for all
-            masks=Masks(actor=layers, critic=layers),
-            tags=jnp.zeros((shape.num_agents, 0)),  # nothing is appended to observations
+            param_set=jnp.zeros(num_agents, jnp.int32),  # one parameter set for all agents
+            masks={name: mask_of(width) for name, width in network.units.items()},
+            tags=jnp.zeros((num_agents, 0)),  # nothing is appended to observations
         )

@@ -26,8 +26,9 @@ from provenance import measured
 import adaps
 from adaps.collect.cores import cores
 from adaps.config.training import TrainConfig, resolved
-from adaps.training.host import make_host_stages
-from adaps.training.stages import initial_params
+from adaps.training.device_placement import stack
+from adaps.training.host_stages import make_host_stages
+from adaps.training.stages import initial_params, seed_keys
 from adaps.types import HostEnvironment
 
 SEPS = {"rware-tiny-4ag-v2": 795, "Foraging-8x8-4p-3f-v3": 1468}
@@ -94,8 +95,8 @@ def alone(env: HostEnvironment, seconds: float) -> float:
     now, steps, rng = copies.reset([0]), 0, np.random.default_rng(0)
     began = time.perf_counter()
     while time.perf_counter() - began < seconds:
-        drawn = rng.random(now.legal.shape)
-        now = copies.step(np.where(now.legal, drawn, -1).argmax(-1))
+        legal = now.observation.legal
+        now = copies.step(np.where(legal, rng.random(legal.shape), -1).argmax(-1))
         steps += 1
     return steps / copies.seconds
 
@@ -106,19 +107,20 @@ def training(env: HostEnvironment, num_envs: int, seeds: int, workers: int, seco
         TrainConfig(env.name, adaps.FuPS(), adaps.A2C(), num_envs=num_envs, workers=workers), env
     )
     stages = make_host_stages(env, config)
+    network = stages.setting.agent.network
     results, together = [], Barrier(seeds)
 
     def one(seed: int) -> None:
         with stages.opened(Event()) as own:
-            keys = own.keys(jnp.array([seed], jnp.uint32))
-            sharing = adaps.FuPS().build(keys.masks[0], own.shape, None)
-            state = own.begin(keys, initial_params(own.shape, keys, [sharing]), _stacked(sharing))
-            state = own.advance(state, _stacked(sharing), jnp.int32(3))
-            copies = state.rollout.copies
+            keys = seed_keys(jnp.array([seed], jnp.uint32))
+            each = [adaps.FuPS().build(keys.masks[0], network, None)]
+            params, sharing = initial_params(network, adaps.FuPS(), keys, each), stack(each)
+            state = own.advance(own.begin(keys, params, sharing), sharing, 3)
+            copies = state.position.copies
             together.wait()
             began, inside, updates = time.perf_counter(), copies.seconds, 0
             while time.perf_counter() - began < seconds:
-                state = own.advance(state, _stacked(sharing), jnp.int32(1))
+                state = own.advance(state, sharing, 1)
                 updates += 1
             took = time.perf_counter() - began
             steps = updates * config.steps_per_update
@@ -130,12 +132,6 @@ def training(env: HostEnvironment, num_envs: int, seeds: int, workers: int, seco
     for thread in threads:
         thread.join()
     return sum(r[0] for r in results), sum(r[1] for r in results) / cores()
-
-
-def _stacked(sharing: Any) -> Any:
-    import jax  # noqa: PLC0415
-
-    return jax.tree.map(lambda x: x[None], sharing)
 
 
 def main(out: Path | None = None, seconds: float = 6.0, repeats: int = 3) -> None:

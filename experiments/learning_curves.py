@@ -20,7 +20,8 @@ from matplotlib.figure import Figure
 from provenance import measured
 
 import adaps
-from adaps.collect.evaluate import evaluate, mean_return
+from adaps.collect.episodes import mean_return
+from adaps.collect.jax import JaxCollector
 from adaps.files.run_folder import CONFIG, METRICS, RESULT
 
 matplotlib.rcParams["svg.fonttype"] = "none"
@@ -30,10 +31,10 @@ def random_return(name: str, episodes: int = 200) -> float:
     """Mean return of actions that are drawn alike."""
     env = adaps.make(name)
 
-    def policy(key, obs, legal):
-        return jax.random.randint(key, obs.shape[:-1], 0, env.num_actions)
+    def policy(key, memory, observation, first):
+        return memory, jax.random.randint(key, first.shape, 0, env.num_actions)
 
-    return mean_return(evaluate(env, policy, jnp.arange(episodes)))
+    return mean_return(JaxCollector(env).play(policy, jnp.arange(episodes)))
 
 
 def curve(folder: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -16,10 +16,10 @@ import tyro
 from provenance import measured
 
 import adaps
-from adaps.collect.jax import rollout, start, uniform
+from adaps.collect.jax import JaxCollector, uniform
 from adaps.identity import samples
 from adaps.identity.samples import Rows
-from adaps.types import Environment
+from adaps.types import Environment, action_space_of
 
 COPIES, STEPS = 10, 50
 REWARD_SCALE = 0.5
@@ -27,9 +27,10 @@ REWARD_SCALE = 0.5
 
 def fresh(env: Environment, seed: int) -> Rows:
     """Transitions ``[copy, agent, step, …]`` of one episode in each of ten new copies."""
-    begin = start(env, jax.random.key(1_000 + seed), COPIES)
-    _, transitions = rollout(env, uniform, begin, STEPS)
-    rows = samples.regression(samples.as_steps(transitions))
+    collector, policy = JaxCollector(env), uniform(action_space_of(env))
+    begin = collector.start(jax.random.key(1_000 + seed), COPIES)
+    _, rollout = collector.collect(policy, begin, STEPS)
+    rows = samples.regression(samples.as_steps(rollout, action_space_of(env)))
     return Rows(*(np.moveaxis(np.asarray(x), 0, 2) for x in rows))
 
 

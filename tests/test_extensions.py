@@ -39,7 +39,7 @@ class NeedsMore:
     name = "more"
     needs_identity = False
 
-    def build(self, key, shape, identity): ...
+    def build(self, key, network, identity): ...
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,28 @@ class Unfinished:
 class Plain:
     name, needs_identity = "plain", False
 
-    def build(self, key, shape, identity): ...
+    def build(self, key, network, identity): ...
+
+
+@dataclass(frozen=True)
+class Alone:
+    name, needs_identity = "alone", False
+
+    def build(self, key, network, identity): ...
+
+
+@dataclass(frozen=True)
+class Empty(adaps.SharingMethod):
+    name = "empty"
+
+
+@dataclass
+class Thawed(adaps.SharingMethod):
+    name = "thawed"
+
+    def build(self, key, network, identity): ...
+
+    def penalty(self, params, sharing, loss): ...
 
 
 def make_env():
@@ -88,7 +109,7 @@ def test_the_example_runs_from_the_command_line(monkeypatch, tmp_path, capsys):
     config = from_json(out / files.CONFIG)
     assert json.loads((out / files.CONFIG).read_text())["config"]["sharing"]["name"] == name
     assert (config.sharing.common, config.sharing.groups) == (0.25, "oracle")
-    actor = adaps.load(out).sharing.masks.actor[0] > 0
+    actor = adaps.load(out).sharing.masks["actor/0"] > 0
     assert actor[0].tolist() == actor[1].tolist() != actor[2].tolist()
     assert (actor[0] & actor[2]).sum() == 16
     assert main(["evaluate", str(out), "--episodes", "8"]) == 0
@@ -134,6 +155,21 @@ def test_environments_and_algorithms_of_others():
 def test_what_is_no_method_is_told_why(name, says):
     with pytest.raises(adaps.UserError, match=says):
         sharing_options(name)
+
+
+@pytest.mark.usefixtures("theirs")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("Alone", "sharing method Alone must be a subclass of adaps.SharingMethod"),
+        ("Empty", "sharing method Empty lacks build"),
+        ("Thawed", "sharing method Thawed must be a frozen dataclass, since it has hooks"),
+    ],
+)
+def test_what_lacks_the_base_class_or_its_parts_is_bad_input(name, says, capsys):
+    assert main(["train", "bps:1-1", "--sharing", f"theirs:{name}", "--out", "run"]) == 2
+    assert capsys.readouterr().err == f"adaps: {says}\n"
+    assert not Path("run").exists()
 
 
 @pytest.mark.usefixtures("theirs")

@@ -87,12 +87,12 @@ class Timestep(NamedTuple):
     """None where agents leave only when their episode ends."""
 
     @property
-    def obs(self) -> Float[Array, "*batch agent obs"]:
+    def obs(self) -> Float[Array | np.ndarray, "*batch agent obs"]:
         """What each agent sees now."""
         return self.observation.obs
 
     @property
-    def ended(self) -> Bool[Array, "*batch"]:
+    def ended(self) -> Bool[Array | np.ndarray, "*batch"]:
         """Whether the episode ended with this step, in either way."""
         return self.terminated | self.truncated
 

@@ -29,9 +29,9 @@ from adaps.config.training import (
     to_json,
 )
 from adaps.files import run_folder as files
-from adaps.networks.mlp import count_params, init_params
+from adaps.networks.weights import count_params
 from adaps.sharing import METHODS
-from adaps.types import NetworkShape
+from adaps.types import Discrete, NetworkShape
 from processes import INTERRUPTIBLE
 
 TINY = (
@@ -381,11 +381,14 @@ def test_a_configuration_without_a_task_seed_means_0(tmp_path):
 
 def test_parameters_are_counted_as_they_would_be_made():
     env, hidden, key = adaps.make("bps:2-1"), (8, 4), jax.random.key(0)
-    shape = NetworkShape(env.num_agents, env.obs_size, env.num_actions, hidden)
+    shape = NetworkShape(env.num_agents, env.obs_size, Discrete(env.num_actions), hidden)
+    network = adaps.MLP().build(shape)
     for row in catalogue.rows(env, hidden, 2):
         identity = as_identity(np.array([0, 1, 0]), 10, 0)
-        sharing = METHODS[row.method]().build(key, shape, identity)
-        params = init_params(key, shape, row.num_sets, row.num_tags, sharing.learned)
+        method = METHODS[row.method]()
+        sharing = method.build(key, network, identity)
+        params = method.init(key, network, sharing, row.num_sets)
+        assert row.num_tags == sharing.tags.shape[-1], row.method
         assert row.parameters == count_params(params), row.method
 
 

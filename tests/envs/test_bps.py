@@ -99,11 +99,11 @@ def test_an_episode_is_truncated_after_50_steps_and_the_next_begins():
         assert bool(timestep.truncated) == (t == 50)
         assert not timestep.terminated
     assert state.time == 0
-    assert not np.allclose(timestep.obs, timestep.last_obs)
+    assert not np.allclose(timestep.obs, timestep.final.obs)
     expected_state, expected = env.reset(jax.random.key(50))
     np.testing.assert_array_equal(timestep.obs, expected.obs)
     np.testing.assert_array_equal(state.landmark, expected_state.landmark)
-    np.testing.assert_allclose(timestep.last_obs[:, 2:4], before.position, atol=0.3)
+    np.testing.assert_allclose(timestep.final.obs[:, 2:4], before.position, atol=0.3)
 
 
 def test_many_copies_step_as_each_alone():

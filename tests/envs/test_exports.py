@@ -72,20 +72,20 @@ def test_pettingzoo_steps_as_the_environment_does(name):
     ended = steps.terminated | steps.truncated
     obs, infos = zoo.reset(seed=3)
     assert_close(array(obs), first.obs)
-    np.testing.assert_array_equal(masks(infos), first.legal)
+    np.testing.assert_array_equal(masks(infos), first.observation.legal)
     for t in range(ended.argmax() + 1):
         assert zoo.agents == zoo.possible_agents
         assert zoo.num_agents == zoo.env.num_agents
         actions = dict(zip(zoo.agents, action[t], strict=True))
         obs, rewards, terminations, truncations, infos = zoo.step(actions)
-        assert_close(array(obs), steps.last_obs[t])
+        assert_close(array(obs), steps.final.obs[t])
         assert_close(array(rewards), steps.reward[t])
         assert (array(terminations) == steps.terminated[t]).all()
         assert (array(truncations) == steps.truncated[t]).all()
-        np.testing.assert_array_equal(masks(infos), steps.legal[t])
+        np.testing.assert_array_equal(masks(infos), steps.observation.legal[t])
     assert ended[t]
     assert zoo.agents == []
-    assert abs(steps.obs[t] - steps.last_obs[t]).max() > 0.01
+    assert abs(steps.obs[t] - steps.final.obs[t]).max() > 0.01
 
 
 @names
@@ -174,7 +174,7 @@ def test_jaxmarl_steps_as_the_environment_does(name):
         assert_close(array(first_obs)[:, copy], first.obs)
         assert_close(array(obs)[:, copy].swapaxes(0, 1), steps.obs)
         assert_close(array(rewards)[:, copy].T, steps.reward)
-        np.testing.assert_array_equal(array(legal)[:, copy].swapaxes(0, 1), steps.legal)
+        np.testing.assert_array_equal(array(legal)[:, copy].swapaxes(0, 1), steps.observation.legal)
         assert (array(dones)[:, copy] == ended).all()
         assert (dones["__all__"][copy] == ended).all()
         jax.tree.map(lambda a, b, c=copy: assert_close(a[c], b), last_state.env_state, state)
@@ -196,7 +196,7 @@ def test_jaxmarl_end_of_an_episode():
     assert_close(array(obs), expected.obs)
     obs, _, _, dones, _ = jaxmarl_env.step_env(key, state, actions)
     assert dones["__all__"]
-    assert_close(array(obs), expected.last_obs)
+    assert_close(array(obs), expected.final.obs)
     obs, after, _, _, _ = jaxmarl_env.step(key, state, actions, chosen)
     jax.tree.map(np.testing.assert_array_equal, after, chosen)
     np.testing.assert_array_equal(array(obs), chosen.obs)

@@ -185,7 +185,7 @@ def test_episodes_are_those_of_lbforaging(name):
         obs, reward, done, _, _ = theirs.step(list(action))
         obs = np.array(obs).reshape(env.num_agents, -1, 3)
         obs[:, env.num_food :, 2] = 0
-        np.testing.assert_array_equal(timestep.last_obs, obs.reshape(env.num_agents, -1))
+        np.testing.assert_array_equal(timestep.final.obs, obs.reshape(env.num_agents, -1))
         np.testing.assert_allclose(timestep.reward, reward, atol=1e-6)
         assert bool(timestep.terminated | timestep.truncated) == done
         assert bool(timestep.terminated) == (theirs.field.sum() == 0)
@@ -377,7 +377,7 @@ def test_moves(position, action, expected):
     new, timestep = step_one(FULL, make_state(position, FAR_FOOD), action)
     np.testing.assert_array_equal(new.position, expected)
     assert (timestep.reward == 0).all()
-    assert timestep.legal.all()
+    assert timestep.observation.legal.all()
 
 
 def test_food_that_is_gone_blocks_nobody():
@@ -413,7 +413,7 @@ def test_an_episode_ends_with_the_last_food(time):
     assert timestep.terminated
     assert not timestep.truncated
     np.testing.assert_allclose(timestep.reward, [1, 0, 0, 0], atol=1e-6)
-    np.testing.assert_array_equal(timestep.last_obs[0], [-1, -1, 0] * 3 + FOUR_AGENTS)
+    np.testing.assert_array_equal(timestep.final.obs[0], [-1, -1, 0] * 3 + FOUR_AGENTS)
     assert new.time == 0
     expected_state, expected = first(resetter(FULL)(keys(0, COPIES)))
     jax.tree.map(np.testing.assert_array_equal, new, expected_state)

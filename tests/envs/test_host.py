@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import psutil
 import pytest
@@ -57,7 +58,7 @@ def test_spaces_are_flattened_filled_up_and_told_apart():
     np.testing.assert_array_equal(first.obs[0, 2], [1, 0, 1, 0, 1, 0, 0, 1])
     np.testing.assert_array_equal(first.obs[0, 3], [0, 0, 0, 0, 1, 0, 0, 0])
     legal = [[1, 1, 0, 0], [0, 1, 0, 1], [1, 1, 1, 0], [1, 0, 0, 0]]
-    np.testing.assert_array_equal(first.legal[0], np.array(legal, bool))
+    np.testing.assert_array_equal(first.observation.legal[0], np.array(legal, bool))
 
 
 PAIR, MANY = Box(0, 9, (2,)), Box(np.arange(99.0), np.arange(99.0) + 1, dtype=np.float64)
@@ -96,7 +97,7 @@ def test_a_dict_within_the_observation_is_flattened_beside_its_mask():
     seen = {"observation": {"z": np.zeros(2), "a": np.ones(2)}, "action_mask": np.array([0, 1])}
     first = played(from_pettingzoo(sees(SPACES["mask beside a dict"], seen)), [])[0]
     np.testing.assert_array_equal(first.obs[0, 0], [0, 0, 1, 1])
-    np.testing.assert_array_equal(first.legal[0, 0], [False, True])
+    np.testing.assert_array_equal(first.observation.legal[0, 0], [False, True])
 
 
 FIVE = {"observation": 4, "action_mask": [1, 0]}
@@ -194,20 +195,20 @@ def test_an_episode_that_is_cut_off_keeps_its_last_observation():
     np.testing.assert_array_equal(first.obs[0, :, 1], 0)
     np.testing.assert_array_equal([s.truncated[0] for s in steps], [False, True, False])
     assert not any(s.terminated[0] for s in steps)
-    np.testing.assert_array_equal([s.last_obs[0, 0, 1] for s in steps], [1, 2, 1])
+    np.testing.assert_array_equal([s.final.obs[0, 0, 1] for s in steps], [1, 2, 1])
     np.testing.assert_array_equal([s.obs[0, 0, 1] for s in steps], [1, 0, 1])
     np.testing.assert_array_equal([s.reward[0] for s in steps], [[1, 1], [0, 0], [1, 1]])
-    assert steps[1].presence.truncated.all()
-    assert steps[1].presence.here.all()
+    assert steps[1].agent_ends.truncated.all()
+    assert steps[1].observation.here.all()
 
 
 def test_an_agent_that_dies_is_gone_until_the_next_episode():
     _, *steps = played(team(length=3, leave={"a": 1}), [1, 1, 1, 1])
-    here = [s.presence.here[0].tolist() for s in steps]
+    here = [s.observation.here[0].tolist() for s in steps]
     assert here == [[False, True], [False, True], [True, True], [False, True]]
-    assert [s.presence.terminated[0, 0] for s in steps] == [True, False, False, True]
+    assert [s.agent_ends.terminated[0, 0] for s in steps] == [True, False, False, True]
     np.testing.assert_array_equal([s.reward[0, 0] for s in steps], [1, 0, 0, 1])
-    assert steps[0].last_obs[0, 0, 1] == 1
+    assert steps[0].final.obs[0, 0, 1] == 1
     assert [s.truncated[0] for s in steps] == [False, False, True, False]
 
 
@@ -219,8 +220,8 @@ def test_the_episode_ends_when_all_have_left():
 
 def test_an_agent_may_join_later():
     first, *steps = played(team(join={"b": 2}), [1, 1, 1])
-    assert first.presence.here[0].tolist() == [True, False]
-    assert [s.presence.here[0, 1] for s in steps] == [False, True, True]
+    assert first.observation.here[0].tolist() == [True, False]
+    assert [s.observation.here[0, 1] for s in steps] == [False, True, True]
     assert [s.reward[0, 1] for s in steps] == [0, 0, 1]
 
 
@@ -230,8 +231,7 @@ def test_processes_change_nothing():
     actions = rng.integers(0, env.num_actions, 60)
     alone, split = (played(env, actions, workers, range(4)) for workers in (0, 2))
     for one, other in zip(alone, split, strict=True):
-        for a, b in zip(one[:-1], other[:-1], strict=True):
-            np.testing.assert_array_equal(a, b)
+        jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
 def test_processes_import_nothing_heavy():
@@ -258,7 +258,7 @@ def test_bps_by_way_of_pettingzoo_takes_the_same_steps():
         action = rng.integers(0, 5, 4)
         now = copies.step(action[None])
         seen, rewards, _, truncated, _ = ours.step(dict(zip(ours.agents, action, strict=True)))
-        np.testing.assert_array_equal(now.last_obs[0], list(seen.values()))
+        np.testing.assert_array_equal(now.final.obs[0], list(seen.values()))
         np.testing.assert_array_equal(now.reward[0], np.float32(list(rewards.values())))
         assert now.truncated[0] == any(truncated.values())
         if now.truncated[0]:

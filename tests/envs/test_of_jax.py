@@ -6,15 +6,21 @@ import numpy as np
 import pytest
 
 import adaps
-from adaps.collect.jax import rollout, start, uniform
+from adaps.collect.jax import JaxCollector, uniform
 from adaps.envs import from_jaxmarl, from_jumanji, make
+from adaps.types import action_space_of
 
 SMAX = "jaxmarl:HeuristicEnemySMAX?scenario=2s3z"
 TAG = "jaxmarl:MPE_simple_tag_v3"
 
 
 def played(env, num_steps, num_envs=2):
-    run = jax.jit(lambda key: rollout(env, uniform, start(env, key, num_envs), num_steps)[1])
+    collector, policy = JaxCollector(env), uniform(action_space_of(env))
+
+    @jax.jit
+    def run(key):
+        return collector.collect(policy, collector.start(key, num_envs), num_steps)[1]
+
     return jax.device_get(run(jax.random.key(0)))
 
 
@@ -65,31 +71,32 @@ def test_time_limits_cut_off_and_keep_the_last_observation(tag):
     ends = np.flatnonzero(seen.truncated[:, 0])
     assert ends.tolist() == [25, 51]
     assert not seen.terminated.any()
-    assert seen.presence is None
-    follows = np.abs(seen.last_obs[:-1] - seen.obs[1:]).max(axis=(1, 2, 3)) > 0
+    assert seen.observation.here is None
+    assert seen.agent_ends is None
+    follows = np.abs(seen.final.obs[:-1] - seen.observation.obs[1:]).max(axis=(1, 2, 3)) > 0
     assert np.flatnonzero(follows).tolist() == [25, 51]
 
 
 def test_units_that_die_are_gone_until_the_next_battle(smax):
     env, seen = smax
     assert env.agent_types == (2, 2, 3, 3, 3)
-    died = seen.presence.terminated & ~seen.terminated[..., None]
+    died = seen.agent_ends.terminated & ~seen.terminated[..., None]
     assert died.any()
     for t, e, a in np.argwhere(died):
         later = np.flatnonzero((seen.terminated | seen.truncated)[t:, e])
         until = t + later[0] if len(later) else len(died) - 1
-        assert not seen.presence.here[t + 1 : until + 1, e, a].any()
-        assert seen.presence.here[until + 1 : until + 2, e, a].all()
+        assert not seen.observation.here[t + 1 : until + 1, e, a].any()
+        assert seen.observation.here[until + 1 : until + 2, e, a].all()
     assert seen.terminated.any()
 
 
 def test_what_is_not_available_is_illegal(smax):
     env, seen = smax
-    assert not seen.legal.all()
+    assert not seen.observation.legal.all()
     state, now = env.reset(jax.random.key(1))
     allowed = env.env.get_avail_actions(state.inner)
     for i, name in enumerate(env.agent_names):
-        np.testing.assert_array_equal(now.legal[i], np.asarray(allowed[name], bool))
+        np.testing.assert_array_equal(now.observation.legal[i], np.asarray(allowed[name], bool))
 
 
 @pytest.mark.parametrize("name", ["LevelBasedForaging-v0", "RobotWarehouse-v0"])
@@ -103,8 +110,9 @@ def test_jumanji_takes_the_same_steps(name):
     for t in range(12):
         seen = timestep.observation.agents_view.reshape(env.num_agents, -1)
         np.testing.assert_array_equal(now.obs, seen)
-        np.testing.assert_array_equal(now.legal, timestep.observation.action_mask)
-        action = jnp.array([rng.choice(np.flatnonzero(row)) for row in np.asarray(now.legal)])
+        np.testing.assert_array_equal(now.observation.legal, timestep.observation.action_mask)
+        legal = np.asarray(now.observation.legal)
+        action = jnp.array([rng.choice(np.flatnonzero(row)) for row in legal])
         state, now = step(jax.random.key(t), state, action)
         their_state, timestep = their_step(their_state, action)
         if timestep.last():

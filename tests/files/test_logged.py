@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import adaps
-from adaps.collect.jax import rollout, start, uniform
+from adaps.collect.jax import JaxCollector, uniform
 from adaps.files import logged
 from adaps.identity import samples
 
@@ -232,13 +232,14 @@ ENV = adaps.make("bps:2-2")
 @pytest.fixture(scope="module")
 def log_of_play(tmp_path_factory):
     """6,400 steps of bps:2-2 as somebody else may have logged them."""
-    run = jax.jit(lambda state: rollout(ENV, uniform, state, 50))
-    played = jax.device_get(run(start(ENV, jax.random.key(7), 128))[1])
+    collector, policy = JaxCollector(ENV), uniform(adaps.Discrete(ENV.num_actions))
+    run = jax.jit(lambda position: collector.collect(policy, position, 50))
+    played = jax.device_get(run(collector.start(jax.random.key(7), 128))[1])
     path = tmp_path_factory.mktemp("logs") / "play.npz"
     np.savez_compressed(
         path,
-        obs=played.obs,
-        next_obs=played.last_obs,
+        obs=played.observation.obs,
+        next_obs=played.final.obs,
         action=played.action,
         reward=played.reward,
         agent_types=np.array(ENV.agent_types),

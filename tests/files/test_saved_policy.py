@@ -32,19 +32,31 @@ def as_it_was(arrays):
     pass
 
 
+ACTOR, CRITIC = "params.sets.actor", "params.sets.critic"
+MASK, SET = "sharing.masks['{}']", "sharing.param_set"
 WRONG_ARRAYS = {
-    "gone": lambda a: a.pop("actor.0.bias"),
-    "no actor": lambda a: [a.pop(name) for name in list(a) if name.startswith("actor.")],
-    "one too many": lambda a: a.update({"critic.3.weight": a["critic.2.weight"]}),
+    "gone": lambda a: a.pop(ACTOR + "[0].bias"),
+    "no actor": lambda a: [a.pop(name) for name in list(a) if name.startswith(ACTOR)],
+    "one too many": lambda a: a.update({CRITIC + "[3].weight": a[CRITIC + "[2].weight"]}),
     "a layer too many": lambda a: a.update(
-        {"critic.3.weight": a["critic.2.weight"], "critic.3.bias": a["critic.2.bias"]}
+        {
+            CRITIC + "[3].weight": a[CRITIC + "[2].weight"],
+            CRITIC + "[3].bias": a[CRITIC + "[2].bias"],
+        }
     ),
-    "a mask too many": lambda a: a.update({"sharing.masks.actor.2": a["sharing.masks.actor.1"]}),
-    "not whole": lambda a: a.update({"sharing.group": a["sharing.group"].astype(np.float32)}),
-    "no such set": lambda a: a.update({"sharing.group": a["sharing.group"] + 1}),
-    "negative": lambda a: a.update({"sharing.group": a["sharing.group"] - 1}),
-    "not real": lambda a: a.update({"actor.0.weight": a["actor.0.weight"].astype(np.int32)}),
-    "other learned": lambda a: a.update({"sharing.learned.speed": np.zeros(2, np.float32)}),
+    "a mask too many": lambda a: a.update({MASK.format("actor/2"): a[MASK.format("actor/1")]}),
+    "a mask gone": lambda a: a.pop(MASK.format("critic/1")),
+    "a mask of whole numbers": lambda a: a.update(
+        {MASK.format("actor/0"): a[MASK.format("actor/0")].astype(np.int32)}
+    ),
+    "not whole": lambda a: a.update({SET: a[SET].astype(np.float32)}),
+    "no such set": lambda a: a.update({SET: a[SET] + 1}),
+    "negative": lambda a: a.update({SET: a[SET] - 1}),
+    "not real": lambda a: a.update(
+        {ACTOR + "[0].weight": a[ACTOR + "[0].weight"].astype(np.int32)}
+    ),
+    "other learned": lambda a: a.update({"params.own.speed": np.zeros(2, np.float32)}),
+    "other sharing": lambda a: a.update({"sharing.learned.speed": np.zeros(2, np.float32)}),
 }
 
 

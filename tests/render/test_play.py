@@ -15,7 +15,7 @@ from PIL import Image, ImageColor
 
 import adaps
 from adaps.cli.commands import main
-from adaps.collect.evaluate import evaluate
+from adaps.collect.jax import JaxCollector
 from adaps.envs.builtin.bps import State
 from adaps.files import run_folder as files
 from adaps.render import Players, film, random_team, trained_team
@@ -26,6 +26,7 @@ from adaps.render.palette import appearance
 from adaps.render.pictures import PAINTERS, pictures
 from adaps.report.figures import PALETTE, kind_colours
 from adaps.training.progress import Watch
+from adaps.types import action_space_of
 from probes import OPPOSITE
 
 ENVS = ("bps:2-1", "rware-2color-tiny-2ag", "foraging-fixed-5x5-3p-1f")
@@ -88,7 +89,7 @@ def test_colours_are_those_of_clusters_else_of_parameter_sets(short_run, tmp_pat
     team = trained_team(env, folder, None)
     assert team.appearance.agent_colours == tuple(colours[c] for c in clusters)
     (folder / files.IDENTITY).unlink()
-    group = np.asarray(adaps.load(folder).sharing.group)
+    group = np.asarray(adaps.load(folder).sharing.param_set)
     assert len(set(trained_team(env, folder, None).appearance.agent_colours)) == len(set(group))
     with pytest.raises(adaps.UserError, match=r"is for agents.*but bps:2-1 has"):
         trained_team(adaps.make("bps:2-1"), folder, None)
@@ -125,8 +126,9 @@ def test_appearance():
 @pytest.mark.parametrize("name", ["bps:2-1", "foraging-fixed-5x5-3p-1f"])
 def test_an_episode_is_that_of_evaluation(name):
     env = adaps.make(name)
-    episode = play(env, random_policy, 4, env.max_steps)
-    expected = evaluate(env, random_policy, jnp.array([4]))
+    policy = random_policy(action_space_of(env))
+    episode = play(env, policy, 4, env.max_steps)
+    expected = JaxCollector(env).play(policy, jnp.array([4]))
     assert episode.returns[-1] == pytest.approx(float(expected.returns.sum()), abs=1e-4)
     assert len(episode.states) == len(episode.returns)
     assert [int(state.time) for state in episode.states] == list(range(len(episode.states)))
@@ -134,7 +136,7 @@ def test_an_episode_is_that_of_evaluation(name):
 
 def test_an_episode_that_ends_early_shows_its_end():
     env = adaps.make("foraging-fixed-5x5-12p-1f")
-    episode = play(env, random_policy, 0, env.max_steps)
+    episode = play(env, random_policy(action_space_of(env)), 0, env.max_steps)
     assert len(episode.states) <= env.max_steps
     assert episode.states[-2].food_level.any()
     assert not episode.states[-1].food_level.any()
@@ -161,9 +163,8 @@ class Drawn:
         return adaps.envs.auto_reset(self.reset, key, state, self.timestep(state[1]))
 
     def timestep(self, time):
-        obs, ended = jnp.zeros((2, 1)), time >= 3
-        legal = jnp.ones((2, 2), bool)
-        return adaps.Timestep(obs, legal, jnp.ones(2), jnp.zeros((), bool), ended, obs)
+        seen = adaps.Observation(jnp.zeros((2, 1)), jnp.ones((2, 2), bool))
+        return adaps.Timestep(seen, jnp.ones(2), jnp.zeros((), bool), time >= 3, seen)
 
     def render(self, state):
         assert jnp.issubdtype(state[0].dtype, jax.dtypes.prng_key)
@@ -209,7 +210,8 @@ def test_what_is_no_picture_is_told_so(drawn, tmp_path):
 
 
 def test_what_nothing_draws_becomes_a_table(tmp_path):
-    team = Players(OPPOSITE, random_policy, appearance((0,) * OPPOSITE.num_agents, None))
+    policy = random_policy(action_space_of(OPPOSITE))
+    team = Players(OPPOSITE, policy, appearance((0,) * OPPOSITE.num_agents, None))
     episode = film(team, tmp_path / "film.gif", 0, 3, 10, 300, Watch())
     with Image.open(tmp_path / "film.gif") as picture:
         assert picture.n_frames == len(episode.moments) == len(episode.states)

@@ -8,7 +8,7 @@ import adaps
 from adaps.files.checkpoint import DamagedError, Series, load
 from adaps.training.checkpoint_metadata import SHARINGS, SeedAssignments, decoded
 from adaps.training.journal import Journal
-from adaps.types import Identity, NetworkShape
+from adaps.types import Discrete, Identity, NetworkShape
 
 GONE = object()
 ANYTHING = [GONE, None, True, -1, 2**60, 1e300, "x", [], {}, [[]], [None], {"train": "x"}]
@@ -36,8 +36,8 @@ def series(tmp_path):
         series, 1, lambda progress: {**STATED, "progress": progress}, None, pytest.fail
     )
     journal.update("gather", {"kept": np.zeros(3)}, 7, 10)
-    shape = NetworkShape(2, 3, 2, (4,))
-    sharing = adaps.FuPS().build(jax.random.key(0), shape, None)
+    network = adaps.MLP().build(NetworkShape(2, 3, Discrete(2), (4,)))
+    sharing = adaps.FuPS().build(jax.random.key(0), network, None)
     identity = Identity(np.zeros((2, 1)), np.array([0, 1]), np.zeros((2, 1)), {2: 0.5})
     journal.assign(SeedAssignments([identity, None], [sharing, sharing], [0.5, None]))
     return series
@@ -126,7 +126,7 @@ def test_a_part_without_a_count_and_sharings_without_arrays_are_refused(series):
     found = load(series, pytest.fail)
     with pytest.raises(DamagedError, match="the count of train"):
         decoded(found._replace(parts={**found.parts, "train": {}}))
-    for sharings in ({}, {"x": np.zeros(2)}, {"sharing.group": np.zeros((1, 2))}):
+    for sharings in ({}, {"x": np.zeros(2)}, {"param_set": np.zeros((1, 2))}):
         with pytest.raises(DamagedError, match="who uses which part"):
             decoded(found._replace(parts={**found.parts, "sharings": sharings}))
 

@@ -24,7 +24,7 @@ from adaps.files.checkpoint import locked
 from adaps.training.progress import Watch
 from adaps.training.resume import Resume
 from adaps.training.run import run
-from adaps.types import Timestep
+from adaps.types import Observation, Timestep
 
 SHORT = {"steps": 6_000, "gather_steps": 1_600, "evaluations": 3, "eval_episodes": 8}
 SHORT |= {"encoder": adaps.VAE(updates=300), "checkpoint_every": 400}
@@ -236,13 +236,13 @@ def test_what_is_used_up_cannot_be_changed(changed, said, begun):
 def test_what_does_not_fit_changes_nothing(begun, tmp_path):
     out = shutil.copytree(begun, tmp_path / "run")
     files.write_json(out / files.RESULT, {"of": "before"})
-    message = r"does not fit this run: rollout.* in the checkpoint, but .* \(go on with"
+    message = r"does not fit this run: position.* in the checkpoint, but .* \(resume with"
     assert_refused(config_of(method="fups", num_envs=4), out, message)
 
 
 def test_a_look_that_does_not_fit_changes_nothing(tmp_path):
     stopped(config_of(), tmp_path / "run", "identify", 60)
-    assert_refused(config_of(gather_steps=3_200), tmp_path / "run", "fit this run: rollout")
+    assert_refused(config_of(gather_steps=3_200), tmp_path / "run", "fit this run: position")
     wider = config_of(encoder=dataclasses.replace(SHORT["encoder"], hidden=48))
     assert_refused(wider, tmp_path / "run", "fit this run: params.encoder")
 
@@ -312,8 +312,9 @@ class Breaks:
         return auto_reset(self.reset, key, step, now)
 
     def _timestep(self, step, reward):
-        obs, no = jnp.ones((2, 1)), jnp.bool_(False)
-        return Timestep(obs, jnp.ones((2, 2), bool), reward, no, step >= self.max_steps, obs)
+        no = jnp.bool_(False)
+        seen = Observation(jnp.ones((2, 1)), jnp.ones((2, 2), bool))
+        return Timestep(seen, reward, no, step >= self.max_steps, seen)
 
 
 BROKEN = {"steps": 4_000, "evaluations": 1, "seeds": 1, "eval_episodes": 1}
@@ -324,7 +325,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch(tmp_path):
     with pytest.raises(NotFiniteError, match=r"seed 0: .*value_loss not finite in update 14; see"):
         adaps.train(Breaks(70), "fups", out=out, **BROKEN)
     batch = load_file(out / "not-finite-seed-0.safetensors")
-    assert np.isnan(batch["['transitions'].reward"]).any()
+    assert np.isnan(batch["['rollout'].reward"]).any()
     assert all(np.isfinite(x).all() for name, x in batch.items() if "params" in name)
     policy = adaps.load(out)
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(policy.params))

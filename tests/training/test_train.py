@@ -18,15 +18,17 @@ from adaps.config.training import (
     run_options,
     sharing_options,
 )
+from adaps.errors import Stopped
 from adaps.files import run_folder as files
 from adaps.identity.matching import Match
 from adaps.training.device_placement import Placement
+from adaps.training.driver import Driver
 from adaps.training.progress import Watch
 from adaps.training.recorder import Recorder
 from adaps.training.run import run
-from adaps.training.stages import make_stages
-from adaps.training.train import evaluation_points, keep_parts, train_seeds
-from adaps.types import Masks, Sharing
+from adaps.training.stages import make_jax_stages, seed_keys
+from adaps.training.train import SeedGroup, evaluation_points, keep_parts, train_seeds
+from adaps.types import Sharing
 
 SHORT = {"steps": 4_000, "gather_steps": 1_600, "evaluations": 2, "eval_episodes": 8}
 SHORT["encoder"] = adaps.VAE(updates=600)
@@ -53,12 +55,18 @@ def test_seeds_in_one_program_learn_what_they_learn_alone():
     env = adaps.make(config.env)
     placement = Placement([[0, 1]], workers=1)
     recorder = Recorder(env, config, placement, None, Watch())
-    together = train_seeds(config, make_stages(env, config, 2), recorder, [0, 1])
+    together = train_seeds(group_of(env, config, recorder, [0, 1]))
     alone = adaps.train(env, seeds=2, **SHORT)
     for seed, own in zip(together, alone.policies, strict=True):
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, atol=2e-3), seed.policy.params, own.params
         )
+
+
+def group_of(env, config, recorder, seeds):
+    driver = Driver(recorder, recorder.journal(seeds), seeds)
+    keys = seed_keys(jnp.asarray(seeds, jnp.uint32))
+    return SeedGroup(config, make_jax_stages(env, config), recorder, driver, seeds, keys)
 
 
 def config_of(env, method, **options):
@@ -87,11 +95,14 @@ def test_looking_again_stays_within_the_steps_and_says_who_moved(tmp_path):
 
 
 def test_agents_whose_kind_goes_on_keep_their_part():
-    ones, zeros = (Masks((jnp.full((3, 4), x),), (jnp.full((3, 2), x),)) for x in (1.0, 0.0))
+    ones, zeros = (
+        {"actor/0": jnp.full((3, 4), x), "critic/0": jnp.full((3, 2), x)} for x in (1.0, 0.0)
+    )
     old, new = (Sharing(jnp.zeros(3, int), masks, jnp.zeros((3, 0))) for masks in (ones, zeros))
     matched = Match(None, [], np.array([1, -1, 1]))
     kept = keep_parts(matched, old, new)
-    for mask in jax.tree.leaves(kept.masks):
+    assert kept.masks.keys() == ones.keys()
+    for mask in kept.masks.values():
         np.testing.assert_array_equal(mask[:, 0], [1, 0, 1])
 
 
@@ -226,7 +237,8 @@ def test_a_wish_to_stop_saves_what_was_learnt(phase, amount, tmp_path):
     folder = files.RunFolder(tmp_path / "run")
     watch = StopAt(phase, amount)
     recorder = Recorder(env, config, Placement([[0]], 1), folder, watch)
-    assert train_seeds(config, make_stages(env, config, 1), recorder, [0]) == []
+    with pytest.raises(Stopped):
+        train_seeds(group_of(env, config, recorder, [0]))
     assert files.saved_seeds(folder.path) == ([0] if phase == "train" else [])
     assert (folder.path / files.CONFIG).exists()
     assert not (folder.path / files.RESULT).exists()

@@ -9,12 +9,14 @@ from contextlib import closing
 import jax
 import numpy as np
 import pytest
-from adaps.training.host import make_host_stages, rollout, start
+from adaps.training.host import make_host_stages
 
 import adaps
 from adaps.cli.commands import main
-from adaps.collect.evaluate import evaluate_on_host, random_return
+from adaps.collect.evaluate import random_return
+from adaps.collect.host import HostCollector
 from adaps.config.training import TrainConfig
+from adaps.envs.agent_io import agents_of
 from adaps.errors import HostEnvironmentError, UserError
 from adaps.files.checkpoint import Series, load
 from adaps.files.run_folder import saved_seeds
@@ -22,9 +24,11 @@ from adaps.render import film, random_team
 from adaps.training.checkpoint_compat import check_fits
 from adaps.training.checkpoint_metadata import decoded
 from adaps.training.evaluation import evaluate_run
+from adaps.training.host_stages import make_host_stages
 from adaps.training.progress import Watch
 from adaps.training.resume import Resume
 from adaps.training.run import run
+from adaps.types import NetworkShape
 from envs.teams_in_python import Counting, Mixed, counting, mixed
 
 QUICK = {
@@ -124,25 +128,25 @@ def test_unlike_spaces_share_a_network(tmp_path):
 
 def test_illegal_actions_are_never_drawn():
     env = adaps.from_pettingzoo(mixed)
-    copies = env.open(2, 0)
     legal = np.array([[1, 1, 0, 0], [0, 1, 0, 1], [1, 1, 1, 0], [1, 0, 0, 0]], bool)
-    policy = adaps.Policy(*_untrained(env))
+    policy = _untrained(env)
 
-    def act(key, now):
-        return np.asarray(policy.act(now.obs, key, now.legal))
+    def act(key, memory, observation, first):
+        return memory, policy.act(observation.obs, key, observation.legal)
 
-    _, seen = rollout(act, start(copies, jax.random.key(0)), 100)
+    with closing(env.open(2, 0)) as copies:
+        collector = HostCollector(lambda _: copies, env.max_steps)
+        _, seen = collector.collect(act, collector.start(jax.random.key(0), 2), 100)
     taken = np.asarray(jax.nn.one_hot(seen.action, 4)).any(axis=(0, 1))
     np.testing.assert_array_equal(taken, legal)
 
 
 def _untrained(env):
-    from adaps.networks.mlp import init_params  # noqa: PLC0415
-    from adaps.types import NetworkShape  # noqa: PLC0415
-
-    shape = NetworkShape(env.num_agents, env.obs_size, env.num_actions, (8,))
-    sharing = adaps.FuPS().build(jax.random.key(0), shape, None)
-    return init_params(jax.random.key(0), shape), sharing, shape
+    shape = NetworkShape(env.num_agents, env.obs_size, adaps.Discrete(env.num_actions), (8,))
+    method, network = adaps.FuPS(), adaps.MLP().build(shape)
+    sharing = method.build(jax.random.key(0), network, None)
+    params = method.init(jax.random.key(0), network, sharing)
+    return adaps.Policy(adaps.Agent(network, method), params, sharing, agents_of(env))
 
 
 def test_a_team_of_one_can_be_trained():
@@ -216,12 +220,12 @@ def test_an_evaluation_in_python_ends_with_the_wish_to_stop():
     env, steps = adaps.from_pettingzoo(counting), []
     with closing(env.open(2, 0)) as copies:
 
-        def act(key, timestep):
+        def act(key, memory, observation, first):
             steps.append(key)
-            return np.zeros((2, env.num_agents), int)
+            return memory, np.zeros((2, env.num_agents), int)
 
-        numbers = np.arange(2)
-        evaluate_on_host(act, copies, numbers, env.max_steps, stopping=lambda: len(steps) == 3)
+        collector = HostCollector(lambda _: copies, env.max_steps, lambda: len(steps) == 3)
+        collector.play(act, np.arange(2))
     assert len(steps) == 3
 
 

@@ -175,7 +175,7 @@ def step_of(
     )
 
 
-def first_of(before: Observation, new: Timestep) -> Bool[Array, "*batch agent"]:
+def first_of(before: Observation, new: Timestep) -> Bool[Array | np.ndarray, "*batch agent"]:
     """Whether agents have nothing to remember: their episode began, or they joined it."""
     ended = new.ended[..., None] | np.zeros(new.reward.shape[-1], bool)
     now = new.observation.here

@@ -87,13 +87,15 @@ def summary(
 
 
 def by_part(masks: dict[str, T], describe: Callable[[T], R]) -> dict[str, list[R]]:
-    """Something about each mask, in lists for the actor and for the critic.
+    """Something about each mask, in lists for the actor and for the critic, layer by layer.
 
-    >>> by_part({"actor/0": 1, "actor/1": 2, "critic/0": 3}, str)
-    {'actor': ['1', '2'], 'critic': ['3']}
+    Trees of arrays sort names as texts, and so put layer 10 before layer 2.
+
+    >>> by_part({"actor/0": 1, "actor/10": 2, "actor/2": 3, "critic/0": 4}, str)
+    {'actor': ['1', '3', '2'], 'critic': ['4']}
     """
     parts: dict[str, list[R]] = defaultdict(list)
-    for name, mask in masks.items():
+    for name, mask in sorted(masks.items(), key=lambda each: (len(each[0]), each[0])):
         parts[name.partition("/")[0]].append(describe(mask))
     return dict(parts)
 

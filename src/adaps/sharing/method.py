@@ -16,6 +16,7 @@ import optax
 import tyro
 from jaxtyping import Array, Float, Int, Key
 
+from adaps.errors import UserError
 from adaps.networks.weights import bind_sets, num_sets_used, stack_sets
 from adaps.types import Identity, Metrics, Network, NetworkShape, Params, Sharing, Weights
 
@@ -138,6 +139,23 @@ def hooks_of(method: SharingMethod) -> SharingMethod:
     """What compiled functions need of a method."""
     own = any(getattr(type(method), hook) is not getattr(SharingMethod, hook) for hook in HOOKS)
     return method if own else DATA_ONLY
+
+
+def check_method(method: Any) -> None:
+    """Refuse somebody's method that training cannot work with.
+
+    Raises:
+        UserError: with what it lacks.
+    """
+    name = f"sharing method {type(method).__name__}"
+    if not isinstance(method, SharingMethod):
+        raise UserError(f"{name} must be a subclass of adaps.SharingMethod")
+    if type(method).build is SharingMethod.build:
+        raise UserError(f"{name} lacks build")
+    try:
+        hash(hooks_of(method))
+    except TypeError:
+        raise UserError(f"{name} must be a frozen dataclass, since it has hooks") from None
 
 
 def num_params(method: SharingMethod, network: Network, sharing: Sharing) -> int:

@@ -32,6 +32,7 @@ from adaps.types import (
     Box,
     Discrete,
     Memory,
+    Network,
     NetworkShape,
     Observation,
     Params,
@@ -212,29 +213,38 @@ def _loaded(file: Path) -> Policy:
     sharing = sharing_from_arrays(
         {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
     )
-    check_sharing(network.shape, sharing)
+    check_sharing(network, sharing)
     like = Saved(method.init(jax.random.key(0), network, sharing), sharing)
     saved = from_arrays(like, arrays)
     agents = Agents.from_json(facts["agents"])
     return Policy(Agent(network, method), saved.params, saved.sharing, agents)
 
 
-def check_sharing(shape: NetworkShape, sharing: Sharing) -> None:
-    """Refuse who-uses-what of another team, or that points to what is not there.
+def check_sharing(network: Network, sharing: Sharing) -> None:
+    """Refuse who-uses-what of another team or network, or that points to what is not there.
 
     Raises:
         ValueError: with what is wrong.
     """
-    _check_rows("param_set", sharing.param_set, shape.num_agents, shape.num_agents)
-    if sharing.tags.ndim != 2 or len(sharing.tags) != shape.num_agents:
-        raise ValueError(f"tags are of shape {sharing.tags.shape}")
+    agents, obs_size = network.shape.num_agents, network.shape.obs_size
+    _check_rows("param_set", sharing.param_set, agents, agents)
+    _check_real("tags", sharing.tags, (agents, sharing.tags.size // agents))
+    if sharing.masks.keys() != network.units.keys():
+        raise ValueError(f"its masks are not those of the units {', '.join(network.units)}")
+    for name, width in network.units.items():
+        _check_real(f"the mask of {name}", sharing.masks[name], (agents, width))
     if sharing.scaling is not None:
-        kinds = sharing.scaling.mean.shape[0]
-        _check_rows("scaling.kind", sharing.scaling.kind, shape.num_agents, kinds)
-        for name in ("mean", "scale"):
-            array = getattr(sharing.scaling, name)
-            if array.shape != (kinds, shape.obs_size):
-                raise ValueError(f"scaling.{name} is of shape {array.shape}")
+        kinds = sharing.scaling.mean.size // obs_size
+        _check_rows("scaling.kind", sharing.scaling.kind, agents, kinds)
+        _check_real("scaling.mean", sharing.scaling.mean, (kinds, obs_size))
+        _check_real("scaling.scale", sharing.scaling.scale, (kinds, obs_size))
+
+
+def _check_real(name: str, array: Array, shape: tuple[int, ...]) -> None:
+    if array.shape != shape or not jnp.issubdtype(array.dtype, jnp.floating):
+        raise ValueError(
+            f"{name} must be real numbers of shape {shape}, not {array.dtype} of {array.shape}"
+        )
 
 
 def _check_rows(name: str, rows: Array, num_agents: int, most: int) -> None:

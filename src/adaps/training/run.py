@@ -24,6 +24,7 @@ from adaps.files import compile_cache
 from adaps.files.checkpoint import locked
 from adaps.files.run_folder import RunFolder, check_free
 from adaps.files.sinks import check_sinks, opened
+from adaps.sharing.method import check_method
 from adaps.training.checkpoint_compat import check_fits
 from adaps.training.checkpoint_metadata import RunCheckpoint
 from adaps.training.device_placement import Placement, place, run_side_by_side, seeds_at_a_time
@@ -122,6 +123,7 @@ def run(
     """
     compile_cache.enable()
     check_sinks(sinks, out)
+    check_method(config.sharing)
     if out is not None and (resume is None or not holds_run(out)):
         check_free(out)
     elif out is not None:

@@ -14,7 +14,7 @@ from adaps.files import checkpoint
 from adaps.files.checkpoint import from_arrays, to_arrays
 from adaps.sharing import FuPS
 from adaps.training.device_placement import stack
-from adaps.training.stages import initial_params, make_stages
+from adaps.training.stages import initial_params, make_jax_stages, seed_keys
 
 
 class Both(NamedTuple):
@@ -89,17 +89,17 @@ def test_a_state_of_training_goes_on_bit_for_bit():
         "bps:2-2", sharing_options("fups"), algo_options("a2c"), steps=400, seeds=1
     )
     env = make(config.env)
-    stages = make_stages(env, resolved(config, env), 1)
-    keys = stages.keys(jnp.zeros(1, jnp.uint32))
-    all_alike = [FuPS().build(keys.masks[0], stages.shape, None)]
+    stages = make_jax_stages(env, resolved(config, env))
+    network, keys = stages.setting.agent.network, seed_keys(jnp.zeros(1, jnp.uint32))
+    all_alike = [FuPS().build(keys.masks[0], network, None)]
     sharing = stack(all_alike)
-    begun = stages.begin(keys, initial_params(stages.shape, keys, all_alike), sharing)
-    half = stages.advance(begun, sharing, jnp.int32(2))
+    params = initial_params(network, FuPS(), keys, all_alike)
+    half = stages.advance(stages.begin(keys, params, sharing), sharing, 2)
     restored = from_arrays(half, to_arrays(half))
     assert_same(restored, half)
-    whole, again = (stages.advance(state, sharing, jnp.int32(2)) for state in (half, restored))
+    whole, again = (stages.advance(state, sharing, 2) for state in (half, restored))
     assert_same(again, whole)
-    assert "learner.params.actor[0].weight" in to_arrays(half)
+    assert "learner.params.sets.actor[0].weight" in to_arrays(half)
 
 
 @pytest.mark.parametrize(
