@@ -44,11 +44,11 @@ class MetricsLine(Struct, kw_only=True):
     """System Neural Diversity."""
 
 
-class SpaceGroup(Struct):
+class SpaceGroup(Struct, kw_only=True):
     """Agents whose spaces are alike."""
 
-    agents: list[Whole]
     space: str = ""
+    agents: list[Whole]
 
 
 class Identification(Struct):
