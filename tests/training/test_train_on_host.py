@@ -9,7 +9,6 @@ from contextlib import closing
 import jax
 import numpy as np
 import pytest
-from adaps.training.host import make_host_stages
 
 import adaps
 from adaps.cli.commands import main

@@ -26,6 +26,7 @@ from adaps.config.training import (
 )
 from adaps.errors import NotFiniteError, RunError
 from adaps.files import run_folder as files
+from adaps.files import schema
 from adaps.files.checkpoint import Series, to_arrays
 from adaps.files.sinks import Sinks
 from adaps.identity.clusters import rand_index
@@ -324,50 +325,65 @@ class Recorder:
         """Lists with one entry per seed; null where a seed is not so far, or looks for no kinds."""
         found = [self._found.get(seed, (None, None))[0] for seed in self._seeds()]
         names, parts = getattr(self.env, "agent_names", None), space_groups_of(self.env)
-        alike = [{"space": part.space.label, "agents": list(part.agents)} for part in parts]
-        return {
-            "schema": SCHEMA,
-            "seeds": self._seeds(),
-            "agent_names": _each(names, lambda names: list(map(str, names))),
-            "parts": alike if len(parts) > 1 else None,
-            "clusters": [_each(i, lambda i: i.clusters.tolist()) for i in found],
-            "num_clusters": [_each(i, lambda i: len(i.centres)) for i in found],
-            "adjusted_rand_index": [rand_index(self.env.agent_types, i) for i in found],
-            "agent_types": self.env.agent_types,
-            "silhouette": [_each(i, _rounded_scores) for i in found],
-            "groups": grouping(self.config).groups,
-            "latent": [_each(i, _rounded_latent) for i in found],
-            "looks": [self._looks[seed] for seed in self._seeds()],
-        }
+        alike = [
+            schema.SpaceGroup(space=part.space.label, agents=list(part.agents)) for part in parts
+        ]
+        types = self.env.agent_types
+        file = schema.RunIdentity(
+            schema=SCHEMA,
+            seeds=self._seeds(),
+            agent_names=_each(names, lambda names: list(map(str, names))),
+            parts=alike if len(parts) > 1 else None,
+            clusters=[_each(i, lambda i: i.clusters.tolist()) for i in found],
+            num_clusters=[_each(i, lambda i: len(i.centres)) for i in found],
+            adjusted_rand_index=[rand_index(types, i) for i in found],
+            agent_types=_each(types, list),
+            silhouette=[_each(i, _rounded_scores) for i in found],
+            groups=grouping(self.config).groups,
+            latent=[_each(i, _rounded_latent) for i in found],
+            looks=[
+                [schema.Identification(**look) for look in self._looks[seed]]
+                for seed in self._seeds()
+            ],
+        )
+        return schema.as_json(file)
 
     def _sharing_json(self) -> dict[str, Any]:
         found = [self._found.get(seed, (None, None))[1] for seed in self._seeds()]
-        return {
-            "schema": SCHEMA,
-            "seeds": self._seeds(),
-            "group": [_each(s, lambda s: s.param_set.tolist()) for s in found],
-            "threshold": [self._thresholds.get(seed) for seed in self._seeds()],
-            "summary": [_each(s, lambda s: summary(s.masks)) for s in found],
-            "warnings": [self._warnings.get(seed) for seed in self._seeds()],
-            "masks": [_each(s, _kept) for s in found],
-        }
+        file = schema.RunSharing(
+            schema=SCHEMA,
+            seeds=self._seeds(),
+            group=[_each(s, lambda s: s.param_set.tolist()) for s in found],
+            threshold=[self._thresholds.get(seed) for seed in self._seeds()],
+            summary=[_each(s, _summary) for s in found],
+            warnings=[self._warnings.get(seed) for seed in self._seeds()],
+            masks=[_each(s, _kept) for s in found],
+        )
+        return schema.as_json(file)
 
 
 def _each(value: Any, function: Any) -> Any:
     return None if value is None else function(value)
 
 
-def _rounded_latent(identity: Identity) -> list[list[float]] | None:
-    return None if identity.latent is None else np.round(identity.latent, 5).tolist()
+def _rounded_latent(identity: Identity) -> np.ndarray | None:
+    return None if identity.latent is None else np.round(identity.latent, 5)
 
 
 def _rounded_scores(identity: Identity) -> dict[int, float]:
     return {number: round(float(score), 5) for number, score in identity.scores.items()}
 
 
-def _kept(sharing: Sharing) -> dict[str, list[list[str]]]:
+def _summary(sharing: Sharing) -> schema.OfNetworks[schema.LayerSummary]:
+    shares = summary(sharing.masks)
+    each = {name: [schema.LayerSummary(**s) for s in layers] for name, layers in shares.items()}  # pyright: ignore[reportArgumentType]
+    return schema.OfNetworks(**each)
+
+
+def _kept(sharing: Sharing) -> schema.OfNetworks[list[str]]:
     """Per layer and agent, a string of 0 and 1: which neurons it keeps."""
-    return by_part(
+    rows = by_part(
         sharing.masks,
         lambda mask: ["".join("01"[int(kept)] for kept in agent) for agent in np.asarray(mask) > 0],
     )
+    return schema.OfNetworks(**rows)

@@ -5,13 +5,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import psutil
 
 from adaps.collect.episodes import Episodes, best_return, mean_return, regret
 from adaps.config.training import TrainConfig, num_updates, steps_taken
+from adaps.files import schema
 from adaps.identity.clusters import rand_index
 from adaps.training.policy import Policy
 from adaps.training.progress import Times
@@ -81,29 +82,30 @@ def result_json(
 ) -> dict[str, Any]:
     """What ``result.json`` holds; ``episodes`` are any seed's, for the best possible return."""
     fups = result.policies[0].agent.network.num_params(num_tags=0)
-    return {
-        "schema": SCHEMA,
-        "env": env.name,
-        "sharing": config.sharing.name,
-        "algo": config.algo.name,
-        "seeds": result.seeds,
-        "env_steps": steps_taken(config, num_updates(config), config.looks),
-        "parameters": result.parameters,
-        "parameters_fups": fups,
-        "parameters_nops": fups * env.num_agents,
-        "return_mean": result.return_mean,
-        "return_per_seed": result.returns,
-        "regret_mean": result.regret_mean,
-        "regret_per_seed": result.regrets,
-        "best_return_mean": best_return(episodes),
-        "episodes": config.eval_episodes,
-        "env_steps_per_second": round(result.env_steps_per_second, 1),
-        "compile_seconds": round(times.compiling, 3),
-        "wall_seconds": round(times.wall, 3),
-        "saving_seconds": round(times.saving, 3),
-        "peak_memory_mb": round(peak_memory_mb(), 1),
-        "adjusted_rand_index": result.adjusted_rand_index,
-    }
+    file = schema.Result(
+        schema=SCHEMA,
+        env=env.name,
+        sharing=config.sharing.name,
+        algo=config.algo.name,
+        seeds=result.seeds,
+        env_steps=steps_taken(config, num_updates(config), config.looks),
+        parameters=result.parameters,
+        parameters_fups=fups,
+        parameters_nops=fups * env.num_agents,
+        return_mean=result.return_mean,
+        return_per_seed=[*result.returns],
+        regret_mean=result.regret_mean,
+        regret_per_seed=result.regrets,
+        best_return_mean=best_return(episodes),
+        episodes=cast(int, config.eval_episodes),  # chosen when the run began
+        env_steps_per_second=round(result.env_steps_per_second, 1),
+        compile_seconds=round(times.compiling, 3),
+        wall_seconds=round(times.wall, 3),
+        saving_seconds=round(times.saving, 3),
+        peak_memory_mb=round(peak_memory_mb(), 1),
+        adjusted_rand_index=result.adjusted_rand_index,
+    )
+    return schema.as_json(file)
 
 
 def memory_mb() -> float:

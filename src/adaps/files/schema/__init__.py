@@ -7,14 +7,27 @@ what no type can say (lengths that must agree) is checked as soon as a struct is
 
 from adaps.files.schema.decode import as_json, decoded, read
 from adaps.files.schema.identity_report import IdentityReport, Pair
-from adaps.files.schema.run import ConfigFile, MetricsLine, Result, RunIdentity, RunSharing
+from adaps.files.schema.run import (
+    ConfigFile,
+    Identification,
+    LayerSummary,
+    MetricsLine,
+    OfNetworks,
+    Result,
+    RunIdentity,
+    RunSharing,
+    SpaceGroup,
+)
 from adaps.files.schema.study import Failures, Plan, Planned, References, Variant
 
 __all__ = [
     "ConfigFile",
     "Failures",
+    "Identification",
     "IdentityReport",
+    "LayerSummary",
     "MetricsLine",
+    "OfNetworks",
     "Pair",
     "Plan",
     "Planned",
@@ -22,6 +35,7 @@ __all__ = [
     "Result",
     "RunIdentity",
     "RunSharing",
+    "SpaceGroup",
     "Variant",
     "as_json",
     "decoded",

@@ -44,11 +44,11 @@ class MetricsLine(Struct, kw_only=True):
     """System Neural Diversity."""
 
 
-class SpaceGroup(Struct):
+class SpaceGroup(Struct, kw_only=True):
     """Agents whose spaces are alike."""
 
-    agents: list[Whole]
     space: str = ""
+    agents: list[Whole]
 
 
 class Identification(Struct):
@@ -76,7 +76,7 @@ class RunIdentity(File, kw_only=True):
     agent_types: list[int | str] | None
     silhouette: list[dict[int, float | None] | None]
     """By number of clusters, where several were tried."""
-    groups: str = "discovered"
+    groups: str | list[Any] = "discovered"
     """Where the clusters come from: discovered, oracle, shuffled, or given in some other way."""
     latent: list[Codes | None]
     """None where the clusters were given."""
