@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -24,8 +25,9 @@ from adaps.types import (
 )
 
 
+@cache
 def uniform(space: Space) -> Policy:
-    """The policy that draws every legal action alike."""
+    """The policy that draws every legal action alike; the same object every time."""
 
     def policy(key, memory, observation, first):
         shape = first.shape

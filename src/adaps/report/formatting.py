@@ -233,7 +233,7 @@ def _kinds_found(run: Run) -> str:
     agreement = "" if mean is None else f" ({name} {index(mean)})"
     everywhere = " in every seed" if len(run.kinds) > 1 else ""
     if run.identity.groups != "discovered":
-        given = GROUPS.get(run.identity.groups, "as it was told")
+        given = GROUPS.get(str(run.identity.groups), "as it was told")
         return f"{agents} in {kinds} kinds, {given}{agreement}"
     if run.settings.sharing.clusters is not None:
         return f"split {agents} into {kinds} kinds, as it was told to{agreement}"

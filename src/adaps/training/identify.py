@@ -171,7 +171,7 @@ def _identify_group(
     if team.shape.num_agents == 1:
         identity = identity_of_one_agent(config.encoder.latent_size)
         return identity._replace(findings=findings_of_one_agent(settings, team, identity))
-    own = jax.jit(samples.as_samples)(team.gathered)
+    own = _samples(team.gathered)
     tasks = [
         partial(_fit, config, watch, "identify", keys[0], own),
         partial(_fit, config, watch, "confirm", keys[1], samples.other_half(own)),
@@ -215,7 +215,9 @@ def _fit(
     return IdentityFit(coder, own, evidence, cluster(codes, how, evidence, config.seed))
 
 
+_gather = jax.jit(gathering.gather, static_argnums=(0, 1, 2))
 _train = jax.jit(autoencoder.train, static_argnums=0)
+_samples = jax.jit(samples.as_samples)
 
 
 def in_pieces(
@@ -284,7 +286,7 @@ def _gathered_team(
         gathered = _gathered_on_host(env, plan, key, config.step_timeout, advance)
     else:
         collector = JaxCollector(env)
-        gather = jax.jit(partial(gathering.gather, collector, plan, uniform(action_space_of(env))))
+        gather = partial(_gather, collector, plan, uniform(action_space_of(env)))
         begun = gathering.begin(collector, env, plan, key)
         gathered = in_pieces(gather, begun, plan.rounds, advance).gathered
     gathering.check_finite(env, gathered)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Key
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
+from adaps.collect.evaluate import act
 from adaps.config.training import hooks_from_json, network_from_json, options_to_json
 from adaps.envs.agent_io import Agents, as_arrays
 from adaps.errors import UserError
@@ -122,7 +122,7 @@ class Policy:
         choose: Choice = greedy if key is None else sampled
         key = jax.random.key(0) if key is None else key
         parts = (self.params, self.sharing, key, memory, Observation(obs, legal_or_all), first)
-        return _step(self.agent, choose, *parts)
+        return act(self.agent, choose, *parts)
 
     def act_by_name(
         self,
@@ -163,11 +163,6 @@ class Policy:
         # One entry, since the library writes several in any order.
         metadata, arrays = {"adaps": json.dumps(facts)}, to_arrays(Saved(self.params, self.sharing))
         folder.save_tensors(policy_file(folder.path, seed), arrays, metadata)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _step(agent, choose, params, sharing, key, memory, observation, first):
-    return agent.policy(params, sharing, choose)(key, memory, observation, first)
 
 
 class Saved(NamedTuple):
