@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -409,6 +411,12 @@ def test_returns_that_are_not_numbers(tmp_path):
     lines = metrics().replace("-101.0", "NaN").replace("-400.0", "NaN")
     text = text_of(page(tmp_path / "run", result=broken, metrics=lines, **BARE))
     assert "greedy return –;" in text
+
+
+def test_the_command_line_does_not_wait_for_matplotlib():
+    code = "import sys, adaps.report, adaps.report.study_data; print('matplotlib' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "False\n"
 
 
 def test_interval_against_a_table():

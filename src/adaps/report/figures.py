@@ -43,8 +43,12 @@ _style_lock = threading.Lock()
 
 
 class Picture(NamedTuple):
-    """A figure with its words."""
+    """A figure with its words, for the page and as a file of its own."""
 
+    name: str
+    """Of the file, without its ending."""
+    file: str
+    """All of the file's text."""
     svg: Markup
     caption: str
     alt: str
@@ -74,8 +78,10 @@ def learning_curve(run: Run) -> Picture:
         figure.legend(loc="outside upper left", ncols=3, fontsize=SMALL, handlelength=2.4)
 
     num_seeds = len({point.seed for point in run.points})
-    return Picture(
-        svg("curve", (5.0, 3.1), draw),
+    return picture(
+        "curve",
+        (5.0, 3.1),
+        draw,
         "Return summed over agents while training. Greedy: every agent takes its most likely "
         f"action; sampled: it draws one.{_over_seeds(num_seeds)}"
         + (" Thin lines: each seed, greedy." if num_seeds > 1 else "")
@@ -106,8 +112,10 @@ def type_curves(run: Run) -> Picture | None:
             figure.legend(loc="outside upper left", ncols=5, fontsize=SMALL, handlelength=2)
 
     num_seeds = len({point.seed for point in run.points})
-    return Picture(
-        svg("types", (5.0, 3.1), draw),
+    return picture(
+        "types",
+        (5.0, 3.1),
+        draw,
         "Greedy return of each true type of agents, summed over its agents."
         f"{_over_seeds(num_seeds)}"
         + ("" if few else " One line per type, from dark (first) to light (last).")
@@ -129,8 +137,10 @@ def latent_map(seed: int, kinds: Kinds, types: list[int] | list[str] | None) -> 
     found = f"{count} kind{'' if count == 1 else 's'}"
     known = "" if kinds.rand_index is None else f", Rand index {index(kinds.rand_index)}"
     held = percent(min(1.0, sum(shares)), 0)
-    return Picture(
-        svg(f"map{seed}", (2.7, 2.5), draw),
+    return picture(
+        f"map{seed}",
+        (2.7, 2.5),
+        draw,
         f"Seed {seed}: {found}{known}. The two axes hold {held} of the variance.",
         f"Scatter plot of {len(places)} agents' latent codes of seed {seed}, in {found}.",
     )
@@ -211,9 +221,10 @@ def mask_picture(layer: str, shared: Shared, kinds: Kinds | None) -> Picture:
         axes.tick_params(left=False)
         axes.spines[:].set_visible(False)
 
-    height = 0.75 + 0.24 * len(groups)
-    return Picture(
-        svg("mask-" + re.sub(r"\W+", "-", layer), (4.8, height), draw),
+    return picture(
+        "mask-" + re.sub(r"\W+", "-", layer),
+        (4.8, 0.75 + 0.24 * len(groups)),
+        draw,
         f"{layer.capitalize()}: {mask.shape[1]} neurons.",
         f"{layer}: {len(groups)} rows, one per distinct mask, which keep "
         + ", ".join(str(int(kept)) for kept in mask.sum(axis=1))
@@ -247,8 +258,10 @@ def size_bars(sizes: dict[str, int], marked: str | None, caption: str) -> Pictur
         axes.tick_params(left=False)
         axes.spines["bottom"].set_visible(False)
 
-    return Picture(
-        svg("parameters", (4.6, 0.35 + 0.35 * len(sizes)), draw),
+    return picture(
+        "parameters",
+        (4.6, 0.35 + 0.35 * len(sizes)),
+        draw,
         caption,
         "Bar chart: " + ", ".join(f"{name} {size:,} parameters" for name, size in sizes.items()),
     )
@@ -292,19 +305,24 @@ def row_colours(groups: list[list[int]], kinds: Kinds | None) -> list[str]:
     return [colours[kinds.clusters[agents[0]]] for agents in groups]
 
 
-def svg(name: str, size: tuple[float, float], draw: Callable[[Figure], None]) -> Markup:
-    """What ``draw`` puts into a figure, as an SVG element that a page takes in unescaped.
+def picture(
+    name: str, size: tuple[float, float], draw: Callable[[Figure], None], caption: str, alt: str
+) -> Picture:
+    """What ``draw`` puts into a figure, with its words.
 
     Args:
         name: set before every id, so that several figures can live in one page.
         size: width and height in inches.
         draw: called with the empty figure.
+        caption: stands below the figure.
+        alt: what a reader who cannot see it is told.
     """
-    return inline(svg_file(name, size, draw), name)
+    file = svg_file(name, size, draw)
+    return Picture(name, file, _inline(file, name), caption, alt)
 
 
 def svg_file(name: str, size: tuple[float, float], draw: Callable[[Figure], None]) -> str:
-    """The same as the text of a file of its own, where ``name`` makes ids repeatable."""
+    """The text of a file with a figure, where ``name`` makes ids repeatable."""
     text = StringIO()
     # Settings are global in matplotlib: a user's own must neither show here nor be changed.
     with _style_lock, matplotlib.rc_context():
@@ -317,7 +335,7 @@ def svg_file(name: str, size: tuple[float, float], draw: Callable[[Figure], None
     return text.getvalue()
 
 
-def inline(text: str, name: str) -> Markup:
+def _inline(text: str, name: str) -> Markup:
     """Take away what belongs to a file, and make ids unique in the page."""
     text = text[text.index("<svg") :]
     # Comments repeat every text of the figure: names, which here can do without.
@@ -326,12 +344,18 @@ def inline(text: str, name: str) -> Markup:
     return Markup(re.sub(r'(\bid="|\bhref="#|url\(#)', rf"\g<1>{name}-", text).strip())
 
 
-def _curve_axes(figure: Figure, label: str) -> Axes:
+def grid_axes(figure: Figure, along: str, up: str) -> Axes:
+    """Axes with a grid and these labels; numbers on the vertical one have their commas."""
     axes = figure.add_subplot()
-    axes.set(xlabel="environment steps", ylabel=label)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set(xlabel=along, ylabel=up)
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.5g}"))
     axes.grid(visible=True)
+    return axes
+
+
+def _curve_axes(figure: Figure, label: str) -> Axes:
+    axes = grid_axes(figure, "environment steps", label)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     return axes
 
 

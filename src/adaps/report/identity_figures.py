@@ -20,9 +20,9 @@ from adaps.report.figures import (
     draw_map,
     groups_on_map,
     kind_colours,
+    picture,
     principal_axes,
     size_bars,
-    svg,
 )
 from adaps.report.formatting import counted, method, number, percent
 from adaps.report.identity_words import error_growth
@@ -44,6 +44,17 @@ METHODS = ("fups", "adaps", "seps", "nops")
 """From the fewest parameters to the most."""
 
 
+TREE = (
+    "Tree: how much worse agents and groups of agents are predicted by each other's codes, in "
+    "multiples of what counts as alike (dashed); where a branch has a kind's colour, all "
+    "below it are of that kind."
+)
+CELLS = (
+    "Cells: share of resamples in which two agents are of one kind; dark is always, white is "
+    "never. Clean dark squares mean that the kinds are sure."
+)
+
+
 def code_map(found: IdentityReport) -> Picture:
     """Agents' latent codes and the kinds' centres in two dimensions, with names to hover on."""
     places, shares = principal_axes(found.latent)
@@ -60,11 +71,14 @@ def code_map(found: IdentityReport) -> Picture:
     crosses = " Crosses are the centres of kinds." if len(centres) else ""
     if not any(shares):
         held = "There is no more than one code."
-    return Picture(
-        _with_names(svg("map", (5.0, 4.0), draw), "map", groups, _titles(found)),
+    drawn = picture(
+        "map",
+        (5.0, 4.0),
+        draw,
         f"Latent codes of {agents} in {kinds}.{crosses} {held}",
         f"Scatter plot of the latent codes of {agents} in {kinds}.",
     )
+    return drawn._replace(svg=_with_names(drawn, groups, _titles(found)))
 
 
 def centres_on_map(found: IdentityReport) -> np.ndarray:
@@ -105,19 +119,12 @@ def together(found: IdentityReport) -> Picture | None:
         last.set_xticks(places, [str(agent) for agent in named], fontsize=7)
         last.set_xlabel("agents")
 
-    whole = [
-        "Tree: how much worse agents and groups of agents are predicted by each other's codes, in "
-        "multiples of what counts as alike (dashed); where a branch has a kind's colour, all "
-        "below it are of that kind."
-    ]
-    cells = [
-        "Cells: share of resamples in which two agents are of one kind; dark is always, white is "
-        "never. Clean dark squares mean that the kinds are sure."
-    ]
     alike = f"of {found.num_agents} agents"
-    return Picture(
-        svg("together", (4.8, 0.75 + sum(heights)), draw),
-        " ".join(whole * (tree is not None) + cells * (shares is not None)),
+    return picture(
+        "together",
+        (4.8, 0.75 + sum(heights)),
+        draw,
+        " ".join([TREE] * (tree is not None) + [CELLS] * (shares is not None)),
         " and ".join(
             ["dendrogram of the agents"] * (tree is not None)
             + ["heat map of how often two are of one kind"] * (shares is not None)
@@ -135,8 +142,10 @@ def error_curves(found: IdentityReport) -> list[Picture]:
     flat = max((end for k, end in ends if k >= found.num_clusters), default=0.0)
     words = "; ".join(f"{name} {_in_words(curve)}" for name, curve in curves.items())
     pictures = [
-        Picture(
-            svg("errors", (5.0, 3.1), lambda figure: _draw_errors(figure, curves, found, None)),
+        picture(
+            "errors",
+            (5.0, 3.1),
+            lambda figure: _draw_errors(figure, curves, found, None),
             "Held-out prediction error with one code per kind, minus that with one code per agent, "
             "in units of each output's variance; bars are one standard error. 0 means that kinds "
             "lose nothing.",
@@ -145,10 +154,11 @@ def error_curves(found: IdentityReport) -> list[Picture]:
     ]
     if 0 < flat < max(end for _, end in ends) / FLAT:
         limit = 1.4 * flat
-        near = svg("near", (5.0, 3.1), lambda figure: _draw_errors(figure, curves, found, limit))
         pictures.append(
-            Picture(
-                near,
+            picture(
+                "near",
+                (5.0, 3.1),
+                lambda figure: _draw_errors(figure, curves, found, limit),
                 "The same, close to 0: what lies outside is cut off.",
                 f"Close-up of the same chart, from −{number(limit)} to {number(limit)}.",
             )
@@ -180,8 +190,10 @@ def stand_in(found: IdentityReport) -> Picture | None:
         if found.num_clusters <= NUMBERED_KINDS:
             _number_cells(axes, growth, norm)
 
-    return Picture(
-        svg("stand-in", (4.8, 3.9), draw),
+    return picture(
+        "stand-in",
+        (4.8, 3.9),
+        draw,
         "Who could stand in for whom: how much the prediction error of the row's agents grows with "
         "the code of the column's kind, in units of variance. Pale: that kind could stand in; "
         "dark: it could not. Shades follow the square root.",
@@ -215,11 +227,11 @@ def _titles(found: IdentityReport) -> list[str]:
     ]
 
 
-def _with_names(picture: Markup, name: str, groups: list[MapGroup], titles: list[str]) -> Markup:
+def _with_names(drawn: Picture, groups: list[MapGroup], titles: list[str]) -> Markup:
     """A map whose points tell their agents' titles; texts are escaped."""
-    pieces, rest = [], str(picture)
+    pieces, rest = [], str(drawn.svg)
     for i, group in enumerate(groups):
-        before, mark, rest = rest.partition(f'<g id="{name}-agents{i}">')
+        before, mark, rest = rest.partition(f'<g id="{drawn.name}-agents{i}">')
         pieces += [before, mark]
         # What comes first in the group are its points, one each, in the order of its agents.
         for agent in group.agents:

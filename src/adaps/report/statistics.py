@@ -6,7 +6,7 @@ reinforcement learning at the edge of the statistical precipice".
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 from jaxtyping import Float, Real
@@ -20,6 +20,17 @@ Values = float | Float[np.ndarray, "*_resample"]
 """A number, or one per resample."""
 Statistic = Callable[[Samples], Values]
 """Reduces the runs of all environments to a number, and keeps the axes before them."""
+
+
+class Options(TypedDict, total=False):
+    """Of every bootstrap."""
+
+    level: float
+    """Share of intervals that are to contain the truth: 0.95 unless given."""
+    resamples: int
+    """How often runs are drawn again: 2,000 times unless given."""
+    seed: int
+    """Of these draws: 0 unless given."""
 
 
 class Interval(NamedTuple):
@@ -54,14 +65,7 @@ def iqm(scores: Samples) -> Values:
     return mean if np.ndim(mean) else float(mean)
 
 
-def interval(
-    scores: Scores,
-    statistic: Statistic = iqm,
-    *,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> Interval:
+def interval(scores: Scores, statistic: Statistic = iqm, **options: Unpack[Options]) -> Interval:
     """A statistic with its percentile interval of a stratified bootstrap.
 
     Runs are drawn again within each environment, never environments: the interval is about other
@@ -85,24 +89,16 @@ def interval(
     Args:
         scores: one array per environment.
         statistic: of resamples too, as :data:`Statistic` says.
-        level: share of intervals that are to contain the truth.
-        resamples: how often runs are drawn again.
-        seed: of these draws.
+        options: see :class:`Options`.
 
     Raises:
         ValueError: scores are empty or not finite, or an option is out of range.
     """
-    return _one(_bootstrap((scores,), statistic, level, resamples, seed))
+    return _one(_bootstrap((scores,), statistic, **options))
 
 
 def difference_interval(
-    x: Scores,
-    y: Scores,
-    statistic: Statistic = iqm,
-    *,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    x: Scores, y: Scores, statistic: Statistic = iqm, **options: Unpack[Options]
 ) -> Interval:
     """``statistic(x) - statistic(y)`` on the same environments, with its interval.
 
@@ -112,9 +108,7 @@ def difference_interval(
     0.98 and 0.95 in one. Options and errors as for :func:`interval`.
     """
     _check_alike(x, y)
-    return _one(
-        _bootstrap((x, y), lambda x, y: statistic(x) - statistic(y), level, resamples, seed)
-    )
+    return _one(_bootstrap((x, y), lambda x, y: statistic(x) - statistic(y), **options))
 
 
 def probability_of_improvement(x: Samples, y: Samples) -> Values:
@@ -133,9 +127,7 @@ def probability_of_improvement(x: Samples, y: Samples) -> Values:
     return mean if np.ndim(mean) else float(mean)
 
 
-def improvement_interval(
-    x: Scores, y: Scores, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> Interval:
+def improvement_interval(x: Scores, y: Scores, **options: Unpack[Options]) -> Interval:
     """The probability of improvement with its interval; runs of both are drawn independently.
 
     Measured coverage with 3, 5, 10 and 20 runs of both, scores as in :func:`interval` and one side
@@ -143,7 +135,7 @@ def improvement_interval(
     0.90, 0.96 and 0.94 in one. Options and errors as for :func:`interval`.
     """
     _check_alike(x, y)
-    return _one(_bootstrap((x, y), probability_of_improvement, level, resamples, seed))
+    return _one(_bootstrap((x, y), probability_of_improvement, **options))
 
 
 def performance_profile(
@@ -162,12 +154,7 @@ def performance_profile(
 
 
 def profile_interval(
-    scores: Scores,
-    thresholds: Float[np.ndarray, " threshold"],
-    *,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    scores: Scores, thresholds: Float[np.ndarray, " threshold"], **options: Unpack[Options]
 ) -> Band:
     """The performance profile with one interval per threshold.
 
@@ -175,23 +162,12 @@ def profile_interval(
     band somewhere. Options and errors as for :func:`interval`.
     """
     return Band(
-        *_bootstrap(
-            (scores,),
-            lambda scores: performance_profile(scores, thresholds),
-            level,
-            resamples,
-            seed,
-        )
+        *_bootstrap((scores,), lambda drawn: performance_profile(drawn, thresholds), **options)
     )
 
 
 def leader(
-    named: Mapping[str, Scores],
-    statistic: Statistic = iqm,
-    *,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    named: Mapping[str, Scores], statistic: Statistic = iqm, **options: Unpack[Options]
 ) -> str | None:
     """Whose interval lies wholly above that of everyone else; None where no one's does.
 
@@ -199,11 +175,15 @@ def leader(
     :func:`interval`; environments must be the same for all.
     """
     _check_alike(*named.values())
-    options = {"level": level, "resamples": resamples, "seed": seed}
     intervals = {name: interval(scores, statistic, **options) for name, scores in named.items()}
+    return leading(intervals)
+
+
+def leading(intervals: Mapping[str, Interval]) -> str | None:
+    """The same of intervals that are known already."""
     lows = {name: one.low for name, one in intervals.items() if one.low is not None}
     highs = {name: one.high for name, one in intervals.items() if one.high is not None}
-    if len(named) < 2 or len(lows) < len(named):
+    if len(intervals) < 2 or len(lows) < len(intervals):
         return None
     best = max(lows, key=lambda name: lows[name])
     others = [high for name, high in highs.items() if name != best]
@@ -272,15 +252,13 @@ def first_reached(
 def _bootstrap(
     studies: Sequence[Scores],
     statistic: Callable[..., Values],
-    level: float,
-    resamples: int,
-    seed: int,
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> tuple[Any, Any, Any]:
     """Low end, value and high end of a statistic that takes each study's samples."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, not {level}")
-    if resamples < 1:
-        raise ValueError(f"resamples must be at least 1, not {resamples}")
+    _check_options(level, resamples)
     names = ("scores",) if len(studies) == 1 else ("x", "y")
     checked = [_checked(*study) for study in zip(names, studies, strict=True)]
     value = statistic(*checked)
@@ -336,6 +314,13 @@ def _checked(name: str, scores: Samples) -> list[np.ndarray]:
             where = tuple(np.argwhere(~np.isfinite(runs))[0])
             raise ValueError(f"{name}: environment {number}, run {where[-1]} is {runs[where]}")
     return samples
+
+
+def _check_options(level: float, resamples: int) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, not {level}")
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, not {resamples}")
 
 
 def _check_alike(*studies: Samples) -> None:

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
-from markupsafe import Markup
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
@@ -19,8 +18,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter, FixedLocator, NullLocator, StrMethodFormatter
 
 from adaps.files.schema import Plan
-from adaps.report.figures import MARKERS, PALETTE, SMALL, inline, svg_file
+from adaps.report.figures import SMALL, Picture, grid_axes, picture
 from adaps.report.formatting import NONE, number, percent
+from adaps.report.palette import MARKERS, PALETTE
 from adaps.report.statistics import Interval
 from adaps.report.study_curves import Band
 from adaps.report.study_statistics import Overall, Sweep
@@ -47,18 +47,6 @@ class Look(NamedTuple):
     """As matplotlib takes it."""
     marker: str
     """The point of a scatter plot."""
-
-
-class Plate(NamedTuple):
-    """A figure with its words, and as a file."""
-
-    name: str
-    """Of the file, without its ending."""
-    file: str
-    """All of the file's text."""
-    svg: Markup
-    caption: str
-    alt: str
 
 
 def looks_of(plan: Plan) -> dict[str, Look]:
@@ -100,7 +88,7 @@ def slugs(names: Iterable[str]) -> dict[str, str]:
 
 def curves(
     name: str, title: str, bands: dict[Look, Band], axis: tuple[str, str], best: float | None
-) -> Plate:
+) -> Picture:
     """One line per variant, with its interval shaded.
 
     Args:
@@ -118,25 +106,23 @@ def curves(
         for look, band in bands.items():
             _line(axes, look, band, len(bands))
         axes.set_xlim(left=0)
-        if best is not None:
-            axes.axhline(best, color=BEST, linestyle=":", linewidth=1.4)
+        _draw_best(axes.axhline, best)
         _legend(figure, bands, len(bands) > FEW)
 
-    dotted = "" if best is None else f" Dotted: the best possible, {number(best)}."
     ends = ", ".join(f"{look.label} {number(float(b.value[-1]))}" for look, b in bands.items())
-    return _plate(
+    return picture(
         name,
-        3.0 + _legend_height(bands),
+        (WIDTH, 3.0 + _legend_height(bands)),
         draw,
         f"{title}: {up} against {along}, interquartile mean over seeds; "
-        f"shaded: its 95\u00a0% interval.{dotted}",
+        f"shaded: its 95\u00a0% interval.{_dotted(best)}",
         f"Line chart of {up} against {along} in {title}; at the end: {ends}.",
     )
 
 
 def score_bars(
     name: str, title: str, ends: dict[Look, Interval], along: str, best: float | None
-) -> Plate:
+) -> Picture:
     """An interval for each variant, with a mark at its middle."""
 
     def draw(figure: Figure) -> None:
@@ -146,21 +132,19 @@ def score_bars(
             if low is not None and high is not None:
                 axes.barh(row, high - low, 0.62, left=low, color=look.colour, alpha=0.55, lw=0)
             axes.plot([value] * 2, [row - 0.36, row + 0.36], color="#111827", linewidth=1.5)
-        if best is not None:
-            axes.axvline(best, color=BEST, linestyle=":", linewidth=1.4)
+        _draw_best(axes.axvline, best)
         axes.set_yticks(range(len(ends)), [look.label for look in ends], fontsize=SMALL)
         axes.set_ylim(len(ends) - 0.4, -0.6)
         axes.tick_params(left=False)
         axes.grid(visible=False, axis="y")
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.5g}"))
 
-    dotted = "" if best is None else f" Dotted: the best possible, {number(best)}."
-    return _plate(
+    return picture(
         name,
-        0.85 + 0.27 * len(ends),
+        (WIDTH, 0.85 + 0.27 * len(ends)),
         draw,
         f"{title}: {along}; mark: interquartile mean over seeds, "
-        f"bar: its 95\u00a0% interval.{dotted}",
+        f"bar: its 95\u00a0% interval.{_dotted(best)}",
         f"Intervals of {along} in {title}: "
         + ", ".join(f"{look.label} {number(one.value)}" for look, one in ends.items())
         + ".",
@@ -169,7 +153,7 @@ def score_bars(
 
 def size_scatter(
     name: str, title: str, places: dict[Look, tuple[float, Interval]], best: float | None
-) -> Plate:
+) -> Picture:
     """Greedy return against trainable parameters."""
 
     def draw(figure: Figure) -> None:
@@ -180,8 +164,7 @@ def size_scatter(
             axes.errorbar(
                 [size], [value], yerr=reach, color=look.colour, marker=look.marker, mew=0.6, **style
             )
-        if best is not None:
-            axes.axhline(best, color=BEST, linestyle=":", linewidth=1.4)
+        _draw_best(axes.axhline, best)
         sizes = [size for size, _ in places.values()]
         low, high = min(sizes) / 1.3, max(sizes) * 1.3
         axes.set(xscale="log", xlim=(low, high))
@@ -190,13 +173,12 @@ def size_scatter(
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         _legend(figure, places, shapes=True, lines=False)
 
-    dotted = "" if best is None else f" Dotted: the best possible, {number(best)}."
-    return _plate(
+    return picture(
         name,
-        3.0 + _legend_height(places),
+        (WIDTH, 3.0 + _legend_height(places)),
         draw,
         f"{title}: final greedy return against trainable parameters of actor and critic, both "
-        f"over seeds: interquartile mean with 95\u00a0% interval, and mean.{dotted}",
+        f"over seeds: interquartile mean with 95\u00a0% interval, and mean.{_dotted(best)}",
         f"Scatter plot of return against parameters in {title}: "
         + ", ".join(
             f"{look.label} {size:,.0f} parameters, return {number(one.value)}"
@@ -206,7 +188,7 @@ def size_scatter(
     )
 
 
-def profiles(name: str, looks: dict[str, Look], overall: Overall) -> Plate:
+def profiles(name: str, looks: dict[str, Look], overall: Overall) -> Picture:
     """Share of runs above each score."""
     bands = {
         looks[variant]: Band(overall.thresholds, *profile)
@@ -220,9 +202,9 @@ def profiles(name: str, looks: dict[str, Look], overall: Overall) -> Plate:
         axes.set(xlim=(overall.thresholds[0], overall.thresholds[-1]), ylim=(-0.03, 1.03))
         _legend(figure, bands, len(bands) > FEW)
 
-    return _plate(
+    return picture(
         name,
-        3.0 + _legend_height(bands),
+        (WIDTH, 3.0 + _legend_height(bands)),
         draw,
         "Performance profiles: the share of runs whose score is above τ, each environment counting "
         "the same; shaded: its 95\u00a0% interval. Higher is better everywhere.",
@@ -230,7 +212,7 @@ def profiles(name: str, looks: dict[str, Look], overall: Overall) -> Plate:
     )
 
 
-def improvement_matrix(name: str, looks: dict[str, Look], overall: Overall) -> Plate:
+def improvement_matrix(name: str, looks: dict[str, Look], overall: Overall) -> Picture:
     """How likely the row's variant does better than the column's."""
     names = overall.variants
     count = len(names)
@@ -251,9 +233,9 @@ def improvement_matrix(name: str, looks: dict[str, Look], overall: Overall) -> P
         axes.set_xticks(range(count), numbers, fontsize=_print_size(count) or PRINT[-1][1])
         axes.xaxis.tick_top()
 
-    return _plate(
+    return picture(
         name,
-        0.55 + 0.27 * count,
+        (WIDTH, 0.55 + 0.27 * count),
         draw,
         "Probability, in percent, that a run of the row's variant comes to a higher return than "
         "one of the column's (by number), averaged over environments; ties count half. Bold: the "
@@ -267,7 +249,7 @@ def improvement_matrix(name: str, looks: dict[str, Look], overall: Overall) -> P
     )
 
 
-def sweep_line(name: str, title: str, plan: Plan, sweep: Sweep) -> Plate:
+def sweep_line(name: str, title: str, plan: Plan, sweep: Sweep) -> Picture:
     """What each value of the one option that varies came to."""
     ((option, values),) = plan.over.items()
     up = "score" if sweep.scored else "greedy return"
@@ -288,9 +270,9 @@ def sweep_line(name: str, title: str, plan: Plan, sweep: Sweep) -> Plate:
         _value_ticks(axes, values)
         axes.set_xlim(-0.4, len(values) - 0.6)
 
-    return _plate(
+    return picture(
         name,
-        3.0,
+        (WIDTH, 3.0),
         draw,
         f"{title}: final {up} for each value of {option}, in the order of the plan and evenly "
         "spaced; interquartile mean over seeds with 95\u00a0% interval. Shaded: recommended, "
@@ -301,7 +283,7 @@ def sweep_line(name: str, title: str, plan: Plan, sweep: Sweep) -> Plate:
     )
 
 
-def sweep_map(name: str, title: str, plan: Plan, sweep: Sweep, rest: dict[str, str]) -> Plate:
+def sweep_map(name: str, title: str, plan: Plan, sweep: Sweep, rest: dict[str, str]) -> Picture:
     """What each pair of two options' values came to, where the rest of the options is fixed."""
     (across, columns), (down, rows) = list(plan.over.items())[:2]
     others = tuple(rest.values())
@@ -327,9 +309,9 @@ def sweep_map(name: str, title: str, plan: Plan, sweep: Sweep, rest: dict[str, s
         axes.set_yticks(range(len(rows)), labels, fontsize=SMALL)
 
     fixed = "".join(f", with {option} = {value}" for option, value in rest.items())
-    return _plate(
+    return picture(
         name,
-        1.15 + 0.32 * len(rows),
+        (WIDTH, 1.15 + 0.32 * len(rows)),
         draw,
         f"{title}{fixed}: final {up}, interquartile mean over seeds, for each pair of values; "
         "lighter is better, a dash is no finished run. Framed: recommended, the best and those "
@@ -353,21 +335,20 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [float(tick) for tick in np.geomspace(low, high, 3)]
 
 
-def _plate(
-    name: str, height: float, draw: Callable[[Figure], None], caption: str, alt: str
-) -> Plate:
-    file = svg_file(name, (WIDTH, height), draw)
-    return Plate(name, file, inline(file, name), caption, alt)
-
-
 def _axes(figure: Figure, title: str, along: str, up: str) -> Axes:
-    axes = figure.add_subplot()
-    axes.set(xlabel=along, ylabel=up)
+    axes = grid_axes(figure, along, up)
     if title:
         axes.set_title(_shortened(_drawable(title)), loc="left", fontsize=9.5)
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.5g}"))
-    axes.grid(visible=True)
     return axes
+
+
+def _draw_best(line: Callable[..., Any], best: float | None) -> None:
+    if best is not None:
+        line(best, color=BEST, linestyle=":", linewidth=1.4)
+
+
+def _dotted(best: float | None) -> str:
+    return "" if best is None else f" Dotted: the best possible, {number(best)}."
 
 
 def _line(axes: Axes, look: Look, band: Band, count: int) -> None:

@@ -15,22 +15,6 @@ from adaps.report.study_statistics import Cell, Numbers, Reached, Verdict, sweep
 from adaps.report.study_words import answer
 from adaps.types import SCHEMA
 
-SCORES = (
-    "env",
-    "variant",
-    "seed",
-    "return",
-    "score",
-    "regret",
-    "area_under_curve",
-    "env_steps_to_target",
-    "seconds_to_target",
-    "parameters",
-    "adjusted_rand_index",
-    "env_steps_per_second",
-    "wall_seconds",
-    "folder",
-)
 CURVES = (
     "env",
     "variant",
@@ -45,26 +29,25 @@ CURVES = (
 
 def scores_csv(study: Study, numbers: Numbers) -> str:
     """One line per finished run."""
-    rows = []
-    for cell in numbers.cells.values():
-        for i, run in enumerate(cell.runs):
-            rows.append(
-                (
-                    *run.planned.place,
-                    run.value,
-                    None if cell.scores is None else cell.scores[i],
-                    run.regret,
-                    cell.areas[i],
-                    _nth(cell.steps_to, i),
-                    _nth(cell.seconds_to, i),
-                    run.parameters,
-                    run.rand_index,
-                    run.steps_per_second,
-                    run.wall_seconds,
-                    run.planned.folder,
-                )
-            )
-    return _table(SCORES, rows)
+    rows = [
+        {
+            **run.planned.place._asdict(),
+            "return": run.value,
+            "score": None if cell.scores is None else cell.scores[i],
+            "regret": run.regret,
+            "area_under_curve": cell.areas[i],
+            "env_steps_to_target": _nth(cell.steps_to, i),
+            "seconds_to_target": _nth(cell.seconds_to, i),
+            "parameters": run.parameters,
+            "adjusted_rand_index": run.rand_index,
+            "env_steps_per_second": run.steps_per_second,
+            "wall_seconds": run.wall_seconds,
+            "folder": run.planned.folder,
+        }
+        for cell in numbers.cells.values()
+        for i, run in enumerate(cell.runs)
+    ]
+    return _table(rows[0], (row.values() for row in rows))
 
 
 def curves_csv(study: Study) -> str:
@@ -146,7 +129,7 @@ def family(env: str) -> str:
     return re.split("[-:]", env.lower(), maxsplit=1)[0] or env.lower()
 
 
-def _table(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
+def _table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     """Nothing, where a value is not known."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")

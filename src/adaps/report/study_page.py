@@ -8,10 +8,11 @@ from adaps.files.schema import Variant
 from adaps.report import study_curves as learning
 from adaps.report import study_figures as figures
 from adaps.report import study_words as words
+from adaps.report.figures import Picture
 from adaps.report.formatting import NONE, counted, duration, index, percent
 from adaps.report.page import Tile
 from adaps.report.study_data import Finished, Study
-from adaps.report.study_figures import Look, Plate
+from adaps.report.study_figures import Look
 from adaps.report.study_statistics import TARGET, Cell, Numbers, sweep_of
 from adaps.report.templates import fill
 
@@ -29,17 +30,17 @@ class Row(NamedTuple):
 class Plates(NamedTuple):
     """Every figure, by the page's sections."""
 
-    by_steps: list[Plate]
-    by_seconds: list[Plate]
-    diversity: list[Plate]
-    scores: list[Plate]
-    sizes: list[Plate]
-    profiles: list[Plate]
-    improvement: list[Plate]
-    sweeps: list[Plate]
+    by_steps: list[Picture]
+    by_seconds: list[Picture]
+    diversity: list[Picture]
+    scores: list[Picture]
+    sizes: list[Picture]
+    profiles: list[Picture]
+    improvement: list[Picture]
+    sweeps: list[Picture]
 
     @property
-    def every(self) -> list[Plate]:
+    def every(self) -> list[Picture]:
         """All of them in one list."""
         return [plate for section in self for plate in section]
 
@@ -184,7 +185,7 @@ def _curves(
     name: str,
     of: tuple[learning.Coordinate, learning.Coordinate],
     axis: tuple[str, str],
-) -> Plate | None:
+) -> Picture | None:
     """One environment's curves; None where no run has any."""
     found = {
         looks[variant]: learning.band(cell.runs, *of)
@@ -206,7 +207,7 @@ def _bound(numbers: Numbers, env: str) -> float | None:
 
 def _scores(
     numbers: Numbers, looks: dict[str, Look], envs: list[str], slugs: dict[str, str]
-) -> Iterator[Plate]:
+) -> Iterator[Picture]:
     verdict = numbers.overall.verdict
     if verdict is not None and len(numbers.overall.scored) > 1:
         ends = {looks[name]: verdict.each[name] for name in numbers.overall.variants}
@@ -218,7 +219,7 @@ def _scores(
         yield figures.score_bars(f"scores-{slugs[env]}", env, ends, "final greedy return", best)
 
 
-def _sizes(numbers: Numbers, looks: dict[str, Look], env: str, name: str) -> Iterator[Plate]:
+def _sizes(numbers: Numbers, looks: dict[str, Look], env: str, name: str) -> Iterator[Picture]:
     places = {
         looks[variant]: (cell.parameters, cell.final)
         for (one, variant), cell in numbers.cells.items()
@@ -230,7 +231,7 @@ def _sizes(numbers: Numbers, looks: dict[str, Look], env: str, name: str) -> Ite
 
 def _sweeps(
     study: Study, numbers: Numbers, envs: list[str], slugs: dict[str, str]
-) -> Iterator[Plate]:
+) -> Iterator[Picture]:
     """Lines where one option varies; heat maps of the first two where several do.
 
     With three options or more there is a map for every combination of the others' values.

@@ -244,7 +244,7 @@ def verdict(named: dict[str, list[np.ndarray]]) -> Verdict:
         return Verdict(None, fewest, ranked, each, None, None)
     rival = max(others, key=lambda name: _most(each[name]))
     ahead = statistics.difference_interval(named[first], named[rival])
-    leader = statistics.leader(named) if fewest >= LEAST_RUNS else None
+    leader = statistics.leading(each) if fewest >= LEAST_RUNS else None
     return Verdict(leader, fewest, ranked, each, rival, ahead)
 
 
