@@ -8,11 +8,13 @@ needs agents' codes to be learnt first, and ``build``, which returns data. Inher
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax.numpy as jnp
 import numpy as np
 
 import adaps
+from adaps.extensions import Range
 from adaps.types import Masks
 
 
@@ -20,7 +22,7 @@ from adaps.types import Masks
 class DisjointMasks(adaps.Grouped):
     """Options of disjoint masks."""
 
-    common: float = 0.0
+    common: Annotated[float, Range(0, 1)] = 0.0
     """Share of each layer's neurons that all groups own together."""
 
     name = "disjoint-masks"

@@ -5,13 +5,14 @@ the loss is summed over agents, and gradients are clipped for each set by its ow
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
+from adaps.extensions import POSITIVE, Range
 from adaps.networks.mlp import ActorCritic, actor_logits, critic_value, mask_difference
 from adaps.types import Algorithm, LearnedMasks, Metrics, Params, Sharing, Transition
 
@@ -20,17 +21,17 @@ from adaps.types import Algorithm, LearnedMasks, Metrics, Params, Sharing, Trans
 class A2C:
     """Options of A2C."""
 
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, POSITIVE] = 1e-3
     """Step size of Adam."""
-    discount: float = 0.99
+    discount: Annotated[float, Range(0, 1)] = 0.99
     """Weight of a reward one step later."""
-    entropy: float = 0.01
+    entropy: Annotated[float, Range(0)] = 0.01
     """Weight of the entropy bonus, which keeps the policy exploring."""
-    value_loss: float = 0.5
+    value_loss: Annotated[float, Range(0)] = 0.5
     """Weight of the critic's squared error."""
-    max_grad_norm: float | None = 0.5
+    max_grad_norm: Annotated[float | None, POSITIVE] = 0.5
     """Clip each parameter set's gradient to this norm; None does not clip."""
-    adam_epsilon: float = 1e-5
+    adam_epsilon: Annotated[float, POSITIVE] = 1e-5
     """Adam's guard against division by zero."""
 
     name = "a2c"

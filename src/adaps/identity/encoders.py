@@ -5,13 +5,14 @@ from observation, action and code. Only where the code comes from differs.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from adaps.extensions import POSITIVE, WIDTH, Range
 from adaps.identity.mlp import forward, init_layers
 from adaps.identity.samples import BLOCKS, LARGE_TEAM, Samples, draw
 
@@ -24,17 +25,17 @@ Code = tuple[Float[Array, "group latent"], Float[Array, "group latent"]]
 class EncoderOptions:
     """Options that all encoders have."""
 
-    latent_size: int = 10
+    latent_size: Annotated[int, Range(1, 10_000)] = 10
     """Numbers in an agent's code."""
-    hidden: int | None = None
+    hidden: Annotated[int | None, WIDTH] = None
     """Width of the encoder's and the decoder's hidden layers; None: 64, or 128 for large teams."""
-    kl_weight: float = 3e-3
+    kl_weight: Annotated[float, Range(0)] = 3e-3
     """Weight of the divergence of codes from N(0, I)."""
-    learning_rate: float = 5e-3
+    learning_rate: Annotated[float, POSITIVE] = 5e-3
     """Step size of Adam."""
-    batch_size: int = 128
+    batch_size: Annotated[int, Range(1, 10**6)] = 128
     """Transitions per update, at least; up to 2,048 are taken to have four of each agent."""
-    updates: int | None = None
+    updates: Annotated[int | None, Range(1, 10**9)] = None
     """Gradient steps; None: 8,000, or 3,000 of more transitions for large teams."""
 
     rows_per_code = 1
@@ -95,7 +96,7 @@ class VAE(EncoderOptions):
 class Behaviour(EncoderOptions):
     """A code read off an agent's own transitions, those of agents never seen before too."""
 
-    context: int = 32
+    context: Annotated[int, Range(1, 10**6)] = 32
     """Transitions that a code is read off while training."""
 
     name = "behaviour"

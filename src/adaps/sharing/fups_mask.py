@@ -4,11 +4,13 @@ What masks do without telling agents apart: a smaller network.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
+from adaps.extensions import Range
 from adaps.sharing.masks import all_ones, per_layer, random_masks, rescale
 from adaps.types import Identity, NetworkShape, Sharing
 
@@ -17,7 +19,7 @@ from adaps.types import Identity, NetworkShape, Sharing
 class FuPSMask:
     """Options of FuPS+mask."""
 
-    keep_ratio: tuple[float, ...] = (0.5,)
+    keep_ratio: Annotated[tuple[float, ...], Range(0, 1)] = (0.5,)
     """Share of neurons kept: one number for all hidden layers, or one for each."""
 
     name = "fups+mask"

@@ -5,11 +5,13 @@ each agent apart, and never trained.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
+from adaps.extensions import Range
 from adaps.sharing.masks import as_is, per_layer, random_masks, rescale
 from adaps.types import Identity, NetworkShape, Sharing
 
@@ -18,7 +20,7 @@ from adaps.types import Identity, NetworkShape, Sharing
 class SNPPS:
     """Options of SNP-PS."""
 
-    keep_ratio: tuple[float, ...] = (0.5,)
+    keep_ratio: Annotated[tuple[float, ...], Range(0, 1)] = (0.5,)
     """Share of neurons an agent keeps: one number for all hidden layers, or one for each."""
     rescale: bool = True
     """Divide kept neurons by the root of the share kept, so that sums keep their variance."""

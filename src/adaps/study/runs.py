@@ -7,7 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from adaps.config.training import TrainConfig, to_json
+from adaps.config.saved import to_json
+from adaps.config.training import TrainConfig
 from adaps.errors import UserError
 from adaps.files.provenance import commit, machine
 from adaps.files.run_folder import CONFIG, RESULT, SCHEMA, read_json, write_json

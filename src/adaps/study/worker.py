@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from adaps.config.training import TrainConfig, to_json
+from adaps.config.saved import to_json
+from adaps.config.training import TrainConfig
 from adaps.envs import make
 from adaps.errors import RunError, UserError
 from adaps.files.checkpoint import InUseError, Series, locked, numbers

@@ -18,18 +18,13 @@ from jaxtyping import Array, Key
 
 from adaps import envs
 from adaps.collect.jax import uniform
-from adaps.config.limits import (
-    check_count,
-    check_hidden,
-    check_ranges,
-    check_step_timeout,
-    check_within,
-)
-from adaps.config.training import Count, check_clustering, encoder_options
+from adaps.config.choices import encoder_options
+from adaps.config.training import Clusterer, Count, Criterion, GatherSteps, Hidden, StepTimeout
 from adaps.errors import UserError
+from adaps.extensions import check_options, from_to
 from adaps.files import logged
 from adaps.identity import autoencoder, cluster_agents, gathering, place_agent, samples
-from adaps.identity.clusters import CLUSTERER_NAMES, CRITERION_NAMES, Clustering, cluster
+from adaps.identity.clusters import Clustering, cluster
 from adaps.identity.encoders import VAE, updates_of
 from adaps.identity.identity_report import Asked, Found, Team, findings, findings_of_one, joined
 from adaps.identity.samples import Gathered, Samples
@@ -60,19 +55,19 @@ class IdentifyConfig(Generic[E]):
     """A .npz file of logged transitions to use instead of an environment; see the docs."""
     encoder: E = field(default_factory=lambda: cast(Any, VAE()))
     """The identity encoder's options."""
-    clusterer: Annotated[str, tyro.conf.arg(metavar="|".join(CLUSTERER_NAMES))] = "prediction"
+    clusterer: Clusterer = "prediction"
     """What groups the agents: what their codes predict, or a clusterer of the codes."""
-    criterion: Annotated[str, tyro.conf.arg(metavar="|".join(CRITERION_NAMES))] = "prediction"
+    criterion: Criterion = "prediction"
     """What chooses the number of kinds, unless --clusters does."""
     clusters: Count | None = None
     """Number of kinds, from 1 to the number of agents; None finds it."""
-    gather_steps: Count | None = None
+    gather_steps: GatherSteps = None
     """Environment steps under random actions; None: 25,600, or 4,000,000 where rewards are rare."""
-    seed: Count = 0
+    seed: Annotated[Count, from_to(0, 2**32 - 1)] = 0
     """Of everything that is drawn."""
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: Hidden = (64, 64)
     """Widths of the hidden layers that the advice counts parameters for."""
-    step_timeout: float = STEP_TIMEOUT
+    step_timeout: StepTimeout = STEP_TIMEOUT
     """Seconds that a step of an environment that runs in Python may take."""
 
 
@@ -169,10 +164,7 @@ def _team(
 ) -> Team:
     if (env is None) == (config.transitions is None):
         raise UserError("name an environment such as bps-1, or a file with --transitions")
-    check_ranges("encoder", config.encoder)
-    check_clustering(config.clusterer, config.criterion)
-    check_within("seed", config.seed, 0, 2**32 - 1)
-    check_hidden(config.hidden)
+    check_options(config)
     if env is not None:
         _check_clusters(config.clusters, env.num_agents)
         _check_parts(config.clusters, len(parts_of(env)))
@@ -201,11 +193,7 @@ def _gathered_team(
     env: AnyEnvironment, config: IdentifyConfig, key: Key[Array, ""], watch: Watch
 ) -> Team:
     """Everybody's transitions under random actions."""
-    check_step_timeout(config.step_timeout)
-    wanted = config.gather_steps
-    if wanted is not None:
-        check_count("gather_steps", wanted, samples.BLOCKS)
-    plan = gathering.plan(env, wanted or gathering.steps_needed(env))
+    plan = gathering.plan(env, config.gather_steps or gathering.steps_needed(env))
     watch.plan("gather", "steps", plan.num_steps, timed=True)
     watch.begin("gather")
     host = isinstance(env, HostEnvironment)

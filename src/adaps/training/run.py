@@ -6,16 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from adaps import envs
-from adaps.config.training import (
-    TrainConfig,
-    algo_options,
-    check,
-    encoder_options,
-    resolved,
-    run_options,
-    sharing_options,
-    to_json,
-)
+from adaps.config.checks import check, resolved
+from adaps.config.choices import algo_options, encoder_options, run_options, sharing_options
+from adaps.config.saved import to_json
+from adaps.config.training import TrainConfig
 from adaps.errors import UserError
 from adaps.files.checkpoint import Checkpoint, locked
 from adaps.files.run_folder import RunFolder, check_free
