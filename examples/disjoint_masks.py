@@ -9,18 +9,20 @@ returns data. ``adaps.Grouped`` is such a subclass, with the options ``--sharing
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax.numpy as jnp
 import numpy as np
 
 import adaps
+from adaps.extensions import Range
 
 
 @dataclass(frozen=True)
 class DisjointMasks(adaps.Grouped):
     """Options of disjoint masks."""
 
-    common: float = 0.0
+    common: Annotated[float, Range(0, 1)] = 0.0
     """Share of each layer's neurons that all groups own together."""
 
     name = "disjoint-masks"

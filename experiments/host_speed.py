@@ -25,7 +25,8 @@ from provenance import measured
 
 import adaps
 from adaps.collect.cores import cores
-from adaps.config.training import TrainConfig, resolved
+from adaps.config.checks import resolved
+from adaps.config.training import TrainConfig
 from adaps.training.device_placement import stack
 from adaps.training.host_stages import make_host_stages
 from adaps.training.stages import initial_params, seed_keys

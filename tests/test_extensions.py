@@ -8,7 +8,8 @@ import pytest
 
 import adaps
 from adaps.cli.commands import main
-from adaps.config.training import algo_options, from_json, sharing_options
+from adaps.config.choices import algo_options, sharing_options
+from adaps.config.saved import from_json
 from adaps.files import run_folder as files
 
 ROOT = Path(__file__).parents[1]
@@ -18,8 +19,10 @@ TINY = (
 )
 THEIRS = '''
 from dataclasses import dataclass
+from typing import Annotated
 
 import adaps
+from adaps.extensions import OneOf, Range
 
 print_nothing = None
 FRUIT = "apple"
@@ -31,6 +34,15 @@ class Slow(adaps.A2C):
     """A2C with a smaller step."""
 
     learning_rate: float = 1e-5
+
+
+@dataclass(frozen=True)
+class Ranged(adaps.A2C):
+    """A2C with ranges of its own."""
+
+    share: Annotated[float, Range(0, 1, ends="[)")] = 0.5
+    entropy: Annotated[float, Range(0, 1)] = 0.5
+    mode: Annotated[str, OneOf("mode", ("fast", "slow"))] = "fast"
 
 
 @dataclass(frozen=True)
@@ -141,7 +153,7 @@ def test_environments_and_algorithms_of_others():
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("theirs:Nothing", "module theirs has no Nothing"),
+        ("theirs:Nothing", "module 'theirs' has no attribute 'Nothing'"),
         ("nowhere.at:All", "cannot be imported: ModuleNotFoundError"),
         ("broken:Thing", "cannot be imported: ModuleNotFoundError: No module named 'nothing_of"),
         ("theirs:FRUIT", "must be a dataclass"),
@@ -155,6 +167,22 @@ def test_environments_and_algorithms_of_others():
 def test_what_is_no_method_is_told_why(name, says):
     with pytest.raises(adaps.UserError, match=says):
         sharing_options(name)
+
+
+@pytest.mark.usefixtures("theirs")
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--algo theirs:Slow --algo.learning-rate 0", "--algo.learning-rate must be in (0, inf)"),
+        ("--algo theirs:Ranged --algo.share 1", "--algo.share must be in [0, 1), not 1.0"),
+        ("--algo theirs:Ranged --algo.entropy 2", "--algo.entropy must be in [0, 1], not 2.0"),
+        ("--algo theirs:Ranged --algo.mode fsat", "unknown mode 'fsat'; did you mean 'fast'?"),
+    ],
+)
+def test_options_of_third_parties_have_their_own_ranges(words, says, capsys):
+    assert main(["train", "bps:2-2", *words.split(), "--out", "run"]) == 2
+    assert f"adaps: {says}" in capsys.readouterr().err
+    assert not Path("run").exists()
 
 
 @pytest.mark.usefixtures("theirs")

@@ -1,15 +1,21 @@
-"""Third parties' environments, methods and algorithms, by dotted name. Used by every stage."""
+"""Third parties' classes by dotted name, and the ranges of options. Used by every stage.
+
+An option's range stands on its field: ``share: Annotated[float, Range(0, 1)] = 0.5``.
+"""
 
 import dataclasses
-import importlib
+import functools
+import math
 import os
+import pkgutil
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, get_type_hints
 
-from adaps.errors import UserError
+from adaps.errors import UserError, unknown
 
 EXTRAS = {
     "gymnasium": "pettingzoo",
@@ -81,13 +87,9 @@ def load(kind: str, name: str) -> Any:
     Raises:
         UserError: there is no such module or thing, or the module fails while it is imported.
     """
-    module_name, attribute = name.split(":")
     look_in_working_directory()
     with theirs(f"{kind} '{name}' cannot be imported"):
-        module = importlib.import_module(module_name)
-    if not hasattr(module, attribute):
-        raise UserError(f"{kind} '{name}': module {module_name} has no {attribute}")
-    return getattr(module, attribute)
+        return pkgutil.resolve_name(name)
 
 
 def load_options(kind: str, name: str, needed: tuple[str, ...]) -> Any:
@@ -108,3 +110,143 @@ def load_options(kind: str, name: str, needed: tuple[str, ...]) -> Any:
         return found()
     except TypeError as error:
         raise UserError(f"{kind} '{name}': every option needs a default: {error}") from None
+
+
+class Allowed:
+    """What an option may be: stands in the annotation of its field, where tyro ignores it."""
+
+    def check(self, flag: str, value: Any) -> None:
+        """Refuse a value of the option ``flag``.
+
+        Raises:
+            UserError: one line that names the option, its value and what is allowed.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Range(Allowed):
+    """Numbers that an option, or each entry of a tuple, may be.
+
+    >>> Range(0, 1, ends="(]").check("--keep", 0)
+    Traceback (most recent call last):
+    adaps.errors.UserError: --keep must be in (0, 1], not 0
+    """
+
+    low: int | float
+    high: int | float = math.inf
+    ends: str = "[]"
+    """A square bracket where an end is included, a round one where it is not."""
+    says: str = ""
+    """How to describe it, if not as an interval."""
+
+    def check(self, flag: str, value: Any) -> None:
+        for number in value if isinstance(value, tuple | list) else (value,):
+            if number is not None and not self.holds(number):
+                shown = f"{number:,}" if isinstance(number, int) else number
+                raise UserError(f"{flag} must be {self.wanted(number)}, not {shown}")
+
+    def holds(self, number: int | float) -> bool:
+        """Whether a number is finite and lies inside."""
+        low = number > self.low or (number == self.low and self.ends[0] == "[")
+        high = number < self.high or (number == self.high and self.ends[1] == "]")
+        # math.isfinite raises on whole numbers that no float can hold.
+        return abs(number) <= sys.float_info.max and low and high
+
+    def wanted(self, number: int | float) -> str:
+        """What the option must be, where it is ``number``."""
+        del number
+        return self.says or f"in {self.ends[0]}{self.low}, {self.high}{self.ends[1]}"
+
+
+class Amount(Range):
+    """How many of something: no fewer than make sense, no more than a machine can take."""
+
+    def wanted(self, number: int | float) -> str:
+        return f"at least {self.low}" if number < self.low else f"at most {self.high:,}"
+
+
+@dataclass(frozen=True)
+class Length(Allowed):
+    """How many entries a tuple may have."""
+
+    low: int
+    high: int
+    what: str
+
+    def check(self, flag: str, value: Any) -> None:
+        if not self.low <= len(value) <= self.high:
+            raise UserError(
+                f"{flag} must be {self.low} to {self.high} {self.what}, not {len(value)}"
+            )
+
+
+@dataclass(frozen=True)
+class OneOf(Allowed):
+    """A name out of several; ``kind`` is what they name."""
+
+    kind: str
+    names: tuple[str, ...]
+
+    def check(self, flag: str, value: Any) -> None:
+        if value not in self.names:
+            raise unknown(self.kind, value, self.names)
+
+
+POSITIVE = Range(0, ends="()")
+WIDTH = Range(1, 2**16)
+"""Of a hidden layer."""
+
+
+def from_to(low: int, high: int) -> Range:
+    """Whole numbers, both ends included."""
+    return Range(low, high, says=f"from {low} to {high}")
+
+
+def check_options(options: Any, prefix: str = "") -> None:
+    """Refuse options that are not what their fields allow; dataclasses inside are checked as well.
+
+    Args:
+        options: a dataclass's instance.
+        prefix: stands before an option's name.
+
+    Raises:
+        UserError: one line that names the option, its value and what is allowed.
+    """
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            check_options(value, f"{prefix}{field.name}.")
+        else:
+            check_option(type(options), field.name, value, prefix)
+
+
+def check_option(kind: type, name: str, value: Any, prefix: str = "") -> None:
+    """Refuse a value that the field ``name`` of the dataclass ``kind`` does not allow.
+
+    Raises:
+        UserError: one line that names the option, its value and what is allowed.
+    """
+    flag = f"--{prefix}{name}".replace("_", "-")
+    for allowed in _allowed(kind).get(name, ()):
+        allowed.check(flag, value)
+
+
+@functools.cache
+def _allowed(kind: type) -> dict[str, list[Allowed]]:
+    """What each field allows; one that says nothing allows what the class above does."""
+    found = {}
+    for base in reversed(kind.__mro__):
+        for name, hint in hints_of(base).items() if dataclasses.is_dataclass(base) else ():
+            extras = getattr(hint, "__metadata__", ())
+            own = [extra for extra in extras if isinstance(extra, Allowed)]
+            found |= {name: own} if own else {}
+    return found
+
+
+def hints_of(kind: type) -> dict[str, Any]:
+    """Types of a dataclass's fields; none where a third party's cannot be found out."""
+    try:
+        return get_type_hints(kind, include_extras=True)
+    except (NameError, TypeError):
+        return {}

@@ -17,17 +17,13 @@ import pytest
 
 import adaps
 import adaps_command
-from adaps.cli import catalogue, commands
+from adaps.cli import commands
 from adaps.cli.commands import main
+from adaps.cli.list import rows_of
+from adaps.config.choices import algo_options, sharing_options
 from adaps.config.groups import as_identity
-from adaps.config.training import (
-    TrainConfig,
-    algo_options,
-    from_json,
-    saved_env,
-    sharing_options,
-    to_json,
-)
+from adaps.config.saved import from_json, saved_env, to_json
+from adaps.config.training import TrainConfig
 from adaps.files import run_folder as files
 from adaps.networks.weights import count_params
 from adaps.sharing import METHODS
@@ -345,7 +341,8 @@ def made(monkeypatch):
         envs.append(adaps.make(*args))
         return envs[-1]
 
-    monkeypatch.setattr("adaps.cli.commands.make", make)
+    for command in ("train", "evaluate", "play"):
+        monkeypatch.setattr(f"adaps.cli.{command}.make", make)
     return envs
 
 
@@ -383,7 +380,7 @@ def test_parameters_are_counted_as_they_would_be_made():
     env, hidden, key = adaps.make("bps:2-1"), (8, 4), jax.random.key(0)
     shape = NetworkShape(env.num_agents, env.obs_size, Discrete(env.num_actions), hidden)
     network = adaps.MLP().build(shape)
-    for row in catalogue.rows(env, hidden, 2):
+    for row in rows_of(env, hidden, 2):
         identity = as_identity(np.array([0, 1, 0]), 10, 0)
         method = METHODS[row.method]()
         sharing = method.build(key, network, identity)
@@ -467,7 +464,7 @@ def interrupting(*_args, **_options):
 
 def test_an_interrupt_says_what_is_true(tmp_path, monkeypatch, capsys):
     out, there = tmp_path / "run", f"in {tmp_path / 'run'}; go on with: adaps train --resume"
-    monkeypatch.setattr(cli, "run", interrupting)
+    monkeypatch.setattr("adaps.training.run.run", interrupting)
     words = ["train", "bps:2-2", "--auto-resume", "--out", str(out)]
     said = []
     for name in (None, files.CONFIG, "checkpoints/seed-3.safetensors", files.METRICS):
@@ -483,7 +480,7 @@ def test_an_interrupt_says_what_is_true(tmp_path, monkeypatch, capsys):
 
 
 def test_an_interrupt_of_identify_is_said(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "run_identify", interrupting)
+    monkeypatch.setattr("adaps.cli.identify.run_identify", interrupting)
     assert main(["identify", "bps:2-2", "--out", str(tmp_path / "found")]) == 130
     assert capsys.readouterr().err == "adaps: interrupted; nothing was saved\n"
     assert list(tmp_path.iterdir()) == []

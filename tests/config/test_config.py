@@ -9,14 +9,9 @@ import pytest
 
 import adaps
 from adaps.cli.commands import main
-from adaps.config.training import (
-    TrainConfig,
-    algo_options,
-    from_json,
-    sharing_options,
-    to_json,
-)
-from adaps.files.saved_options import with_saved
+from adaps.config.choices import algo_options, sharing_options
+from adaps.config.saved import from_json, to_json, with_saved
+from adaps.config.training import TrainConfig
 from adaps.sharing import METHODS
 
 

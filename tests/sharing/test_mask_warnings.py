@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adaps.config.training import PRESETS
+from adaps.config.choices import PRESETS
 from adaps.identity.clusters import Clustering, cluster
 from adaps.sharing import METHODS, SNPPS, AdaPS, FuPSGroupId, FuPSMask, Kaleidoscope, SePS
 from adaps.sharing.mask_warnings import mask_warnings

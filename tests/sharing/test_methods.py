@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import adaps
-from adaps.config.training import TrainConfig, algo_options
+from adaps.config.choices import algo_options
+from adaps.config.training import TrainConfig
 from adaps.networks.mlp import init_params, num_sets_of
 from adaps.sharing import METHODS
 from adaps.sharing.masks import keep_ratio

@@ -202,7 +202,7 @@ def finish(out, job_folder, config):
 
 
 def saved(job):
-    from adaps.config.training import to_json  # noqa: PLC0415
+    from adaps.config.saved import to_json  # noqa: PLC0415
 
     return json.loads(json.dumps(to_json(job.config)))
 

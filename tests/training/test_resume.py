@@ -16,7 +16,8 @@ from safetensors.numpy import load_file
 
 import adaps
 from adaps.cli.commands import main
-from adaps.config.training import TrainConfig, algo_options, sharing_options
+from adaps.config.choices import algo_options, sharing_options
+from adaps.config.training import TrainConfig
 from adaps.envs import auto_reset
 from adaps.errors import NotFiniteError, UserError
 from adaps.files import run_folder as files

@@ -9,15 +9,10 @@ import numpy as np
 import pytest
 
 import adaps
-from adaps.config.training import (
-    TrainConfig,
-    algo_options,
-    from_json,
-    num_updates,
-    resolved,
-    run_options,
-    sharing_options,
-)
+from adaps.config.checks import resolved
+from adaps.config.choices import algo_options, run_options, sharing_options
+from adaps.config.saved import from_json
+from adaps.config.training import TrainConfig, num_updates
 from adaps.errors import Stopped
 from adaps.files import run_folder as files
 from adaps.identity.matching import Match

@@ -5,7 +5,7 @@ the loss is summed over agents, and gradients are clipped for each set by its ow
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Key
 
 from adaps.algos.optim import clip_by_norm_per_set
 from adaps.algos.returns import n_step_returns
+from adaps.extensions import POSITIVE, Range
 from adaps.networks.agent import Agent
 from adaps.types import Metrics, Params, Rollout, Sharing
 
@@ -27,17 +28,17 @@ class A2CLearner(NamedTuple):
 class A2C:
     """Options of A2C."""
 
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, POSITIVE] = 1e-3
     """Step size of Adam."""
-    discount: float = 0.99
+    discount: Annotated[float, Range(0, 1)] = 0.99
     """Weight of a reward one step later."""
-    entropy: float = 0.01
+    entropy: Annotated[float, Range(0)] = 0.01
     """Weight of the entropy bonus, which keeps the policy exploring."""
-    value_loss: float = 0.5
+    value_loss: Annotated[float, Range(0)] = 0.5
     """Weight of the critic's squared error."""
-    max_grad_norm: float | None = 0.5
+    max_grad_norm: Annotated[float | None, POSITIVE] = 0.5
     """Clip each parameter set's gradient to this norm; None does not clip."""
-    adam_epsilon: float = 1e-5
+    adam_epsilon: Annotated[float, POSITIVE] = 1e-5
     """Adam's guard against division by zero."""
 
     name = "a2c"

@@ -7,41 +7,42 @@ Each measurement runs in a process of its own, bound to as many cores as it is s
 import json
 import multiprocessing
 import os
-import platform
-import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tyro
 from jaxtyping import Array, Float, Int
 from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from adaps.collect.jax import JaxCollector, Position
-from adaps.config.training import TrainConfig, algo_options, sharing_options
+from adaps.config.choices import algo_options, sharing_options
+from adaps.config.groups import as_identity
+from adaps.config.parsing import parse
+from adaps.config.training import Count, TrainConfig
+from adaps.envs import make
 from adaps.errors import UserError, reason
+from adaps.extensions import Amount, check_options
 from adaps.files.checkpoint import Series
 from adaps.files.provenance import commit, machine
-from adaps.identity import clusters as cluster_codes
 from adaps.networks.weights import count_params
+from adaps.sharing import METHODS
 from adaps.training.device_placement import stack
 from adaps.training.journal import PAUSE, Journal
-from adaps.training.stages import (
-    TrainState,
-    initial_params,
-    make_jax_stages,
-    seed_keys,
-)
-from adaps.types import Environment, Identity, Sharing
+from adaps.training.result import peak_memory_mb
+from adaps.training.stages import TrainState, initial_params, make_jax_stages, seed_keys
+from adaps.types import Environment, Sharing
 
 SEPS_STEPS_PER_SECOND = {"fups": 696, "seps": 661, "nops": 443}
 """The SePS authors' code on bps-1, one thread, where a core does 88 GFLOP/s (see the docs)."""
@@ -50,14 +51,36 @@ MEASURED_SECONDS = 0.5
 """How long one measurement trains."""
 
 
-def run(
-    env: Environment, methods: Sequence[str], repeats: int, out: Path | None, console: Console
-) -> None:
-    """Measure, print a table, and write the figures to ``out`` if it is given."""
-    figures = measure(env, methods, repeats, console)
+@dataclass(frozen=True)
+class BenchCommand:
+    """Measure training speed, compilation time and memory on this machine."""
+
+    env: tyro.conf.Positional[str] = "bps-1"
+    """Environment to train in."""
+    methods: tuple[str, ...] = tuple(METHODS)
+    """Sharing methods to measure; FuPS is always among them."""
+    repeats: Annotated[Count, Amount(1, 10**6)] = 15
+    """Measurements of each setting, taken in turn; medians are shown."""
+    out: Path | None = None
+    """Write the figures into this JSON file too."""
+
+
+def run(words: list[str]) -> int:
+    """Measure, print a table, and write the figures to a file if one is named."""
+    command = parse(BenchCommand, "bench", words)
+    check_options(command)
+    for method in command.methods:
+        sharing_options(method)
+    env = make(command.env)
+    if not isinstance(env, Environment):
+        raise UserError(f"adaps bench measures environments in JAX; {env.name} runs in Python")
+    check_out(command.out)
+    console = Console()
+    figures = measure(env, command.methods, command.repeats, console)
     console.print(_table(figures))
-    if out is not None:
-        out.write_text(json.dumps(figures, indent=1) + "\n")
+    if command.out is not None:
+        command.out.write_text(json.dumps(figures, indent=1) + "\n")
+    return 0
 
 
 def check_out(out: Path | None) -> None:
@@ -135,7 +158,7 @@ def _measure_one_core(env: Environment, methods: list[str], repeats: int) -> dic
             for name in methods
         },
         "checkpoint_seconds": _checkpoint_seconds(trainers["fups"].state, repeats),
-        "peak_memory_mb": _peak_memory_mb(),
+        "peak_memory_mb": peak_memory_mb(),
     }
 
 
@@ -205,7 +228,8 @@ class _Trainer:
         self.stages = make_jax_stages(env, config)
         network = self.stages.setting.agent.network
         keys = seed_keys(jnp.array([seed], jnp.uint32))
-        identity = _true_identity(env)
+        types = np.unique(env.agent_types or range(env.num_agents), return_inverse=True)[1]
+        identity = as_identity(types, latent_size=10, seed=0)
         sharing: Sharing = config.sharing.build(keys.masks[0], network, identity)
         self.sharing = stack([sharing])
         params = initial_params(network, config.sharing, keys, [sharing])
@@ -222,12 +246,6 @@ class _Trainer:
         self.state = self.stages.advance(self.state, self.sharing, num_updates)
 
 
-def _true_identity(env: Environment) -> Identity:
-    types = np.array(env.agent_types or range(env.num_agents))
-    codes = np.random.default_rng(0).normal(size=(types.max() + 1, 10))
-    return cluster_codes.as_identity(codes[types], types, {})
-
-
 def _gflops(size: int = 1024) -> float:
     """Median rate of NumPy's float32 matrix products on one core, in 10⁹ operations per second."""
     matrix = np.ones((size, size), np.float32)
@@ -240,11 +258,6 @@ def _seconds(work: Callable[[], Any]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
-
-
-def _peak_memory_mb() -> float:
-    unit = 1024**2 if platform.system() == "Darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def _table(figures: dict[str, Any]) -> Table:

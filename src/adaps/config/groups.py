@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from adaps.config.training import TrainConfig, grouping
 from adaps.errors import UserError
 from adaps.files.plain_files import read_json
 from adaps.types import AnyEnvironment, Identity
@@ -53,6 +54,21 @@ def as_identity(groups: Int[np.ndarray, " agent"], latent_size: int, seed: int) 
     num_groups = int(groups.max()) + 1
     centres = np.random.default_rng([seed, num_groups]).normal(size=(num_groups, latent_size))
     return Identity(None, groups, centres, {})
+
+
+def known_identity(config: TrainConfig, env: AnyEnvironment, seed: int) -> Identity | None:
+    """What a seed need not find out: groups that are given, or found before; None otherwise.
+
+    Raises:
+        UserError: a file that cannot be used.
+    """
+    if config.identity is not None:
+        found = saved_identity(Path(config.identity), env.num_agents)
+        return regroup(grouping(config).groups, found, seed)
+    groups = given_groups(grouping(config).groups, env)
+    if groups is None:
+        return None
+    return as_identity(groups, config.encoder.latent_size, seed)
 
 
 def saved_identity(path: Path, num_agents: int) -> Identity:

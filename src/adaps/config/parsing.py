@@ -10,16 +10,9 @@ from typing import Annotated, Any, Generic, TypeVar
 import tyro
 
 from adaps.algos import ALGORITHMS
-from adaps.config.training import (
-    PRESETS,
-    TrainConfig,
-    algo_options,
-    encoder_options,
-    from_json,
-    network_options,
-    run_options,
-    sharing_options,
-)
+from adaps.config.choices import CHOICES, PRESETS, options_of, run_options
+from adaps.config.saved import from_json
+from adaps.config.training import TrainConfig
 from adaps.errors import UserError, unknown
 from adaps.files.run_folder import CONFIG
 from adaps.files.sinks import SINKS
@@ -76,37 +69,18 @@ class TrainCommand(Generic[S, A, E, N]):
 def parse_train(words: list[str]) -> TrainCommand:
     """Parse in two steps: which method and algorithm, then everything with their options."""
     preset = chosen(words, "--preset", "default")
-    method, algorithm, encoder, network = (
-        chosen(words, flag, None) for flag in ("--sharing", "--algo", "--encoder", "--network")
-    )
-    saved = _saved_settings(words)
-    if saved is not None:
+    given = {part: chosen(words, f"--{part}", None) for part in CHOICES}
+    names: dict[str, Any] = {part: name for part, name in given.items() if name is not None}
+    if (saved := _saved_settings(words)) is not None:
         start = from_json(saved)
     else:
-        start = TrainConfig(
-            env="",
-            sharing=sharing_options("adaps", preset),
-            algo=algo_options("a2c", preset),
-            **run_options(preset),
-        )
-    if method is not None:
-        start = replace(start, sharing=sharing_options(method, preset))
-    if algorithm is not None:
-        start = replace(start, algo=algo_options(algorithm, preset))
-    if encoder is not None:
-        start = replace(start, encoder=encoder_options(encoder, preset))
-    if network is not None:
-        start = replace(start, network=network_options(network, preset))
-    default = TrainCommand(
-        start,
-        method or start.sharing.name,
-        algorithm or start.algo.name,
-        encoder or start.encoder.name,
-        network or start.network.name,
-        preset,
-    )
-    parts = (start.sharing, start.algo, start.encoder, start.network)
-    kind = TrainCommand[*map(type, parts)]  # pyright: ignore[reportInvalidTypeArguments]
+        parts = {part: options_of(part, choice.default, preset) for part, choice in CHOICES.items()}
+        start = TrainConfig("", **parts, **run_options(preset))
+    start = replace(start, **{part: options_of(part, names[part], preset) for part in names})
+    parts = {part: getattr(start, part) for part in CHOICES}
+    names = {part: options.name for part, options in parts.items()} | names
+    default = TrainCommand(start, *(names[part] for part in CHOICES), preset=preset)
+    kind = TrainCommand[*map(type, parts.values())]  # pyright: ignore[reportInvalidTypeArguments]
     command = parse(kind, "train", words, default)
     _check_resume(command)
     return command
@@ -153,37 +127,40 @@ def chosen(words: list[str], flag: str, default: T) -> str | T:
 
 
 def parse(kind: Any, name: str, words: list[str], default: Any = tyro.MISSING) -> Any:
-    """Words → the command's dataclass; tyro's boxed complaint becomes one line.
+    """Words → the command's dataclass; tyro's complaint becomes one line.
 
     Raises:
         UserError: the words do not fit.
     """
-    complaint = io.StringIO()
+    help_line, complaint = f"see: adaps {name} --help", io.StringIO()
     given = {} if default is tyro.MISSING else {"default": default}
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(kind, prog=f"adaps {name}", args=words, **given)
+            command, strangers = tyro.cli(
+                kind, prog=f"adaps {name}", args=words, return_unknown_args=True, **given
+            )
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise UserError(_one_line(complaint.getvalue(), kind, name, given)) from None
+        raise UserError(f"{_one_line(complaint.getvalue())} ({help_line})") from None
+    if strangers:
+        stranger = strangers[0].partition("=")[0]
+        raise unknown("option", stranger, _flags(kind, given), help_line)
+    return command
 
 
-def _one_line(box: str, kind: Any, name: str, given: dict[str, Any]) -> str:
-    """The first complaint of tyro's box; for an option that does not exist, the nearest one."""
-    text = " ".join(re.sub(r"[╭╮╰╯│─+|]+|-{3,}", " ", box).split())
-    text = re.split(r"For full helptext|Full helptext|Argument helptext", text)[0].strip()
-    help_line = f"see: adaps {name} --help"
-    if stranger := re.search(r"nrecogni[sz]ed \w+: ([^\s,]+)", text):
-        return str(unknown("option", stranger[1], _flags(kind, name, given), help_line))
-    if unread := re.search(r"Error parsing (\S+): .*?\[(.*?)\]", text):
-        return f"{unread[1]} cannot be {unread[2]} ({help_line})"
-    return f"{text.removeprefix('Value error Error parsing ')} ({help_line})"
-
-
-def _flags(kind: Any, name: str, given: dict[str, Any]) -> list[str]:
+def _flags(kind: Any, given: dict[str, Any]) -> list[str]:
     """Every option of a command, read off its help."""
     page = io.StringIO()
     with contextlib.redirect_stdout(page), contextlib.suppress(SystemExit):
-        tyro.cli(kind, prog=name, args=["--help"], **given)
+        tyro.cli(kind, args=["--help"], **given)
     return sorted(set(re.findall(r"--[a-z][\w.-]*\w", page.getvalue())))
+
+
+def _one_line(box: str) -> str:
+    """The first thing that tyro says in its box, drawn in Unicode or ASCII, below its title."""
+    lines = [re.sub("^-+$", "", line.strip("│|╭╮╰╯─ ")) for line in box.strip().splitlines()]
+    text = " ".join("\n".join(lines[1:]).strip().partition("\n\n")[0].split())
+    if unread := re.match(r"Error parsing (\S+): .*?\[(.*?)\]", text):
+        return f"{unread[1]} cannot be {unread[2]}"
+    return text.removeprefix("Error parsing ")

@@ -5,13 +5,14 @@ from observation, action and code. They differ only in what a code is computed f
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from adaps.extensions import POSITIVE, WIDTH, Range
 from adaps.identity.mlp import forward, init_layers
 from adaps.identity.samples import BLOCKS, LARGE_TEAM, Samples, draw
 
@@ -24,17 +25,17 @@ Code = tuple[Float[Array, "group latent"], Float[Array, "group latent"]]
 class Encoder:
     """Options that all encoders have, and what the autoencoder needs of an encoder."""
 
-    latent_size: int = 10
+    latent_size: Annotated[int, Range(1, 10_000)] = 10
     """Numbers in an agent's code."""
-    hidden: int | None = None
+    hidden: Annotated[int | None, WIDTH] = None
     """Width of the encoder's and the decoder's hidden layers; None: 64, or 128 for large teams."""
-    kl_weight: float = 3e-3
+    kl_weight: Annotated[float, Range(0)] = 3e-3
     """Weight of the divergence of codes from N(0, I)."""
-    learning_rate: float = 5e-3
+    learning_rate: Annotated[float, POSITIVE] = 5e-3
     """Step size of Adam."""
-    batch_size: int = 128
+    batch_size: Annotated[int, Range(1, 10**6)] = 128
     """Transitions per update, at least; up to 2,048 are taken to have four of each agent."""
-    updates: int | None = None
+    updates: Annotated[int | None, Range(1, 10**9)] = None
     """Gradient steps; None: 8,000, or 3,000 of more transitions for large teams."""
 
     name: ClassVar[str]
@@ -84,7 +85,7 @@ class VAE(Encoder):
 class Behaviour(Encoder):
     """A code computed from an agent's own transitions, also for agents never seen before."""
 
-    context: int = 32
+    context: Annotated[int, Range(1, 10**6)] = 32
     """Transitions that a code is computed from in training."""
 
     name = "behaviour"

@@ -5,12 +5,14 @@ to the cluster where the sigmoid exceeds λ (arXiv 2312.09009).
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from adaps.extensions import WIDTH, Range
 from adaps.networks.dense import orthogonal
 from adaps.sharing.masks import as_is, rescale, split_by_unit
 from adaps.sharing.method import Grouped, full_sharing
@@ -21,17 +23,17 @@ from adaps.types import Identity, Network, Sharing
 class AdaPS(Grouped):
     """Options of AdaPS."""
 
-    threshold: float = 0.5
+    threshold: Annotated[float, Range(0, 1, ends="()")] = 0.5
     """λ: a neuron is kept where the mapping's sigmoid exceeds it; higher keeps fewer."""
-    keep: float | None = None
+    keep: Annotated[float | None, Range(0, 1, ends="(]")] = None
     """Share of neurons that a cluster keeps, mean over clusters: chooses the threshold."""
-    overlap: float | None = None
+    overlap: Annotated[float | None, Range(0, 1, ends="(]")] = None
     """Share of neurons that two clusters both keep, mean over pairs: chooses the threshold."""
     standardise: bool = True
     """Standardise the centres over clusters before mapping, or they get nearly equal masks."""
     rescale: bool = True
     """Divide kept neurons by the root of the share kept, so that sums keep their variance."""
-    mapping_hidden: int = 64
+    mapping_hidden: Annotated[int, WIDTH] = 64
     """Width of the mapping network's hidden layer."""
 
     name = "adaps"

@@ -4,9 +4,11 @@ What masks do without telling agents apart: a smaller network.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from jaxtyping import Array, Key
 
+from adaps.extensions import Range
 from adaps.sharing.masks import random_masks, rescale
 from adaps.sharing.method import SharingMethod, full_sharing
 from adaps.types import Identity, Network, Sharing
@@ -16,7 +18,7 @@ from adaps.types import Identity, Network, Sharing
 class FuPSMask(SharingMethod):
     """Options of FuPS+mask."""
 
-    keep_ratio: tuple[float, ...] = (0.5,)
+    keep_ratio: Annotated[tuple[float, ...], Range(0, 1)] = (0.5,)
     """Share of neurons kept: one number for all hidden layers, or one for each."""
 
     name = "fups+mask"

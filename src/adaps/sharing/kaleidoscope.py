@@ -6,14 +6,16 @@ authors weight the layers differently and use several critics; here all layers o
 one critic count alike.
 """
 
+import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
+from adaps.extensions import Range
 from adaps.networks.distributions import head_of
 from adaps.networks.weights import OwnWeights, first_set
 from adaps.sharing import learned_masks
@@ -31,13 +33,13 @@ class Renewal(NamedTuple):
 class Kaleidoscope(SharingMethod):
     """Options of Kaleidoscope."""
 
-    diversity: float = 0.1
+    diversity: Annotated[float, Range(0)] = 0.1
     """Weight of the term that pushes agents' masks apart, as a share of the loss."""
-    initial: tuple[float, float] = (-10.0, -5.0)
+    initial: Annotated[tuple[float, float], Range(-math.inf)] = (-10.0, -5.0)
     """Range of the initial thresholds before the sigmoid; lower lets more weights pass."""
-    renew_every: int = 5_000
+    renew_every: Annotated[int, Range(1, 2**31 - 1)] = 5_000
     """Updates between two renewals of weights that no agent uses."""
-    renew_share: float = 0.1
+    renew_share: Annotated[float, Range(0, 1)] = 0.1
     """Which share of those is renewed."""
 
     name = "kaleidoscope"

@@ -5,10 +5,12 @@ each agent apart, and never trained.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 from jaxtyping import Array, Key
 
+from adaps.extensions import Range
 from adaps.sharing.masks import as_is, random_masks, rescale
 from adaps.sharing.method import SharingMethod, full_sharing
 from adaps.types import Identity, Network, Sharing
@@ -18,7 +20,7 @@ from adaps.types import Identity, Network, Sharing
 class SNPPS(SharingMethod):
     """Options of SNP-PS."""
 
-    keep_ratio: tuple[float, ...] = (0.5,)
+    keep_ratio: Annotated[tuple[float, ...], Range(0, 1)] = (0.5,)
     """Share of neurons an agent keeps: one number for all hidden layers, or one for each."""
     rescale: bool = True
     """Divide kept neurons by the root of the share kept, so that sums keep their variance."""

@@ -1,6 +1,7 @@
 """A study from its plan to its finished runs; a run that is done is skipped. Stage: study."""
 
 import contextlib
+import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from adaps.study.board import Board
 from adaps.study.folder import is_done, write_failures, write_plan
 from adaps.study.job import Backend, Job
 from adaps.study.plan import Study, jobs
-from adaps.study.worker import work
+
+WORK = "adaps.study.worker:work"
+"""What carries out a job, by the name that other processes import it by."""
 
 
 def carry_out(study: Study, out: Path, backend: Backend, console: Console) -> dict[str, str]:
@@ -49,7 +52,7 @@ def _run(left: Sequence[Job], out: Path, backend: Backend, board: Board) -> dict
     try:
         if left:
             with board.live:
-                backend.run(work, left, out, board)
+                backend.run(pkgutil.resolve_name(WORK), left, out, board)
     finally:
         write_failures(out, board.failures)
     return board.failures

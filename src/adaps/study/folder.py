@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from adaps.config.training import from_json, to_json
+from adaps.config.saved import from_json, to_json
 from adaps.errors import UserError
 from adaps.files.provenance import commit, machine
 from adaps.files.run_folder import CONFIG, RESULT, read_json

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
-from adaps.config.limits import check_count
+from adaps.config.checks import check, resolved
 from adaps.config.parsing import parse_train
-from adaps.config.training import TrainConfig, check, resolved
+from adaps.config.training import TrainConfig
 from adaps.envs import make
 from adaps.errors import UserError
+from adaps.extensions import check_option
 from adaps.files.study_schema import Options, Variant
 from adaps.study.job import Job
 
@@ -111,7 +112,7 @@ def seeds_from(first: int, count: int) -> list[int]:
     Raises:
         UserError: none, or more than a study may have.
     """
-    check_count("seeds", count)
+    check_option(TrainConfig, "seeds", count)
     return list(range(first, first + count))
 
 
@@ -146,7 +147,7 @@ def _check(study: Study) -> None:
     if "" in names:
         raise UserError("a variant needs a name")
     _check_each_once("seed", study.seeds)
-    check_count("seeds", len(study.seeds))
+    check_option(TrainConfig, "seeds", len(study.seeds))
     for seed in study.seeds:
         if not 0 <= seed < 2**32:
             raise UserError(f"a seed must be from 0 to {2**32 - 1}, not {seed}")

@@ -21,20 +21,15 @@ from adaps import envs
 from adaps.collect.cores import cores
 from adaps.collect.host import HostCollector
 from adaps.collect.jax import JaxCollector, uniform
-from adaps.config.limits import (
-    check_count,
-    check_hidden,
-    check_ranges,
-    check_step_timeout,
-    check_within,
-)
-from adaps.config.training import Count, check_clustering, encoder_options
+from adaps.config.choices import encoder_options
+from adaps.config.training import Clusterer, Count, Criterion, GatherSteps, Hidden, StepTimeout
 from adaps.envs.agent_io import agents_of
 from adaps.errors import UserError
+from adaps.extensions import check_options, from_to
 from adaps.files import compile_cache, logged
 from adaps.identity import autoencoder, cluster_agents, gathering, place_agent, samples
 from adaps.identity.autoencoder import CoderState
-from adaps.identity.clusters import CLUSTERER_NAMES, CRITERION_NAMES, Clustering, cluster
+from adaps.identity.clusters import Clustering, cluster
 from adaps.identity.encoders import VAE, updates_of
 from adaps.identity.identity_report import (
     GatheredTeam,
@@ -81,19 +76,19 @@ class IdentifyConfig(Generic[E]):
     """A .npz file of logged transitions to use instead of an environment; see the docs."""
     encoder: E = field(default_factory=lambda: cast(Any, VAE()))
     """The identity encoder's options."""
-    clusterer: Annotated[str, tyro.conf.arg(metavar="|".join(CLUSTERER_NAMES))] = "prediction"
+    clusterer: Clusterer = "prediction"
     """What groups the agents: what their codes predict, or a clusterer of the codes."""
-    criterion: Annotated[str, tyro.conf.arg(metavar="|".join(CRITERION_NAMES))] = "prediction"
+    criterion: Criterion = "prediction"
     """What chooses the number of kinds, unless --clusters does."""
     clusters: Count | None = None
     """Number of kinds, from 1 to the number of agents; None finds it."""
-    gather_steps: Count | None = None
+    gather_steps: GatherSteps = None
     """Environment steps under random actions; None: 25,600, or 4,000,000 where rewards are rare."""
-    seed: Count = 0
+    seed: Annotated[Count, from_to(0, 2**32 - 1)] = 0
     """Seed of everything that is random."""
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: Hidden = (64, 64)
     """Widths of the hidden layers that the advice counts parameters for."""
-    step_timeout: float = STEP_TIMEOUT
+    step_timeout: StepTimeout = STEP_TIMEOUT
     """Seconds that a step of an environment that runs in Python may take."""
 
 
@@ -243,10 +238,7 @@ def _team(
     """The transitions of an environment under random actions, or of a log."""
     if (env is None) == (config.transitions is None):
         raise UserError("name an environment such as bps-1, or a file with --transitions")
-    check_ranges("encoder", config.encoder)
-    check_clustering(config.clusterer, config.criterion)
-    check_within("seed", config.seed, 0, 2**32 - 1)
-    check_hidden(config.hidden)
+    check_options(config)
     if env is None:
         data = logged.read(cast(Path, config.transitions))
         _check_clusters(config.clusters, data.num_agents, 1)
@@ -272,9 +264,6 @@ def _check_clusters(clusters: int | None, num_agents: int, num_space_groups: int
 def _gathered_team(
     env: AnyEnvironment, config: IdentifyConfig, key: Key[Array, ""], watch: Watch
 ) -> GatheredTeam:
-    check_step_timeout(config.step_timeout)
-    if config.gather_steps is not None:
-        check_count("gather_steps", config.gather_steps, samples.BLOCKS)
     plan = gathering.plan(env, config.gather_steps or gathering.steps_needed(env))
     watch.plan("gather", "steps", plan.num_steps, timed=True)
     watch.begin("gather")

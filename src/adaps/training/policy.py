@@ -14,17 +14,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
 from adaps.collect.evaluate import act
-from adaps.config.training import hooks_from_json, network_from_json, options_to_json
+from adaps.config.saved import part_from_json, part_to_json
 from adaps.envs.agent_io import Agents, as_arrays
 from adaps.errors import UserError
 from adaps.files.checkpoint import from_arrays, to_arrays
 from adaps.files.plain_files import open_plain, parsed
 from adaps.files.run_folder import RunFolder, policy_file, saved_seeds
 from adaps.files.sharing_arrays import sharing_from_arrays
-from adaps.networks import NETWORKS
 from adaps.networks.agent import Agent, Choice, greedy, sampled
 from adaps.networks.weights import count_params
-from adaps.sharing import METHODS
 from adaps.sharing.method import DATA_ONLY
 from adaps.types import (
     SCHEMA,
@@ -156,9 +154,9 @@ class Policy:
             "schema": SCHEMA,
             "env_steps": env_steps,
             "agents": self.agents.to_json(),
-            "network": options_to_json(network.options, NETWORKS),
+            "network": part_to_json("network", network.options),
             "shape": _shape_to_json(network.shape),
-            "method": None if method is DATA_ONLY else options_to_json(method, METHODS),
+            "method": None if method is DATA_ONLY else part_to_json("sharing", method),
         }
         # One entry, since the library writes several in any order.
         metadata, arrays = {"adaps": json.dumps(facts)}, to_arrays(Saved(self.params, self.sharing))
@@ -202,8 +200,8 @@ def _loaded(file: Path) -> Policy:
         facts = parsed((opened.metadata() or {})["adaps"])
     if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
         raise ValueError(f"it is of another version than this program's, {SCHEMA}")
-    network = network_from_json(facts["network"], _shape_from_json(facts["shape"]))
-    method = DATA_ONLY if facts["method"] is None else hooks_from_json(facts["method"])
+    network = part_from_json("network", facts["network"]).build(_shape_from_json(facts["shape"]))
+    method = DATA_ONLY if facts["method"] is None else part_from_json("sharing", facts["method"])
     prefix = "sharing."
     sharing = sharing_from_arrays(
         {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}

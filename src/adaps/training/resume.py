@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import jax
 import msgspec
 
-from adaps.config.training import TrainConfig, num_updates, to_json
+from adaps.config.saved import to_json
+from adaps.config.training import TrainConfig, num_updates
 from adaps.errors import UserError
 from adaps.files.checkpoint import Series, load, numbers
 from adaps.files.run_folder import CONFIG, read_json

@@ -1,6 +1,6 @@
 """A run from its configuration to its result: its folder, its seeds side by side. Stage: train."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -8,17 +8,10 @@ from typing import Any
 import jax.numpy as jnp
 
 from adaps import envs
-from adaps.config.training import (
-    TrainConfig,
-    algo_options,
-    check,
-    encoder_options,
-    network_options,
-    resolved,
-    run_options,
-    sharing_options,
-    to_json,
-)
+from adaps.config.checks import check, resolved
+from adaps.config.choices import options_of, run_options
+from adaps.config.saved import to_json
+from adaps.config.training import TrainConfig
 from adaps.errors import Stopped, UserError
 from adaps.files import compile_cache
 from adaps.files.checkpoint import locked
@@ -73,20 +66,11 @@ def train(
     """
     name, made = _named(env, options)
     named = {"sharing": sharing, "algo": algo, "encoder": encoder, "network": network}
-    parts = {k: OPTIONS[k](v, preset) if isinstance(v, str) else v for k, v in named.items()}
+    parts = {k: options_of(k, v, preset) if isinstance(v, str) else v for k, v in named.items()}
     seed = envs.task_seed_of(made)
     config = TrainConfig(name, **parts, task_seed=seed, **{**run_options(preset), **options})
     folder, how = None if out is None else Path(out), Resume() if resume else None
     return run(made, config, folder, Watch(), sinks=sinks, resume=how)
-
-
-OPTIONS: dict[str, Callable[[str, str], Any]] = {
-    "sharing": sharing_options,
-    "algo": algo_options,
-    "encoder": encoder_options,
-    "network": network_options,
-}
-"""``options(name, preset)`` of each part of a configuration that goes by name."""
 
 
 def _named(env: AnyEnvironment | str, options: dict[str, Any]) -> tuple[str, AnyEnvironment]:

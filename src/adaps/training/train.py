@@ -13,13 +13,12 @@ import numpy as np
 from jaxtyping import Array, Int, Key
 
 from adaps.collect.evaluate import batch_episodes, first_batch
-from adaps.config.groups import regroup
+from adaps.config.groups import known_identity, regroup
 from adaps.config.training import (
     TrainConfig,
     clustering,
     eval_episodes,
     grouping,
-    known_identity,
     looks_for_identity,
     num_updates,
     steps_taken,

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adaps.config.training import TrainConfig, algo_options, resolved, sharing_options
+from adaps.config.checks import resolved
+from adaps.config.choices import algo_options, sharing_options
+from adaps.config.training import TrainConfig
 from adaps.envs import make
 from adaps.errors import UserError
 from adaps.files import checkpoint

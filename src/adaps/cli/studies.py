@@ -1,0 +1,53 @@
+"""``adaps compare`` and ``adaps sweep``."""
+
+import sys
+
+from rich.console import Console
+
+from adaps.config.parsing import parse
+from adaps.errors import UserError
+from adaps.report import write_report
+from adaps.study import Study, carry_out
+from adaps.study.commands import (
+    CompareCommand,
+    SweepCommand,
+    Where,
+    backend_of,
+    compared,
+    swept,
+)
+from adaps.study.plan import default_folder
+
+FAILED = 1
+
+
+def compare(words: list[str]) -> int:
+    """Carry out a study of methods."""
+    command = parse(CompareCommand, "compare", words)
+    return _carry_out(compared(command), command.where)
+
+
+def sweep(words: list[str]) -> int:
+    """Carry out a study of options' values."""
+    command = parse(SweepCommand, "sweep", words)
+    return _carry_out(swept(command), command.where)
+
+
+def _carry_out(study: Study, where: Where) -> int:
+    """Carry out a study and write its report; say which runs failed."""
+    console = Console(file=sys.stderr, highlight=False)
+    out = where.out or default_folder(study)
+    try:
+        failures = carry_out(study, out, backend_of(where), console)
+    except KeyboardInterrupt:
+        print("adaps: interrupted; the same command goes on where this stopped", file=sys.stderr)
+        raise
+    for folder, reason in failures.items():
+        print(f"adaps: {out / folder} failed: {reason}", file=sys.stderr)
+    try:
+        print(f"report  {write_report(out)}")
+    except UserError as error:
+        if not failures:
+            raise
+        print(f"adaps: {error}", file=sys.stderr)
+    return FAILED if failures else 0
