@@ -61,6 +61,20 @@ def read_json(path: Path) -> Any:
     return parsed(read_text(path))
 
 
+def told_json(path: Path) -> Any:
+    """The same, where a user is told what is wrong.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        return read_json(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error}") from None
+
+
 def parsed(text: Any, loads: Callable[[Any], Any] = json.loads) -> Any:
     """What a text says; what it holds may be gone through without a thought of its depth.
 

@@ -14,8 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from adaps.errors import StorageError, UserError, reason, refusal
-from adaps.files.plain_files import read_json as read_plain_json
-from adaps.files.plain_files import replace
+from adaps.files.plain_files import replace, told_json
 
 T = TypeVar("T")
 
@@ -151,12 +150,7 @@ def read_json(path: Path, name: str) -> Any:
     Raises:
         UserError: it is missing or damaged.
     """
-    try:
-        return read_plain_json(path / name)
-    except OSError as error:
-        raise UserError(f"{path / name} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(f"{path / name} is damaged: {error}") from None
+    return told_json(path / name)
 
 
 def _compact(text: str) -> str:

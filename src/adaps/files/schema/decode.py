@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from adaps.errors import UserError
-from adaps.files.run_folder import read_json
+from adaps.files.plain_files import told_json
 from adaps.types import SCHEMA
 
 T = TypeVar("T")
@@ -20,7 +20,7 @@ def read(path: Path, kind: type[T]) -> T:
     Raises:
         UserError: the file is missing or damaged; one line that names the file and the field.
     """
-    return decoded(path, read_json(path.parent, path.name), kind)
+    return decoded(path, told_json(path), kind)
 
 
 def decoded(path: Path, data: Any, kind: type[T], where: str = "") -> T:
