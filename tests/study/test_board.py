@@ -15,7 +15,9 @@ from adaps.study.plan import jobs
 def test_on_a_terminal_each_run_has_a_bar_that_follows_its_file(tmp_path):
     one, other = jobs(tiny())
     said = io.StringIO()
-    board = Board(tmp_path, 2, 0, Console(file=said, force_terminal=True, width=120))
+    board = Board(
+        tmp_path, 2, 0, Console(file=said, force_terminal=True, highlight=False, width=120)
+    )
     line = {"env_steps": 4_000, "return_greedy": -12.5}
     (tmp_path / one.folder).mkdir(parents=True)
     (tmp_path / one.folder / METRICS).write_text(f"{json.dumps(line)}\n")

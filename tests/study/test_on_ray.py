@@ -1,6 +1,7 @@
 """Runs on a Ray cluster, whose nodes die, or whoever sent the runs there."""
 
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -63,7 +64,7 @@ def test_a_node_that_dies_costs_nothing(cluster, tmp_path):
 
     def waiting(job, place):
         """Leaves a file, once it may."""
-        (started / f"{job.variant}-{job.seed}-{time.monotonic_ns()}").touch()
+        (started / f"{job.variant}-{job.seed}-{os.getpid()}").touch()
         while not go.exists():
             time.sleep(0.05)
         (place / job.folder).mkdir(parents=True)
@@ -74,8 +75,10 @@ def test_a_node_that_dies_costs_nothing(cluster, tmp_path):
     every, heard = jobs(tiny(("fups", "nops"))), Heard()
 
     def end_node():
-        if wait_until(lambda: len(list(started.iterdir())) == 2, 120):
+        if wait_until(lambda: len(list(started.iterdir())) == 2, 200):
             cluster.remove_node(node, allow_graceful=False)
+            pids = [int(path.name.rpartition("-")[2]) for path in started.iterdir()]
+            wait_until(lambda: not all(map(psutil.pid_exists, pids)), 60)
         go.touch()
 
     ending = threading.Thread(target=end_node)
