@@ -275,7 +275,7 @@ def pushed(saved, sign, reward=0.0):
 def test_where_nothing_ever_changes_all_are_alike(saved):
     """Constant rewards and observations."""
     path = pushed(saved, [0, 0, 0, 0], reward=-2.0)
-    found = adaps.identify(transitions=path, encoder=adaps.VAE(updates=1_000))
+    found = adaps.identify(transitions=path, encoder=adaps.VAE(updates=300))
     assert found.clusters.tolist() == [0, 0, 0, 0]
     assert found.findings["agent_types"] is found.findings["adjusted_rand_index"] is None
     assert found.findings["gathered"]["rare_reward_share"] == 0
@@ -285,7 +285,7 @@ def test_where_nothing_ever_changes_all_are_alike(saved):
 
 def test_alike_agents_of_continuous_actions_are_found(saved):
     path = pushed(saved, [1, -1, 1, -1])
-    found = adaps.identify(transitions=path, encoder=adaps.VAE(updates=1_000))
+    found = adaps.identify(transitions=path, encoder=adaps.VAE(updates=300))
     assert found.clusters.tolist() == [0, 1, 0, 1]
     (pair,) = found.findings["pairs"]
     assert pair["dynamics"] > 0.1 > abs(pair["reward"])

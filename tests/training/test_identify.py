@@ -1,4 +1,4 @@
-"""Who is alike: from nothing but an environment to the findings."""
+"""``adaps identify``: from an environment to the findings."""
 
 import json
 

@@ -7,7 +7,6 @@ from rich.console import Console
 from adaps.config.parsing import parse
 from adaps.errors import UserError
 from adaps.report import write_report
-from adaps.study import Study, carry_out
 from adaps.study.commands import (
     CompareCommand,
     SweepCommand,
@@ -16,7 +15,8 @@ from adaps.study.commands import (
     compared,
     swept,
 )
-from adaps.study.plan import default_folder
+from adaps.study.execute import carry_out
+from adaps.study.plan import Study, default_folder
 
 FAILED = 1
 

@@ -27,25 +27,21 @@ from adaps.envs.agent_io import agents_of
 from adaps.errors import UserError
 from adaps.extensions import check_options, from_to
 from adaps.files import compile_cache, logged
-from adaps.identity import autoencoder, cluster_agents, gathering, place_agent, samples
+from adaps.identity import (
+    autoencoder,
+    cluster_agents,
+    gathering,
+    identity_report,
+    place_agent,
+    samples,
+    space_groups,
+)
 from adaps.identity.autoencoder import CoderState
 from adaps.identity.clusters import Clustering, cluster
 from adaps.identity.encoders import VAE, updates_of
-from adaps.identity.identity_report import (
-    GatheredTeam,
-    IdentityFit,
-    Settings,
-    findings_of_group,
-    findings_of_one_agent,
-    findings_of_team,
-)
+from adaps.identity.identity_report import GatheredTeam, IdentityFit, Settings
 from adaps.identity.samples import Gathered, Samples
-from adaps.identity.space_groups import (
-    SpaceGroup,
-    identity_of_one_agent,
-    join_space_groups,
-    space_groups_of,
-)
+from adaps.identity.space_groups import SpaceGroup
 from adaps.training.progress import Watch
 from adaps.types import (
     STEP_TIMEOUT,
@@ -146,11 +142,11 @@ def run_identify(env: AnyEnvironment | None, config: IdentifyConfig, watch: Watc
         watch.plan(phase, "updates", updates)
     settings = Settings(config.encoder.name, config.clusterer, config.criterion, config.seed)
     identities = [_identify_group(config, settings, team.only(g), keys, watch) for g in groups]
-    identity = join_space_groups(groups, identities, config.seed)
+    identity = space_groups.join_space_groups(groups, identities, config.seed)
     findings = cast(dict[str, Any], identities[0].findings)
     if len(groups) > 1:
         of_groups = [cast(dict[str, Any], own.findings) for own in identities]
-        findings = findings_of_team(settings, team, identity, of_groups)
+        findings = identity_report.findings_of_team(settings, team, identity, of_groups)
     findings["seconds"] = round(time.perf_counter() - started, 3)
     return identity._replace(findings=findings)
 
@@ -164,8 +160,9 @@ def _identify_group(
 ) -> Identity:
     """The clusters of a team of one space group, with the evidence for them."""
     if team.shape.num_agents == 1:
-        identity = identity_of_one_agent(config.encoder.latent_size)
-        return identity._replace(findings=findings_of_one_agent(settings, team, identity))
+        identity = space_groups.identity_of_one_agent(config.encoder.latent_size)
+        findings = identity_report.findings_of_one_agent(settings, team, identity)
+        return identity._replace(findings=findings)
     own = _samples(team.gathered)
     tasks = [
         partial(_fit, config, watch, "identify", keys[0], own),
@@ -173,7 +170,7 @@ def _identify_group(
     ]
     fit, again = _side_by_side(tasks, watch)
     return fit.identity._replace(
-        findings=findings_of_group(settings, team, fit, again),
+        findings=identity_report.findings_of_group(settings, team, fit, again),
         known=place_agent.known(fit.coder.params.decoder, fit.samples, fit.identity),
     )
 
@@ -243,7 +240,7 @@ def _team(
         data = logged.read(cast(Path, config.transitions))
         _check_clusters(config.clusters, data.num_agents, 1)
         return _logged_team(data, config.hidden)
-    _check_clusters(config.clusters, env.num_agents, len(space_groups_of(env)))
+    _check_clusters(config.clusters, env.num_agents, len(space_groups.space_groups_of(env)))
     return _gathered_team(env, config, key, watch)
 
 
@@ -285,7 +282,7 @@ def _gathered_team(
         env.agent_types,
         list(agents_of(env).names),
         list(getattr(env, "obs_names", _obs_names(env.obs_size))),
-        space_groups_of(env),
+        space_groups.space_groups_of(env),
         gathered,
         plan.num_steps,
     )
