@@ -30,14 +30,17 @@ WAYS = {
     },
     "1,000,000 steps": {"gather_steps": 1_000_000},
     "4,000,000 steps": {"gather_steps": 4_000_000},
-    "25,600 steps, five times in 1,000,000 of training": {"gather_steps": 25_600, "looks": 5},
+    "25,600 steps, five times in 1,000,000 of training": {
+        "gather_steps": 25_600,
+        "num_identifications": 5,
+    },
 }
 """Name → options of ``adaps.train``; the last is asked with the policy trained till then."""
 
 
 def measure(env: str, options: dict, seeds: int) -> dict:
     """What every seed finds, and how long it takes; training is as short as it can be."""
-    looks = options.get("looks", 1)
+    looks = options.get("num_identifications", 1)
     training = 1_000_000 if looks > 1 else 1_000
     row = {"adjusted_rand_index": [], "num_clusters": [], "seconds": []}
     for seed in range(seeds):

@@ -40,7 +40,7 @@ WRONG = [
     ({"seeds": True}, "seeds is True"),
     ({"seed": None}, "seed is None"),
     ({"evaluations": ""}, "evaluations is ''"),
-    ({"looks": [[[]]]}, r"looks is \(\(\(\),\),\)"),
+    ({"num_identifications": [[[]]]}, r"num_identifications is \(\(\(\),\),\)"),
     ({"hidden": ["x", 64]}, r"hidden is \('x', 64\)"),
     ({"hidden": "64"}, "hidden is '64'"),
     ({"hidden": 64}, "hidden is 64"),

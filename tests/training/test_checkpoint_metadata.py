@@ -16,7 +16,7 @@ LINE = [400, 3, '{"seed": 3, "env_steps": 400}']
 
 
 STATED = {
-    "config": {"looks": 2},
+    "config": {"num_identifications": 2},
     "versions": {},
     "environment": {},
     "seeds": [3, 4],

@@ -122,7 +122,7 @@ def test_a_run_that_has_ended_comes_to_the_same_again_and_trains_longer(whole, t
 
 
 def test_a_run_that_looks_again_goes_on_within_a_look(tmp_path):
-    looks = {"looks": 2, "steps": 10_000, "gather_policy": "mixed"}
+    looks = {"num_identifications": 2, "steps": 10_000, "gather_policy": "mixed"}
     go_on(config_of(**looks), tmp_path / "whole")
     stopped(config_of(**looks), tmp_path / "run", "gather", 1_700)
     stopped(config_of(**looks), tmp_path / "run", "identify", 60)
@@ -249,7 +249,7 @@ def test_a_look_that_does_not_fit_changes_nothing(tmp_path):
 
 
 def test_when_kinds_are_looked_for_again_is_not_changed_without_a_word(tmp_path):
-    looks = {"looks": 2, "steps": 10_000}
+    looks = {"num_identifications": 2, "steps": 10_000}
     stopped(config_of(**looks), tmp_path / "run", "gather", 100)
     for changed in ({"steps": 12_000}, {"evaluations": 4}):
         with pytest.raises(UserError, match=f"config.{next(iter(changed))}.*--allow-changes"):

@@ -77,7 +77,7 @@ def test_adaps_with_one_cluster_is_full_sharing_bit_for_bit():
 
 def test_looking_again_stays_within_the_steps_and_says_who_moved(tmp_path):
     longer = SHORT | {"gather_steps": 3_200, "encoder": adaps.VAE(updates=2_000)}
-    short = longer | {"steps": 10_000, "looks": 2, "gather_policy": "mixed"}
+    short = longer | {"steps": 10_000, "num_identifications": 2, "gather_policy": "mixed"}
     looked = adaps.train("bps:2-2", seeds=1, out=tmp_path / "run", **short)
     again = adaps.train("bps:2-2", seeds=1, **short)
     assert_equal(looked.policies[0].params, again.policies[0].params)

@@ -9,7 +9,7 @@ from adaps.config.training import (
     TrainConfig,
     eval_episodes,
     grouping,
-    looks_for_identity,
+    needs_identification,
     network_of,
 )
 from adaps.errors import UserError
@@ -37,14 +37,14 @@ def check(config: TrainConfig, env: AnyEnvironment) -> None:
     _check_threshold(config)
     _check_groups(grouping(config), env)
     _check_identity(config, env)
-    _check_looks(config)
+    _check_num_identifications(config)
     least = config.steps_per_update + _least_gathering(config, env)
     if config.steps < least:
         raise UserError(
             f"--steps {config.steps} is fewer than one rollout: {config.num_envs} copies × "
             f"{config.rollout_length} steps and gathering need at least {least}"
         )
-    if not looks_for_identity(config):
+    if not needs_identification(config):
         # What the method refuses, it refuses now.
         known = known_identity(config, env, config.seed)
         config.sharing.build(jax.random.key(0), network_of(env, config), known)
@@ -53,11 +53,14 @@ def check(config: TrainConfig, env: AnyEnvironment) -> None:
 def resolved(config: TrainConfig, env: AnyEnvironment) -> TrainConfig:
     """The configuration with what is left to choose chosen: how long to gather, in whole rounds."""
     config = dataclasses.replace(config, eval_episodes=eval_episodes(config, env))
-    if not looks_for_identity(config):
+    if not needs_identification(config):
         return config
     wanted = config.gather_steps
     if wanted is None:
-        most = max(LEAST_GATHERING, round(gathering.TRAIN_SHARE * config.steps / config.looks))
+        most = max(
+            LEAST_GATHERING,
+            round(gathering.TRAIN_SHARE * config.steps / config.num_identifications),
+        )
         wanted = min(gathering.steps_needed(env), most)
     return dataclasses.replace(config, gather_steps=gathering.plan(env, wanted).num_steps)
 
@@ -65,7 +68,7 @@ def resolved(config: TrainConfig, env: AnyEnvironment) -> TrainConfig:
 def _check_parts(config: TrainConfig, env: AnyEnvironment) -> None:
     """A number of groups says nothing where parts of the team are grouped apart."""
     clusters, num_parts = grouping(config).clusters, len(space_groups_of(env))
-    if clusters is not None and num_parts > 1 and looks_for_identity(config):
+    if clusters is not None and num_parts > 1 and needs_identification(config):
         raise UserError(
             f"--sharing.clusters {clusters} cannot be had in {env.name}: its agents' spaces differ "
             f"in {num_parts} ways, and each is grouped by itself; leave it out, or give the groups "
@@ -73,15 +76,16 @@ def _check_parts(config: TrainConfig, env: AnyEnvironment) -> None:
         )
 
 
-def _check_looks(config: TrainConfig) -> None:
-    if config.looks == 1:
+def _check_num_identifications(config: TrainConfig) -> None:
+    if config.num_identifications == 1:
         return
-    from_to(1, config.evaluations).check("--looks", config.looks)
-    finds_kinds = looks_for_identity(config) and grouping(config).groups == "discovered"
+    from_to(1, config.evaluations).check("--num-identifications", config.num_identifications)
+    finds_kinds = needs_identification(config) and grouping(config).groups == "discovered"
     if not (finds_kinds and isinstance(config.sharing, AdaPS)):
         raise UserError(
-            f"--looks {config.looks} goes with --sharing adaps whose kinds are discovered: only "
-            "then can agents change their part of the network while it trains"
+            f"--num-identifications {config.num_identifications} goes with --sharing adaps whose "
+            "kinds are discovered: only then can agents change their part of the network while it "
+            "trains"
         )
 
 
@@ -123,6 +127,9 @@ def _check_threshold(config: TrainConfig) -> None:
 
 
 def _least_gathering(config: TrainConfig, env: AnyEnvironment) -> int:
-    if not looks_for_identity(config):
+    if not needs_identification(config):
         return 0
-    return config.looks * gathering.plan(env, config.gather_steps or LEAST_GATHERING).num_steps
+    return (
+        config.num_identifications
+        * gathering.plan(env, config.gather_steps or LEAST_GATHERING).num_steps
+    )

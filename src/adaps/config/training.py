@@ -118,10 +118,10 @@ class TrainConfig(Generic[S, A, E, N]):
     4,000,000 where rewards are rare, but no more than a tenth of all steps."""
     gather_policy: GatherPolicy = "current"
     """What acts meanwhile: the shared policy as it is, random actions, or half and half."""
-    looks: Count = 1
-    """How often to find out who is alike: before training, and again at even distances in it."""
+    num_identifications: Annotated[Count, tyro.conf.arg(aliases=["--looks"])] = 1
+    """How often to identify the agents: before training, and again at even distances in it."""
     identity: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
-    """An identity.json of adaps identify: train with the kinds it found, look for none."""
+    """An identity.json of adaps identify: train with the kinds it found, without identification."""
     clusterer: Clusterer = "prediction"
     """What groups the agents: what their codes predict, or a clusterer of the codes."""
     criterion: Criterion = "prediction"
@@ -163,8 +163,8 @@ def grouping(config: TrainConfig) -> Grouped:
     return config.sharing if isinstance(config.sharing, Grouped) else Grouped()
 
 
-def looks_for_identity(config: TrainConfig) -> bool:
-    """Whether a run gathers and learns who is who."""
+def needs_identification(config: TrainConfig) -> bool:
+    """Whether a run gathers transitions and identifies its agents."""
     return config.sharing.needs_identity and config.identity is None
 
 
@@ -176,8 +176,8 @@ def eval_episodes(config: TrainConfig, env: AnyEnvironment) -> int:
 
 
 def gathering_steps(config: TrainConfig) -> int:
-    """Environment steps of one look in a resolved configuration: none if not needed."""
-    return config.gather_steps or 0 if looks_for_identity(config) else 0
+    """Environment steps of one agent identification in a resolved configuration; 0 without any."""
+    return config.gather_steps or 0 if needs_identification(config) else 0
 
 
 def clustering(config: TrainConfig) -> Clustering:
@@ -187,9 +187,11 @@ def clustering(config: TrainConfig) -> Clustering:
 
 def num_updates(config: TrainConfig) -> int:
     """Updates that fit into the steps left after gathering."""
-    return (config.steps - config.looks * gathering_steps(config)) // config.steps_per_update
+    return (
+        config.steps - config.num_identifications * gathering_steps(config)
+    ) // config.steps_per_update
 
 
-def steps_taken(config: TrainConfig, updates: int, looks: int) -> int:
-    """Environment steps after so many updates and looks."""
-    return looks * gathering_steps(config) + updates * config.steps_per_update
+def steps_taken(config: TrainConfig, updates: int, identifications: int) -> int:
+    """Environment steps after so many updates and agent identifications."""
+    return identifications * gathering_steps(config) + updates * config.steps_per_update

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adaps.collect.host import to_checkpoint
-from adaps.config.training import TrainConfig, looks_for_identity
+from adaps.config.training import TrainConfig, needs_identification
 from adaps.errors import UserError
 from adaps.files.checkpoint import check_same
 from adaps.identity.space_groups import space_groups_of
@@ -55,7 +55,7 @@ def _check(config: TrainConfig, stages: PreparedStages, found: RunCheckpoint) ->
         params = initial_params(network, config.sharing, keys, shared.sharings)
         begun = stages.begun_shapes(keys, params, stack(shared.sharings))
         check_same(to_checkpoint(begun), found.parts["train"])
-    if looks_for_identity(config):
+    if needs_identification(config):
         _check_identification(config, stages, keys, found)
 
 

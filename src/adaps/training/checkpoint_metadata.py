@@ -161,7 +161,7 @@ def _check(metadata: Metadata, parts: dict[str, Arrays]) -> None:
     num_assigned = len(seeds) if progress.looks else 0
     lengths = {"moves": len(metadata.moves) == len(seeds)}
     lengths |= {n: len(getattr(progress, n)) == num_assigned for n in ("identities", "thresholds")}
-    looks = metadata.config.get("looks", 1)
+    looks = metadata.config.get("num_identifications", 1)
     right = {
         **{f"the count of {name}": name in progress.counts for name in parts},
         "lines": all(line.seed in seeds and _is_object(line.text) for line in metadata.lines),

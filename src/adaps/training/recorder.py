@@ -21,7 +21,7 @@ from adaps.config.training import (
     TrainConfig,
     gathering_steps,
     grouping,
-    looks_for_identity,
+    needs_identification,
     num_updates,
 )
 from adaps.errors import NotFiniteError, RunError
@@ -262,8 +262,8 @@ class Recorder:
     def _announce(self) -> None:
         """Say what is to come, and write down the configuration."""
         num_seeds = sum(map(len, self.placement.seed_groups))
-        if looks_for_identity(self.config):
-            times = num_seeds * self.config.looks
+        if needs_identification(self.config):
+            times = num_seeds * self.config.num_identifications
             self.watch.plan("gather", "steps", times * gathering_steps(self.config))
             sizes = [len(part.agents) for part in space_groups_of(self.env)]
             updates = sum(updates_of(self.config.encoder, size) for size in sizes if size > 1)

@@ -88,7 +88,7 @@ def result_json(
         sharing=config.sharing.name,
         algo=config.algo.name,
         seeds=result.seeds,
-        env_steps=steps_taken(config, num_updates(config), config.looks),
+        env_steps=steps_taken(config, num_updates(config), config.num_identifications),
         parameters=result.parameters,
         parameters_fups=fups,
         parameters_nops=fups * env.num_agents,

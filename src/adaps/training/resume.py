@@ -170,7 +170,9 @@ def _changes(saved: Statement, now: Statement) -> list[Difference]:
 def _refuse_changes(out: Path, saved: Statement, now: Statement, resume: Resume) -> None:
     if resume.allow_changes:
         return
-    free = [f"config.{n}" for n in FREE if now.config["looks"] == 1 or n not in SCHEDULE]
+    free = [
+        f"config.{n}" for n in FREE if now.config["num_identifications"] == 1 or n not in SCHEDULE
+    ]
     changed = [str(change) for change in _changes(saved, now) if change.name not in free]
     if changed:
         raise UserError(
@@ -186,8 +188,11 @@ def _refuse_what_is_over(out: Path, saved: Metadata, now: Statement, config: Tra
             f"--steps {config.steps}: {out} has trained longer than that already, "
             f"{done:,} updates of {config.steps_per_update} steps; say more steps"
         )
-    if looks > config.looks:
-        raise UserError(f"--looks {config.looks}: {out} has looked {looks} times; say at least so")
+    if looks > config.num_identifications:
+        raise UserError(
+            f"--num-identifications {config.num_identifications}: {out} has identified its agents "
+            f"{looks} times; give at least that number"
+        )
     # An option that came with a later version could not be spent.
     spent = [c for c in _changes(saved, now) if f"{c.name}.".startswith(SPENT) and not c.is_new]
     if looks and spent:

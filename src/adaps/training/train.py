@@ -19,7 +19,7 @@ from adaps.config.training import (
     clustering,
     eval_episodes,
     grouping,
-    looks_for_identity,
+    needs_identification,
     num_updates,
     steps_taken,
 )
@@ -95,7 +95,7 @@ def train_seeds(group: SeedGroup) -> list[SeedResult]:
             step = partial(update, stages, sharing)
             state = driver.carry_out(training(group, sharing), state, done, until, step)
             state, done = evaluate_now(group, state, sharing, until), until
-        if looks_due(config, until) > journal.looks:
+        if identifications_due(config, until) > journal.looks:
             matches, shared = identify_again(group, state.learner.params)
             recorder.moved(seeds, journal.looks + 1, matches)
             journal.assign(shared)
@@ -117,7 +117,7 @@ def identify(group: SeedGroup, params: Params, sharings: list[Sharing]) -> list[
     Groups that are given, or were found before, spare all that.
     """
     config, stages, _, _, seeds, _ = group
-    if not looks_for_identity(config):
+    if not needs_identification(config):
         return [known_identity(config, stages.env, seed) for seed in seeds]
     parts = space_groups_of(stages.env)
     samples = gather(group, params, stack(sharings))
@@ -297,8 +297,11 @@ def evaluation_points(config: TrainConfig) -> list[int]:
     return [round(total * point / num_points) for point in range(1, num_points + 1)]
 
 
-def looks_due(config: TrainConfig, updates: int) -> int:
+def identifications_due(config: TrainConfig, updates: int) -> int:
     """How often to have identified agents after so many updates; about evenly spaced."""
     points = evaluation_points(config)
-    again = [points[round(len(points) * n / config.looks) - 1] for n in range(1, config.looks)]
+    again = [
+        points[round(len(points) * n / config.num_identifications) - 1]
+        for n in range(1, config.num_identifications)
+    ]
     return 1 + sum(point <= updates for point in again)
