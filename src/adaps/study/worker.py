@@ -73,7 +73,7 @@ def _go_on(config: TrainConfig, folder: Path) -> None:
     """Train from where an earlier process left it; from the beginning where it saved nothing.
 
     Raises:
-        UserError: another process writes there; or what was saved cannot be gone on with.
+        UserError: another process writes there; or what was saved cannot be resumed.
     """
     if holds_run(folder):
         _clear(config, folder)
