@@ -76,12 +76,12 @@ def to_bytes(series: str, number: int, parts: Parts, metadata: Any) -> bytes:
     said = {part: {n: described(x) for n, x in own.items()} for part, own in parts.items()}
     manifest = Manifest(series, number, said, metadata)
     try:
-        text = json.dumps(manifest, default=msgspec.structs.asdict, allow_nan=False)
+        line = json.dumps(manifest, default=msgspec.structs.asdict, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise DamagedError(f"its metadata is not plain JSON: {error}") from None
-    body = text.encode() + b"\n" + serialised(arrays)
-    seal = Seal(FORMAT, len(body), hashlib.sha256(body).hexdigest())
-    return msgspec.json.encode(seal) + b"\n" + body
+    text, tensors = line.encode() + b"\n", serialised(arrays)
+    seal = Seal(FORMAT, len(text) + len(tensors), _hash(text, tensors))
+    return b"".join((msgspec.json.encode(seal), b"\n", text, tensors))
 
 
 def from_file(file: BinaryIO, size: int) -> tuple[Manifest, dict[str, dict[str, np.ndarray]]]:
@@ -96,10 +96,10 @@ def from_file(file: BinaryIO, size: int) -> tuple[Manifest, dict[str, dict[str, 
             raise DamagedError(f"it has format {seal.format}, and this adaps reads {FORMAT}")
         if size - file.tell() != seal.size:
             raise DamagedError(f"{seal.size} bytes were saved, and {size - file.tell()} are there")
-        body = file.read(seal.size)
-        if hashlib.sha256(body).hexdigest() != seal.sha256:
+        text = file.readline(seal.size)
+        tensors = file.read(seal.size - len(text))
+        if _hash(text, tensors) != seal.sha256:
             raise DamagedError("it was changed: its hash is another")
-        text, _, tensors = body.partition(b"\n")
         manifest = msgspec.convert(parsed(text, msgspec.json.decode), Manifest)
         return manifest, _parts(manifest, tensors)
     except DamagedError:
@@ -113,6 +113,13 @@ def from_file(file: BinaryIO, size: int) -> tuple[Manifest, dict[str, dict[str, 
 def one_line(said: Any) -> str:
     """What somebody else wrote, as a few words that no terminal acts on."""
     return "".join(c if c.isprintable() else " " for c in str(said)[:200])
+
+
+def _hash(*pieces: bytes) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _parts(manifest: Manifest, tensors: bytes) -> dict[str, dict[str, np.ndarray]]:

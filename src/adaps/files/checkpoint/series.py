@@ -195,8 +195,8 @@ def _read(series: Series, number: int, path: Path) -> Checkpoint:
 
 def _prune(series: Series, keep: int) -> None:
     """Remove all that are older than the newest ``keep`` whole ones."""
-    kept = 0
-    for number in reversed(numbers(series)):
+    kept, (_, *older) = 1, reversed(numbers(series))  # the newest was read when it was written
+    for number in older:
         path = series.path(number)
         if kept < keep:
             with contextlib.suppress(DamagedError):
