@@ -87,13 +87,13 @@ class Timestep(NamedTuple):
     """None where agents leave only when their episode ends."""
 
     @property
-    def obs(self) -> Float[Array | np.ndarray, "*batch agent obs"]:
-        """What each agent sees now."""
+    def obs(self) -> Any:
+        """What each agent sees now, ``[*batch, agent, obs]``; NumPy where copies run in Python."""
         return self.observation.obs
 
     @property
-    def ended(self) -> Bool[Array | np.ndarray, "*batch"]:
-        """Whether the episode ended with this step, in either way."""
+    def ended(self) -> Any:
+        """Whether the episode ended with this step, in either way: ``bool[*batch]``."""
         return self.terminated | self.truncated
 
 

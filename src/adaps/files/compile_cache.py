@@ -30,7 +30,7 @@ def enable() -> Path | None:
     """
     import jax  # noqa: PLC0415
 
-    if jax.config.jax_compilation_cache_dir is not None:
+    if jax.config.values["jax_compilation_cache_dir"] is not None:
         return None
     folder = _folder()
     if folder is None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from adaps.errors import UserError
 from adaps.files import processes
 
 DEEPEST = 100

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -339,7 +339,7 @@ class Recorder:
             adjusted_rand_index=[rand_index(types, i) for i in found],
             agent_types=_each(types, list),
             silhouette=[_each(i, _rounded_scores) for i in found],
-            groups=grouping(self.config).groups,
+            groups=cast(Any, grouping(self.config).groups),
             latent=[_each(i, _rounded_latent) for i in found],
             looks=[
                 [schema.Identification(**look) for look in self._looks[seed]]

@@ -141,7 +141,7 @@ class JaxMARLEnv:
             self._by_agent(timestep.final.obs),
             _state(env_state, timestep),
             self._by_agent(timestep.reward),
-            dict.fromkeys([*self.agents, "__all__"], timestep.ended),
+            dict.fromkeys((*self.agents, "__all__"), timestep.ended),
             {},
         )
 
