@@ -177,8 +177,11 @@ def step_of(
     )
 
 
-def first_of(before: Observation, new: Timestep) -> Bool[Array | np.ndarray, "*batch agent"]:
-    """Whether agents have nothing to remember: their episode began, or they joined it."""
+def first_of(before: Observation, new: Timestep) -> Any:
+    """Whether agents have nothing to remember: their episode began, or they joined it.
+
+    Flags ``[*batch, agent]``, NumPy's where the environment runs in Python.
+    """
     ended = new.ended[..., None] | np.zeros(new.reward.shape[-1], bool)
     now = new.observation.here
     return ended if now is None or before.here is None else ended | (now & ~before.here)
