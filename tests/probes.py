@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from adaps.envs import auto_reset
-from adaps.types import Timestep
+from adaps.types import Observation, Timestep
 
 
 class State(NamedTuple):
@@ -49,13 +49,13 @@ class Probe:
 
     def _timestep(self, state, reward):
         ended = state.time >= self.max_steps
+        legal = jnp.ones((self.num_agents, self.num_actions), bool)
         return Timestep(
-            obs=state.obs,
-            legal=jnp.ones((self.num_agents, self.num_actions), bool),
+            observation=Observation(state.obs, legal),
             reward=reward,
             terminated=ended & self.terminates,
             truncated=ended & (not self.terminates),
-            last_obs=state.obs,
+            final=Observation(state.obs, legal),
         )
 
 

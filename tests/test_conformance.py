@@ -1,7 +1,7 @@
 """Every environment × method × algorithm keeps the promises that others build on."""
 
 import itertools
-from functools import lru_cache
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +10,11 @@ import pytest
 
 import adaps
 from adaps.algos import ALGORITHMS
-from adaps.collect.jax import rollout, start
-from adaps.networks.mlp import actor_logits, critic_value, init_params, num_sets_of, sampled
-from adaps.sharing import METHODS
-from adaps.types import Environment, Identity, NetworkShape, SharingMethod
+from adaps.collect.jax import JaxCollector
+from adaps.networks import NETWORKS
+from adaps.sharing import METHODS, SharingMethod
+from adaps.sharing.method import hooks_of
+from adaps.types import Environment, Identity, NetworkShape, action_space_of
 from probes import OPPOSITE
 
 ENVS = {
@@ -24,11 +25,11 @@ ENVS = {
     "probe": OPPOSITE,
 }
 TRAINED = [name for name in ENVS if not name.endswith("shuffled")]
-ALL = list(itertools.product(TRAINED, METHODS, ALGORITHMS))
+ALL = list(itertools.product(TRAINED, METHODS, ALGORITHMS, NETWORKS))
 
 
 def shape_of(env):
-    return NetworkShape(env.num_agents, env.obs_size, env.num_actions, (8, 8))
+    return NetworkShape(env.num_agents, env.obs_size, action_space_of(env), (8, 8))
 
 
 def identity_of(env):
@@ -50,7 +51,7 @@ def test_environments(env):
         state, timestep = step(jax.random.key(t), state, action)
         assert jax.tree.map(lambda x: (x.shape, x.dtype), (state, timestep)) == spec
         assert timestep.obs.shape == (env.num_agents, env.obs_size)
-        assert timestep.legal.shape == (env.num_agents, env.num_actions)
+        assert timestep.observation.legal.shape == (env.num_agents, env.num_actions)
         assert timestep.reward.shape == (env.num_agents,)
         assert timestep.terminated.shape == timestep.truncated.shape == ()
         assert np.isfinite(timestep.obs).all()
@@ -59,36 +60,31 @@ def test_environments(env):
             assert timestep.terminated | timestep.truncated
 
 
-@lru_cache
-def roll_out_and_update(env, algo):
-    """One program for all methods whose arrays have equal shapes."""
-    algorithm = ALGORITHMS[algo]().build()
-
-    @jax.jit
-    def run(learner, sharing, state):
-        state, transitions = rollout(env, sampled(learner.params, sharing), state, 4)
-        return *algorithm.update(learner, sharing, transitions), state, transitions
-
-    return run
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def roll_out_and_update(env, agent, algo, learner, sharing, position):
+    """One program for all methods that are only data and whose arrays have equal shapes."""
+    policy = agent.policy(learner.params, sharing)
+    position, rollout = JaxCollector(env).collect(policy, position, 4)
+    return *algo.update(position.key, agent, learner, sharing, rollout), position, rollout
 
 
-@pytest.mark.parametrize(("env", "method", "algo"), ALL)
-def test_everything_fits_together(env, method, algo):
-    env = ENVS[env]
-    shape = shape_of(env)
-    assert isinstance(METHODS[method](), SharingMethod)
-    sharing = METHODS[method]().build(jax.random.key(0), shape, identity_of(env))
-    sets, tags = num_sets_of(sharing), sharing.tags.shape[-1]
-    params = init_params(jax.random.key(1), shape, sets, tags, sharing.learned)
-    learner = ALGORITHMS[algo]().build().init(params)
-    state = start(env, jax.random.key(2), num_envs=2)
+@pytest.mark.parametrize(("env", "method", "algo", "network"), ALL)
+def test_everything_fits_together(env, method, algo, network):
+    env, method, algo = ENVS[env], METHODS[method](), ALGORITHMS[algo]()
+    assert isinstance(method, SharingMethod)
+    network = NETWORKS[network]().build(shape_of(env))
+    sharing = method.build(jax.random.key(0), network, identity_of(env))
+    params = method.init(jax.random.key(1), network, sharing)
+    agent = adaps.Agent(network, hooks_of(method))
+    learner = algo.init(jax.random.key(3), agent, params)
+    position = JaxCollector(env).start(jax.random.key(2), 2, agent.memory(2))
     for _ in range(3):
-        learner, metrics, state, transitions = roll_out_and_update(env, algo)(
-            learner, sharing, state
+        learner, metrics, position, rollout = roll_out_and_update(
+            env, agent, algo, learner, sharing, position
         )
     assert all(np.isfinite(value) for value in metrics.values())
     moved = jax.tree.map(lambda a, b: (a != b).any(), learner.params, params)
     assert all(jax.tree.leaves(moved))
-    obs, legal = transitions.obs, transitions.legal
-    assert actor_logits(learner.params, sharing, obs, legal).shape == legal.shape
-    assert critic_value(learner.params, sharing, obs).shape == transitions.reward.shape
+    unrolled = agent.unroll(learner.params, sharing, rollout)
+    assert unrolled.distribution.logits.shape == rollout.observation.legal.shape
+    assert unrolled.value.shape == rollout.reward.shape

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import adaps
-from adaps.networks.mlp import critic_value
+from cores import outputs
 from probes import OPPOSITE, Probe, constant, late, one_action, what_is_seen
 
 FAST = adaps.A2C(learning_rate=5e-3)
@@ -19,7 +19,8 @@ SMALL = {"steps": 8_000, "seeds": 1, "hidden": (16,), "evaluations": 1, "eval_ep
 
 def values(result, obs):
     policy = result.policies[0]
-    return critic_value(policy.params, policy.sharing, jnp.array(obs)[None, :, None])[0]
+    obs = jnp.array(obs)[None, :, None]
+    return outputs(policy.agent, policy.params, policy.sharing, obs)[1][0]
 
 
 def test_the_critic_learns_a_constant():

@@ -87,12 +87,12 @@ class Timestep(NamedTuple):
     """None where agents leave only when their episode ends."""
 
     @property
-    def obs(self) -> Float[Array, "*batch agent obs"]:
+    def obs(self) -> Float[Array | np.ndarray, "*batch agent obs"]:
         """What each agent sees now."""
         return self.observation.obs
 
     @property
-    def ended(self) -> Bool[Array, "*batch"]:
+    def ended(self) -> Bool[Array | np.ndarray, "*batch"]:
         """Whether the episode ended with this step, in either way."""
         return self.terminated | self.truncated
 
@@ -117,7 +117,8 @@ class Environment(Protocol):
     ``step`` resets by itself when an episode ends (:func:`adaps.envs.auto_reset`), and keeps
     the final observation in ``final``. Implementations are hashable and compare by value.
 
-    An environment may also have ``agent_names``, ``obs_names`` (lists of text), ``spaces`` (an
+    An environment may also have ``action_space`` (a :class:`Space`, where actions are not
+    ``num_actions`` numbers from 0), ``agent_names``, ``obs_names`` (lists of text), ``spaces`` (an
     :class:`AgentSpace` for each agent, where they are not all alike) and
     ``best_return(state)``, the bound that regrets are measured against.
     """
@@ -129,7 +130,10 @@ class Environment(Protocol):
     @property
     def obs_size(self) -> int: ...
     @property
-    def num_actions(self) -> int: ...
+    def num_actions(self) -> int:
+        """How many an agent chooses from; where ``action_space`` is a box, its ``size``."""
+        ...
+
     @property
     def max_steps(self) -> int:
         """No episode is longer than this many steps."""
@@ -142,7 +146,7 @@ class Environment(Protocol):
 
     def reset(self, key: Key[Array, ""]) -> tuple[EnvState, Timestep]: ...
     def step(
-        self, key: Key[Array, ""], state: EnvState, action: Int[Array, " agent"]
+        self, key: Key[Array, ""], state: EnvState, action: Action
     ) -> tuple[EnvState, Timestep]: ...
 
 
@@ -158,7 +162,9 @@ class Copies(Protocol):
         """Begin an episode in each copy, ``[copy, agent, …]``; later ones follow from its seed."""
         ...
 
-    def step(self, action: Int[np.ndarray, "copy agent"]) -> Timestep: ...
+    def step(
+        self, action: Int[np.ndarray, "copy agent"] | Float[np.ndarray, "copy agent dim"]
+    ) -> Timestep: ...
     def picture(self) -> Any:
         """The first copy as the environment draws it; None where it does not."""
         ...
@@ -301,6 +307,7 @@ class Params(NamedTuple):
     """What a sharing method learns besides."""
 
 
+@runtime_checkable
 class Distribution(Protocol):
     """Over the actions of all agents; a pytree of arrays ``[*batch, agent, …]``."""
 
@@ -323,6 +330,7 @@ class Modulation(NamedTuple):
     shift: Float[Array, "*agent _unit"] | None = None
 
 
+@runtime_checkable
 class Weights(Protocol):
     """What each agent computes with; made by ``bind`` from parameters and ``Sharing``."""
 

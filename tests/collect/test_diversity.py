@@ -9,24 +9,24 @@ import pytest
 
 import adaps
 from adaps.collect.diversity import MOST_OWNERS, behaviour_distance, between_groups, snd
-from adaps.networks.mlp import init_params, num_sets_of
-from adaps.types import Identity, NetworkShape
+from adaps.sharing.method import hooks_of
+from adaps.types import Identity
+from cores import agent_of, network_of, observation_of, params_of
 
 KINDS = np.array([0, 0, 1])
-SHAPE = NetworkShape(3, 4, 5, (8,))
+NETWORK = network_of(3, 4, 5)
 
 
-def distance(method, shape=SHAPE, seed=0, change=lambda params: params):
-    key = jax.random.key(seed)
-    kinds = np.resize(KINDS, shape.num_agents)
+def distance(method, network=NETWORK, seed=0, change=lambda params: params):
+    key, num_agents = jax.random.key(seed), network.shape.num_agents
+    kinds = np.resize(KINDS, num_agents)
     identity = Identity(None, kinds, np.random.default_rng(0).normal(size=(2, 3)), {})
-    sharing = method.build(key, shape, identity)
-    params = init_params(key, shape, num_sets_of(sharing), sharing.tags.shape[-1], sharing.learned)
+    sharing = method.build(key, network, identity)
+    params = params_of(network, sharing, method, seed)
     # The last layer is small at first; larger weights make larger distances.
     params = change(jax.tree.map(lambda x: 5 * x, params))
-    obs = jax.random.normal(key, (6, shape.num_agents, shape.obs_size))
-    legal = jnp.ones((6, shape.num_agents, shape.num_actions), bool)
-    return np.asarray(behaviour_distance(params, sharing, obs, legal))
+    agent, seen = agent_of(network, hooks_of(method)), observation_of(key, network.shape, (6,))
+    return np.asarray(behaviour_distance(agent, params, sharing, seen))
 
 
 def test_agents_with_one_network_act_alike():
@@ -52,10 +52,10 @@ def test_alike_agents_act_alike_and_unlike_ones_do_not(method):
 
 def test_opposite_agents_are_as_far_apart_as_can_be():
     def opposite(params):
-        last = params.actor[-1]
+        *layers, last = params.sets.actor
         bias = jnp.full((3, 5), -100.0).at[jnp.arange(3), jnp.arange(3)].set(100.0)
-        weight = jnp.zeros_like(last.weight)
-        return params._replace(actor=(*params.actor[:-1], last._replace(weight=weight, bias=bias)))
+        last = last._replace(weight=jnp.zeros_like(last.weight), bias=bias)
+        return params._replace(sets=params.sets._replace(actor=(*layers, last)))
 
     found = distance(adaps.NoPS(), change=opposite)
     assert np.allclose(found, 1 - np.eye(3))
@@ -63,12 +63,12 @@ def test_opposite_agents_are_as_far_apart_as_can_be():
 
 
 def test_large_teams_show_some_observations_to_all():
-    shape = NetworkShape(3 * MOST_OWNERS, 4, 5, (8,))
-    assert distance(adaps.AdaPS(), shape).shape == (48, 48)
+    network = network_of(3 * MOST_OWNERS, 4, 5)
+    assert distance(adaps.AdaPS(), network).shape == (48, 48)
 
 
 def test_one_agent_has_no_diversity():
-    assert snd(distance(adaps.NoPS(), NetworkShape(1, 4, 5, (8,)))) == 0.0
+    assert snd(distance(adaps.NoPS(), network_of(1, 4, 5))) == 0.0
 
 
 def test_groups_by_hand():

@@ -6,37 +6,56 @@ import numpy as np
 import pytest
 
 import adaps
-from adaps.collect.evaluate import (
+from adaps.collect.episodes import (
     EVAL_SEED,
     Episodes,
     best_return,
-    evaluate,
-    in_batches,
     mean_return,
     regret,
     returns_per_type,
 )
-from adaps.collect.jax import rollout, start
+from adaps.collect.evaluate import in_batches
+from adaps.collect.jax import JaxCollector, first_of
 from adaps.envs import auto_reset
-from adaps.types import Timestep
+from adaps.types import Observation, Timestep
+
+COLLECTOR = JaxCollector(adaps.make("bps:2-1"))
 
 
 def always(action):
-    return lambda key, obs, legal: jnp.full(obs.shape[:-1], action)
+    return lambda key, memory, observation, first: (memory, jnp.full(first.shape, action))
 
 
 def test_transitions_follow_each_other():
-    env = adaps.make("bps:2-1")
-    state = start(env, jax.random.key(0), num_envs=4)
-    final, t = rollout(env, always(1), state, 60)
-    assert t.obs.shape == (60, 4, 3, 8)
+    position = COLLECTOR.start(jax.random.key(0), num_envs=4)
+    after, t = COLLECTOR.collect(always(1), position, 60)
+    obs, final = t.observation.obs, t.final.obs
+    assert obs.shape == (60, 4, 3, 8)
     assert t.reward.shape == t.action.shape == (60, 4, 3)
     ended = t.truncated
     assert ended.sum(0).tolist() == [1, 1, 1, 1]
-    same = np.asarray(t.obs[1:] == t.last_obs[:-1]).all(axis=(2, 3))
+    same = np.asarray(obs[1:] == final[:-1]).all(axis=(2, 3))
     np.testing.assert_array_equal(same, ~np.asarray(ended[:-1]))
-    np.testing.assert_array_equal(state.timestep.obs, t.obs[0])
-    np.testing.assert_array_equal(final.timestep.obs, t.last_obs[-1])
+    np.testing.assert_array_equal(position.timestep.obs, obs[0])
+    np.testing.assert_array_equal(after.timestep.obs, final[-1])
+
+
+def test_memories_are_empty_at_the_first_step_of_each_episode():
+    position = COLLECTOR.start(jax.random.key(0), num_envs=4)
+    after, t = COLLECTOR.collect(always(1), position, 60)
+    assert t.first[0].all()
+    follows = np.broadcast_to(np.asarray(t.truncated)[:-1, :, None], t.first[1:].shape)
+    np.testing.assert_array_equal(t.first[1:], follows)
+    assert not after.first.any()
+
+
+def test_agents_that_join_have_nothing_to_remember():
+    before, now = (
+        Observation(jnp.zeros((2, 3, 1)), here=jnp.array([here, here]))
+        for here in ([True, True, False], [True, False, True])
+    )
+    new = Timestep(now, jnp.zeros((2, 3)), jnp.array([False, True]), jnp.zeros(2, bool), now)
+    assert first_of(before, new).tolist() == [[False, False, True], [True, True, True]]
 
 
 @pytest.mark.parametrize("batched", [False, True])
@@ -45,7 +64,8 @@ def test_after_an_episode_obs_and_legal_are_those_of_the_next(batched):
         """What is seen and allowed says how late it is."""
         obs = jnp.full((1, 1), time, jnp.float32)
         legal = jnp.arange(3)[None] == time
-        return Timestep(obs, legal, jnp.zeros(1), time >= 2, jnp.zeros((), bool), obs)
+        seen = Observation(obs, legal)
+        return Timestep(seen, jnp.zeros(1), time >= 2, jnp.zeros((), bool), seen)
 
     def step(time):
         reset = lambda key: (jnp.int32(0), timestep(jnp.int32(0)))  # noqa: E731
@@ -57,27 +77,25 @@ def test_after_an_episode_obs_and_legal_are_those_of_the_next(batched):
         state, new = jax.tree.map(lambda *x: jnp.stack(x), step(jnp.int32(0)), step(jnp.int32(1)))
     assert state.tolist() == [1, 0]
     assert new.obs[:, 0, 0].tolist() == [1.0, 0.0]
-    assert new.last_obs[:, 0, 0].tolist() == [1.0, 2.0]
-    assert new.legal[:, 0].tolist() == [[False, True, False], [True, False, False]]
+    assert new.final.obs[:, 0, 0].tolist() == [1.0, 2.0]
+    assert new.observation.legal[:, 0].tolist() == [[False, True, False], [True, False, False]]
     assert new.terminated.tolist() == [False, True]
 
 
 def test_a_rollout_in_two_parts_is_one():
-    env = adaps.make("bps:2-1")
+    def policy(key, memory, observation, first):
+        return memory, jax.random.randint(key, first.shape, 0, 5)
 
-    def policy(key, obs, legal):
-        return jax.random.randint(key, obs.shape[:-1], 0, 5)
-
-    state = start(env, jax.random.key(0), num_envs=4)
-    middle, first = rollout(env, policy, state, 10)
-    _, second = rollout(env, policy, middle, 10)
+    position = COLLECTOR.start(jax.random.key(0), num_envs=4)
+    middle, first = COLLECTOR.collect(policy, position, 10)
+    _, second = COLLECTOR.collect(policy, middle, 10)
     assert (first.action != second.action).any()
-    np.testing.assert_array_equal(second.obs[0], first.last_obs[-1])
+    np.testing.assert_array_equal(second.observation.obs[0], first.final.obs[-1])
 
 
 def test_evaluation_sums_one_whole_episode():
-    env = adaps.make("bps:2-1")
-    episodes = evaluate(env, always(0), jnp.arange(5))
+    env = COLLECTOR.env
+    episodes = COLLECTOR.play(always(0), jnp.arange(5))
     assert episodes.returns.shape == (5, 3)
     # Who never moves gets the same reward 50 times.
     key, _ = jax.random.split(jax.random.key(EVAL_SEED))
@@ -88,9 +106,8 @@ def test_evaluation_sums_one_whole_episode():
 
 
 def test_resets_are_the_same_for_every_policy():
-    env = adaps.make("bps:2-1")
-    a = evaluate(env, always(0), jnp.arange(5))
-    b = evaluate(env, always(3), jnp.arange(3, 5))
+    a = COLLECTOR.play(always(0), jnp.arange(5))
+    b = COLLECTOR.play(always(3), jnp.arange(3, 5))
     np.testing.assert_array_equal(a.best[3:], b.best)
     assert (a.returns[3:] != b.returns).all()
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import adaps
-from adaps.collect.jax import uniform
+from adaps.collect.jax import JaxCollector, uniform
 from adaps.identity import gathering, samples
+from adaps.types import Discrete, Observation
 from probes import Probe, constant
 
 ENV = adaps.make("bps:2-2")
@@ -29,7 +30,7 @@ def test_a_plan_takes_what_is_asked_for_or_a_little_more(env, wanted):
     numbers = env.num_agents * 2 * (2 * env.obs_size + env.num_actions + 1)
     assert plan.steps_per_round * numbers <= gathering.ROUND_NUMBERS
     assert plan.steps_per_round >= samples.BLOCKS
-    thinning = gathering.thinning(env, plan)
+    thinning = gathering.thinning(env.num_agents, plan)
     assert 1 <= thinning.rows <= plan.steps_per_round // samples.BLOCKS
     assert thinning.rows <= thinning.in_all(plan.rounds) <= thinning.rows * plan.rounds
 
@@ -53,10 +54,11 @@ def test_pieces_come_to_the_whole(total, pieces):
 
 def test_half_of_the_actions_are_of_either_policy():
     def always(action):
-        return lambda key, obs, legal: jnp.full(obs.shape[:-1], action)
+        return lambda key, memory, observation, first: (memory, jnp.full(first.shape, action))
 
     policy = gathering.half_and_half(always(1), always(3))
-    actions = policy(jax.random.key(0), jnp.zeros((500, 4, 2)), jnp.ones((500, 4, 5), bool))
+    seen = Observation(jnp.zeros((500, 4, 2)), jnp.ones((500, 4, 5), bool))
+    _, actions = policy(jax.random.key(0), (), seen, jnp.zeros((500, 4), bool))
     assert set(np.unique(actions)) == {1, 3}
     np.testing.assert_allclose((np.asarray(actions) == 1).mean(axis=0), 0.5, atol=0.1)
 
@@ -64,9 +66,10 @@ def test_half_of_the_actions_are_of_either_policy():
 @pytest.fixture(scope="module")
 def gathered():
     plan = gathering.plan(ENV, 3_200)._replace(copies=32, rounds=2)
-    state = gathering.begin(ENV, plan, jax.random.key(0))
+    collector, policy = JaxCollector(ENV), uniform(Discrete(ENV.num_actions))
+    state = gathering.begin(collector, ENV, plan, jax.random.key(0))
     run = jax.jit(gathering.gather, static_argnums=(0, 1, 2))
-    return jax.device_get(run(ENV, plan, uniform, state, jnp.int32(2)).gathered)
+    return jax.device_get(run(collector, plan, policy, state, jnp.int32(2)).gathered)
 
 
 def test_all_rounds_are_kept_where_there_is_room(gathered):
@@ -92,10 +95,9 @@ def test_every_action_is_drawn_alike(gathered):
 
 def test_illegal_actions_are_not_drawn():
     legal = jnp.array([[True, False, True], [False, True, False]])
-    policy = uniform
-    drawn = np.asarray(
-        [policy(key, jnp.zeros((2, 1)), legal) for key in jax.random.split(jax.random.key(0), 20)]
-    )
+    policy, seen = uniform(Discrete(3)), Observation(jnp.zeros((2, 1)), legal)
+    keys = jax.random.split(jax.random.key(0), 20)
+    drawn = np.asarray([policy(key, (), seen, jnp.zeros(2, bool))[1] for key in keys])
     assert set(drawn[:, 0]) == {0, 2}
     assert set(drawn[:, 1]) == {1}
 

@@ -6,16 +6,14 @@ import pytest
 
 import adaps
 from adaps.networks import normalise
-from adaps.types import Masks, Presence, Sharing, Transition
+from adaps.types import AgentEnds, Observation, Rollout, Sharing
+from cores import with_obs
 
 KIND = jnp.array([0, 1, 0])
 
 
 def sharing(size=2):
-    masks = Masks((), ())
-    return Sharing(
-        jnp.zeros(3, int), masks, jnp.zeros((3, 0)), scaling=normalise.unscaled(KIND, size)
-    )
+    return Sharing(jnp.zeros(3, int), {}, jnp.zeros((3, 0)), scaling=normalise.unscaled(KIND, size))
 
 
 def rollout(rng, time=4, here=None, reward=None, ended=False):
@@ -23,11 +21,18 @@ def rollout(rng, time=4, here=None, reward=None, ended=False):
     obs = jnp.asarray(rng.normal(3, 2, (*shape, 2)), jnp.float32)
     reward = rng.normal(0, 7, shape) if reward is None else reward
     ends = jnp.full(shape[:2], ended)
-    presence = None if here is None else Presence(here, jnp.zeros(shape, bool), ends[..., None])
+    no = jnp.zeros(shape, bool)
     legal = jnp.ones((*shape, 2), bool)
-    zeros = jnp.zeros(shape, jnp.int32)
-    return Transition(
-        obs, legal, zeros, jnp.asarray(reward, jnp.float32), ends & False, ends, obs, presence
+    return Rollout(
+        observation=Observation(obs, legal, here=here),
+        first=no,
+        action=jnp.zeros(shape, jnp.int32),
+        reward=jnp.asarray(reward, jnp.float32),
+        terminated=ends & False,
+        truncated=ends,
+        final=Observation(obs),
+        agent_ends=None if here is None else AgentEnds(no, no | ends[..., None]),
+        memory=(),
     )
 
 
@@ -37,7 +42,8 @@ def test_moments_are_those_of_all_that_was_seen():
     for one in seen:
         now = normalise.with_observations(now, sharing(), one)
     for kind, agents in ((0, [0, 2]), (1, [1])):
-        rows = np.concatenate([np.asarray(s.obs)[:, :, agents].reshape(-1, 2) for s in seen])
+        obs = [np.asarray(s.observation.obs)[:, :, agents] for s in seen]
+        rows = np.concatenate([x.reshape(-1, 2) for x in obs])
         assert now.obs.num[kind] == len(rows)
         np.testing.assert_allclose(now.obs.mean[kind], rows.mean(0), rtol=1e-5)
         np.testing.assert_allclose(now.obs.squares[kind] / len(rows), rows.var(0), rtol=1e-4)
@@ -51,7 +57,7 @@ def test_agents_that_are_away_are_not_counted():
     seen = rollout(rng, here=here)
     now = normalise.begin(sharing(), 5, True, False)
     now = normalise.with_observations(now, sharing(), seen)
-    rows = np.asarray(seen.obs)[:, :, 1][np.asarray(here)[:, :, 1]]
+    rows = np.asarray(seen.observation.obs)[:, :, 1][np.asarray(here)[:, :, 1]]
     np.testing.assert_allclose(now.obs.mean[1], rows.mean(0), rtol=1e-5)
 
 
@@ -63,7 +69,7 @@ def test_nothing_changes_before_anything_was_seen():
 
 def test_entries_that_never_change_are_not_blown_up():
     seen = rollout(np.random.default_rng(2))
-    seen = seen._replace(obs=seen.obs.at[..., 1].set(5.0))
+    seen = with_obs(seen, lambda obs: obs.at[..., 1].set(5.0))
     now = normalise.begin(sharing(), 5, True, False)
     now = normalise.with_observations(now, sharing(), seen)
     assert normalise.scaled(sharing(), now).scaling.scale[0, 1] == 1

@@ -11,9 +11,9 @@ from adaps.identity.clusters import as_identity
 from adaps.sharing import AdaPS, FuPS
 from adaps.sharing.adaps import threshold_for
 from adaps.sharing.masks import dead, keep_ratio, overlap, rescale, summary
-from adaps.types import NetworkShape
+from cores import network_of
 
-SHAPE = NetworkShape(num_agents=6, obs_size=3, num_actions=5, hidden=(64, 32))
+NETWORK = network_of(num_agents=6, obs_size=3, num_actions=5, hidden=(64, 32))
 KEY = jax.random.key(0)
 
 
@@ -31,27 +31,27 @@ def assert_equal(a, b):
 @pytest.mark.parametrize("options", [{"threshold": 1e-9}, {"clusters": 1}])
 def test_keeping_every_neuron_is_full_sharing(options):
     found = identity(options.get("clusters", 3))
-    assert_equal(AdaPS(**options).build(KEY, SHAPE, found), FuPS().build(KEY, SHAPE, None))
+    assert_equal(AdaPS(**options).build(KEY, NETWORK, found), FuPS().build(KEY, NETWORK, None))
 
 
 def test_agents_of_a_cluster_have_one_mask_and_clusters_differ():
-    sharing = AdaPS().build(KEY, SHAPE, identity())
-    for mask in (*sharing.masks.actor, *sharing.masks.critic):
+    sharing = AdaPS().build(KEY, NETWORK, identity())
+    for mask in sharing.masks.values():
         np.testing.assert_array_equal(mask[::2], mask[1::2])
         assert len(np.unique(mask, axis=0)) == 3
-    assert (sharing.masks.actor[0] != sharing.masks.critic[0]).any()
-    assert (sharing.group == 0).all()
+    assert (sharing.masks["actor/0"] != sharing.masks["critic/0"]).any()
+    assert (sharing.param_set == 0).all()
 
 
 def test_masks_repeat_from_the_key():
-    assert_equal(AdaPS().build(KEY, SHAPE, identity()), AdaPS().build(KEY, SHAPE, identity()))
-    other = AdaPS().build(jax.random.key(1), SHAPE, identity())
-    assert (other.masks.actor[0] != AdaPS().build(KEY, SHAPE, identity()).masks.actor[0]).any()
+    assert_equal(AdaPS().build(KEY, NETWORK, identity()), AdaPS().build(KEY, NETWORK, identity()))
+    one, other = (AdaPS().build(key, NETWORK, identity()) for key in (KEY, jax.random.key(1)))
+    assert (other.masks["actor/0"] != one.masks["actor/0"]).any()
 
 
 def test_a_higher_threshold_keeps_a_subset():
-    low = AdaPS(threshold=0.4).build(KEY, SHAPE, identity()).masks.actor[0]
-    high = AdaPS(threshold=0.6).build(KEY, SHAPE, identity()).masks.actor[0]
+    low = AdaPS(threshold=0.4).build(KEY, NETWORK, identity()).masks["actor/0"]
+    high = AdaPS(threshold=0.6).build(KEY, NETWORK, identity()).masks["actor/0"]
     assert keep_ratio(high) < keep_ratio(low)
     assert ((np.asarray(high) > 0) <= (np.asarray(low) > 0)).all()
 
@@ -61,7 +61,7 @@ SHARES = (0.05, 0.35, 0.8, 1.0)
 
 def kept_by_clusters(method, found):
     """``bool[cluster, neuron]`` over all hidden layers of actor and critic."""
-    masks = jax.tree.leaves(method.build(KEY, SHAPE, found).masks)
+    masks = jax.tree.leaves(method.build(KEY, NETWORK, found).masks)
     return np.hstack([np.asarray(mask) > 0 for mask in masks])[
         np.unique(found.clusters, return_index=True)[1]
     ]
@@ -75,7 +75,7 @@ def mean_overlap(kept):
 @pytest.mark.parametrize(("kinds", "standardise"), [(2, True), (3, True), (6, True), (3, False)])
 def test_keep_chooses_the_threshold(share, kinds, standardise):
     kept = kept_by_clusters(AdaPS(keep=share, standardise=standardise), identity(kinds))
-    num_layers = 2 * len(SHAPE.hidden)
+    num_layers = len(NETWORK.units)
     assert abs(kept.mean() - share) * kept.shape[1] <= num_layers
     assert abs(kept.mean() - share) <= 0.5 / kept.size + 1e-9  # to the nearest neuron
     assert keep_ratio(jnp.asarray(kept, jnp.float32)) == pytest.approx(kept.mean())
@@ -87,7 +87,7 @@ def test_overlap_chooses_the_threshold(share, kinds):
     found = identity(kinds)
     kept = kept_by_clusters(AdaPS(overlap=share), found)
     reached = mean_overlap(kept)
-    importance = AdaPS()._importance(KEY, SHAPE, jnp.asarray(found.centres, jnp.float32))
+    importance = AdaPS()._importance(KEY, NETWORK, found)
     others = np.quantile(importance, np.linspace(0, 1, 200))
     misses = [abs(mean_overlap(np.asarray(importance) > t) - share) for t in others]
     assert abs(reached - share) <= min(misses) + 1e-9
@@ -99,17 +99,17 @@ def test_overlap_chooses_the_threshold(share, kinds):
 @pytest.mark.parametrize("option", ["keep", "overlap"])
 def test_more_wanted_is_a_lower_threshold(option):
     found = identity()
-    used = [AdaPS(**{option: s}).used_threshold(KEY, SHAPE, found) for s in SHARES]
+    used = [AdaPS(**{option: s}).used_threshold(KEY, NETWORK, found) for s in SHARES]
     assert used == sorted(used, reverse=True)
     assert len(set(used)) == len(used)
     assert all(0 < threshold < 1 for threshold in used)
 
 
 def test_the_used_threshold_is_the_given_one_or_none():
-    assert AdaPS(threshold=0.6).used_threshold(KEY, SHAPE, identity()) == 0.6
-    assert AdaPS(keep=0.5).used_threshold(KEY, SHAPE, identity(1)) is None
-    assert AdaPS(keep=0.5).used_threshold(KEY, SHAPE, None) is None
-    assert_equal(AdaPS(keep=0.5).build(KEY, SHAPE, None), FuPS().build(KEY, SHAPE, None))
+    assert AdaPS(threshold=0.6).used_threshold(KEY, NETWORK, identity()) == 0.6
+    assert AdaPS(keep=0.5).used_threshold(KEY, NETWORK, identity(1)) is None
+    assert AdaPS(keep=0.5).used_threshold(KEY, NETWORK, None) is None
+    assert_equal(AdaPS(keep=0.5).build(KEY, NETWORK, None), FuPS().build(KEY, NETWORK, None))
 
 
 def test_equal_values_are_kept_or_dropped_together():
@@ -120,13 +120,13 @@ def test_equal_values_are_kept_or_dropped_together():
 
 
 def test_kept_neurons_are_divided_by_the_root_of_the_share_kept():
-    for mask in AdaPS().build(KEY, SHAPE, identity()).masks.actor:
+    for mask in AdaPS().build(KEY, NETWORK, identity()).masks.values():
         np.testing.assert_allclose(np.square(mask).mean(axis=1), 1.0, rtol=1e-6)
 
 
 def test_the_paper_multiplies_by_zero_or_one():
-    sharing = AdaPS(standardise=False, rescale=False).build(KEY, SHAPE, identity())
-    assert set(np.unique(sharing.masks.actor[0])) == {0.0, 1.0}
+    sharing = AdaPS(standardise=False, rescale=False).build(KEY, NETWORK, identity())
+    assert set(np.unique(sharing.masks["actor/0"])) == {0.0, 1.0}
 
 
 def test_close_centres_need_standardising():
@@ -134,8 +134,8 @@ def test_close_centres_need_standardising():
     close = as_identity(np.repeat(codes, 2, axis=0), np.repeat(np.arange(3), 2), {})
 
     def mean_overlap(standardise):
-        masks = AdaPS(standardise=standardise).build(KEY, SHAPE, close).masks
-        return overlap(masks.actor[0]) or 1.0
+        masks = AdaPS(standardise=standardise).build(KEY, NETWORK, close).masks
+        return overlap(masks["actor/0"]) or 1.0
 
     assert mean_overlap(standardise=True) < 0.35 < mean_overlap(standardise=False)
 
@@ -150,7 +150,7 @@ def test_descriptions_by_hand():
     assert overlap(mask) == 0.25
     assert dead(mask) == 0.25
     assert overlap(mask[:2]) is None
-    assert summary(FuPS().build(KEY, SHAPE, None).masks)["actor"][1] == {
+    assert summary(FuPS().build(KEY, NETWORK, None).masks)["actor"][1] == {
         "keep": 1.0,
         "overlap": None,
         "dead": 0.0,

@@ -6,18 +6,12 @@ import numpy as np
 import pytest
 
 import adaps
-from adaps.networks.learned_masks import difference, masked_weight, renew, used
-from adaps.networks.mlp import (
-    actor_logits,
-    count_params,
-    critic_value,
-    init_params,
-    mask_difference,
-    renew_unused,
-)
-from adaps.types import NetworkShape
+from adaps.networks.weights import count_params
+from adaps.sharing.kaleidoscope import mask_difference, matrices
+from adaps.sharing.learned_masks import difference, masked_weight, renew, used
+from cores import agent_of, full, network_of, outputs, params_of
 
-SHAPE = NetworkShape(num_agents=3, obs_size=2, num_actions=4, hidden=(8,))
+NETWORK = network_of(num_agents=3, obs_size=2, num_actions=4)
 KEY = jax.random.key(0)
 WEIGHT = jnp.array([[0.5, -0.3], [0.1, 0.0]])
 # sigmoid(0) = 0.5, sigmoid(-1) = 0.269, sigmoid(-10) = 0.00005
@@ -56,47 +50,89 @@ def test_difference_pushes_masks_apart_and_leaves_weights_alone():
     assert (gradient[:, 0, 0] == 0).all()  # both keep it: no reason to differ
 
 
+def renewed(threshold, share):
+    """Weights and thresholds, fresh ones in the places that are chosen."""
+    chosen, *fresh = renew(KEY, WEIGHT, threshold, jnp.array([-10.0, -5.0]), share)
+    return (jnp.where(chosen, *pair) for pair in zip(fresh, (WEIGHT, threshold), strict=True))
+
+
 def test_only_unused_weights_are_renewed():
     threshold = THRESHOLD.at[:, 1].set(5.0)
-    weight, fresh = renew(KEY, WEIGHT, threshold, jnp.array([-10.0, -5.0]), jnp.float32(1.0))
+    weight, fresh = renewed(threshold, 1.0)
     np.testing.assert_array_equal(weight[0], WEIGHT[0])
     np.testing.assert_array_equal(fresh[:, 0], threshold[:, 0])
     assert (weight[1] != WEIGHT[1]).all()
     assert ((fresh[:, 1] >= -10) & (fresh[:, 1] <= -5)).all()
-    same, _ = renew(KEY, WEIGHT, threshold, jnp.array([-10.0, -5.0]), jnp.float32(0.0))
+    same, _ = renewed(threshold, 0.0)
     np.testing.assert_array_equal(same, WEIGHT)
 
 
 def kaleidoscope(**options):
-    sharing = adaps.Kaleidoscope(**options).build(KEY, SHAPE, None)
-    return sharing, init_params(KEY, SHAPE, learned=sharing.learned)
+    method = adaps.Kaleidoscope(**options)
+    sharing = method.build(KEY, NETWORK, None)
+    return method, sharing, params_of(NETWORK, sharing, method)
 
 
 def test_parameters_are_the_shared_ones_and_a_threshold_per_agent_and_weight():
-    _, params = kaleidoscope()
-    shared = init_params(KEY, SHAPE)
-    weights = sum(layer.weight.size for layer in (*shared.actor, *shared.critic))
+    method, _, params = kaleidoscope()
+    shared = params_of(NETWORK)
+    jax.tree.map(np.testing.assert_array_equal, params.sets, shared.sets)
+    weights = sum(layer.weight.size for layers in shared.sets for layer in layers)
     assert count_params(params) == count_params(shared) + 3 * weights
+    assert method.num_own_params(NETWORK) == 3 * weights
+    low, high = method.initial
+    assert all(((low <= own) & (own <= high)).all() for own in params.own)
+
+
+def after_renewal(method, params, updates=1):
+    """Parameters after so many updates by gradients of zero."""
+    transform = method.transform()
+    state, nothing = transform.init(params), jax.tree.map(jnp.zeros_like, params)
+    for _ in range(updates):
+        change, state = transform.update(nothing, state, params, key=KEY)
+    return jax.tree.map(jnp.add, params, change)
 
 
 def test_thresholds_that_let_everything_pass_are_full_sharing():
-    sharing, params = kaleidoscope(initial=(-30.0, -30.0))
-    shared = init_params(KEY, SHAPE)
-    fups = adaps.FuPS().build(KEY, SHAPE, None)
+    method, sharing, params = kaleidoscope(initial=(-30.0, -30.0), renew_every=1, renew_share=1.0)
+    shared = params_of(NETWORK)
     obs = jax.random.normal(KEY, (5, 3, 2))
     legal = jnp.ones((5, 3, 4), bool)
-    for forward, inputs in ((actor_logits, (obs, legal)), (critic_value, (obs,))):
-        ours, theirs = forward(params, sharing, *inputs), forward(shared, fups, *inputs)
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    ours = outputs(agent_of(NETWORK, method), params, sharing, obs, legal)
+    theirs = outputs(agent_of(NETWORK), shared, full(NETWORK), obs, legal)
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
     assert mask_difference(params) == 0
     np.testing.assert_array_equal(
-        renew_unused(KEY, params, sharing.learned).actor[0].weight, params.actor[0].weight
+        after_renewal(method, params).sets.actor[0].weight, params.sets.actor[0].weight
     )
 
 
+def test_weights_that_nobody_uses_are_renewed_when_it_is_time():
+    method, _, params = kaleidoscope(renew_every=3, renew_share=1.0)
+    shut = params._replace(own=(jnp.full_like(params.own[0], 9.0), *params.own[1:]))
+    for updates in (1, 2, 4):
+        jax.tree.map(np.testing.assert_array_equal, after_renewal(method, shut, updates), shut)
+    fresh = after_renewal(method, shut, 3)
+    low, high = method.initial
+    assert used(matrices(shut)[0], shut.own[0]).mean() < 0.5
+    pairs = zip(matrices(fresh), matrices(shut), fresh.own, shut.own, strict=True)
+    for weight, before, own, threshold in pairs:
+        kept = used(before, threshold).any(axis=0)
+        assert kept.any()
+        np.testing.assert_array_equal(weight[kept], before[kept])
+        np.testing.assert_array_equal(own[:, kept], threshold[:, kept])
+        assert (weight[~kept] != before[~kept]).all()
+        assert (jnp.abs(weight[~kept]) <= len(weight) ** -0.5 + 1e-6).all()
+        assert ((low <= own[:, ~kept]) & (own[:, ~kept] <= high)).all()
+    for layers, before in zip(fresh.sets, shut.sets, strict=True):
+        for layer, was in zip(layers, before, strict=True):
+            np.testing.assert_array_equal(layer.bias, was.bias)
+
+
 def test_fixed_parameters_have_no_learned_masks():
-    with pytest.raises(ValueError, match="no learned masks"):
-        mask_difference(init_params(KEY, SHAPE))
+    with pytest.raises(ValueError, match="shorter"):
+        mask_difference(params_of(NETWORK))
 
 
 def test_a_run_saves_and_loads_what_it_learnt(tmp_path):

@@ -9,9 +9,10 @@ from adaps.config.training import PRESETS
 from adaps.identity.clusters import Clustering, cluster
 from adaps.sharing import METHODS, SNPPS, AdaPS, FuPSGroupId, FuPSMask, Kaleidoscope, SePS
 from adaps.sharing.mask_warnings import mask_warnings
-from adaps.types import Masks, NetworkShape, Sharing
+from adaps.types import Sharing
+from cores import network_of
 
-SHAPE = NetworkShape(num_agents=15, obs_size=10, num_actions=5, hidden=(64, 64))
+NETWORK = network_of(num_agents=15, obs_size=10, num_actions=5, hidden=(64, 64))
 WIDTH = 40
 
 
@@ -27,18 +28,17 @@ def found_in_bps_1(seed):
 def warnings_of(method, seed=0):
     found = found_in_bps_1(seed)
     assert len(found.centres) == 3
-    sharing = method.build(jax.random.key(seed), SHAPE, found)
+    sharing = method.build(jax.random.key(seed), NETWORK, found)
     return mask_warnings(sharing, found.clusters if method.needs_identity else None, method)
 
 
-def sharing_of(*rows, group=None, tags=None):
+def sharing_of(*rows, param_set=None, tags=None):
     """One layer that says who keeps what, below one that everyone keeps."""
     mask = jnp.asarray(rows, jnp.float32)
-    layers = (mask, jnp.ones_like(mask))
-    groups = jnp.zeros(len(rows), jnp.int32) if group is None else jnp.asarray(group, jnp.int32)
-    return Sharing(
-        groups, Masks(layers, layers), jnp.zeros((len(rows), 0)) if tags is None else tags
-    )
+    layers = {"0": mask, "1": jnp.ones_like(mask)}
+    masks = {f"{part}/{i}": m for part in ("actor", "critic") for i, m in layers.items()}
+    sets = jnp.zeros(len(rows), jnp.int32) if param_set is None else jnp.asarray(param_set)
+    return Sharing(sets, masks, jnp.zeros((len(rows), 0)) if tags is None else tags)
 
 
 def first(count, start=0):
@@ -83,7 +83,7 @@ def test_centres_that_are_not_standardised():
     found = found_in_bps_1(0)
     close = found._replace(centres=5 + 0.01 * found.centres)
     method = AdaPS(**PRESETS["paper"]["adaps"])
-    sharing = method.build(jax.random.key(0), SHAPE, close)
+    sharing = method.build(jax.random.key(0), NETWORK, close)
     (equal,) = mask_warnings(sharing, close.clusters, method)
     assert "; try --sharing.standardise or another --sharing.threshold or" in equal
 
@@ -100,7 +100,7 @@ def test_nearly_equal_by_hand():
     assert equal.startswith("clusters 0 and 1 have nearly equal masks (95.7 % of what they keep is")
     assert equal.endswith("; try other options of the sharing method")
     assert about(first(20, start=12)) == []
-    assert about(first(15), group=[0, 0, 1, 1]) == []
+    assert about(first(15), param_set=[0, 0, 1, 1]) == []
     assert about(first(15), tags=jnp.eye(4)) == []
     rows = sharing_of(first(20), first(20))
     assert mask_warnings(rows, np.array([0, 0]), AdaPS()) == []

@@ -31,7 +31,7 @@ def clip_by_norm_per_set(max_norm: float) -> optax.GradientTransformation:
             squares = squares + own_squares
             own_scale = _scale(squares, max_norm)[0]
         else:
-            own_scale = _scale(jnp.asarray(own_squares), max_norm)
+            own_scale = _scale(jnp.float32(own_squares), max_norm)
         scale = _scale(squares, max_norm)
         clipped = Params(
             jax.tree.map(lambda leaf: (leaf.T * scale).T, sets),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -49,6 +49,7 @@ class UniformAgent(NamedTuple):
         return ()
 
 
+@runtime_checkable
 class Play(Protocol):
     """``play(agent, choose, params, sharing, numbers) → episodes``."""
 

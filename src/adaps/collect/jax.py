@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +52,7 @@ class Position(NamedTuple):
     key: Key[Array, ""]
 
 
+@runtime_checkable
 class Collector(Protocol):
     """All in which environments in JAX and in Python differ: how steps are taken in copies.
 
@@ -125,7 +126,8 @@ class JaxCollector(Static):
             observation = now.timestep.observation
             memory, action = policy(action_key, now.memory, observation, now.first)
             env_state, new = jax.vmap(self.env.step)(step_keys, now.env_state, action)
-            then = Position(env_state, new, first_of(observation, new), memory, now.key)
+            first: Any = first_of(observation, new)
+            then = Position(env_state, new, first, memory, now.key)
             return then, step_of(observation, now.first, action, new)
 
         after, steps = jax.lax.scan(act_and_step, position, keys)
@@ -174,7 +176,7 @@ def step_of(
     )
 
 
-def first_of(before: Observation, new: Timestep) -> Bool[Array, "*batch agent"]:
+def first_of(before: Observation, new: Timestep) -> Bool[Array | np.ndarray, "*batch agent"]:
     """Whether agents have nothing to remember: their episode began, or they joined it."""
     ended = new.ended[..., None] | np.zeros(new.reward.shape[-1], bool)
     now = new.observation.here

@@ -1,7 +1,7 @@
 """An agent: a network and a sharing method, all that an algorithm sees. Stage: network."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -54,6 +54,7 @@ def both_ways(distribution: Distribution, key: Key[Array, ""]) -> Action:
     return jnp.concatenate([first.mode(), second.sample(key)])
 
 
+@runtime_checkable
 class Hooks(Protocol):
     """What a sharing method does while the network learns."""
 
@@ -102,9 +103,7 @@ class Agent(NamedTuple):
         seen = inputs(sharing, rollout.observation)
 
         def step(memory, x):
-            memory, distribution = self.network.actor(weights, memory, *x)
-            memory, value = self.network.critic(weights, memory, *x)
-            return memory, Unrolled(distribution, value)
+            return self._step(weights, memory, *x)
 
         if not jax.tree.leaves(rollout.memory):
             return step(rollout.memory, (seen, rollout.first))[1]
@@ -144,11 +143,23 @@ class Agent(NamedTuple):
 
         def step(memory, x):
             observation, following, first = x
-            memory, _ = self.network.critic(weights, memory, observation, first)
-            _, value = self.network.critic(weights, memory, following, jnp.zeros_like(first))
-            return memory, value
+            memory, _ = self._step(weights, memory, observation, first)
+            _, further = self._step(weights, memory, following, jnp.zeros_like(first))
+            return memory, further.value
 
         return jax.lax.scan(step, rollout.memory, (seen, final, rollout.first))[1]
+
+    def _step(
+        self,
+        weights: Weights,
+        memory: Memory,
+        observation: Observation,
+        first: Bool[Array, "*batch agent"],
+    ) -> tuple[Memory, Unrolled]:
+        """The actor, then the critic, which may read what the actor remembers."""
+        memory, distribution = self.network.actor(weights, memory, observation, first)
+        memory, value = self.network.critic(weights, memory, observation, first)
+        return memory, Unrolled(distribution, value)
 
 
 def inputs(sharing: Sharing, observation: Observation) -> Observation:

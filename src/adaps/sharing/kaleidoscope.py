@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from adaps.networks.distributions import head_of
 from adaps.networks.weights import OwnWeights, first_set
 from adaps.sharing import learned_masks
 from adaps.sharing.method import SharingMethod, full_sharing, init_rng
@@ -61,10 +61,9 @@ class Kaleidoscope(SharingMethod):
         return params._replace(own=tuple(map(thresholds, matrices(params))))
 
     def num_own_params(self, network: Network) -> int:
-        """A threshold per agent and weight: as many weights as there are parameters but biases."""
-        shape = network.shape
-        num_biases = 2 * sum(shape.hidden) + head_of(shape.action_space).num_outputs + 1
-        return shape.num_agents * (network.num_params(0) - num_biases)
+        """A threshold per agent and weight, whatever weights a network has."""
+        of_set = jax.tree.leaves(network.init(np.random.default_rng(0), 0))
+        return network.shape.num_agents * sum(leaf.size for leaf in of_set if leaf.ndim > 1)
 
     def bind(self, params: Params, sharing: Sharing) -> Weights:
         """What each agent's own thresholds leave of the shared weights; biases are shared."""

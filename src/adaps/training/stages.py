@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -124,6 +124,7 @@ def setting_of(env: AnyEnvironment, config: TrainConfig) -> Setting:
     return Setting(agent, config.algo, config.rollout_length, *flags)
 
 
+@runtime_checkable
 class Stages(Protocol):
     """What ``train.py`` calls in order. Arguments and results have a leading seed axis."""
 
