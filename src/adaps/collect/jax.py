@@ -128,7 +128,8 @@ class JaxCollector(Static):
             observation = now.timestep.observation
             memory, action = policy(action_key, now.memory, observation, now.first)
             env_state, new = jax.vmap(self.env.step)(step_keys, now.env_state, action)
-            then = Position(env_state, new, first_of(observation, new), memory, now.key)
+            first: Any = first_of(observation, new)
+            then = Position(env_state, new, first, memory, now.key)
             return then, step_of(observation, now.first, action, new)
 
         after, steps = jax.lax.scan(act_and_step, position, keys)

@@ -137,11 +137,12 @@ class JaxMARLEnv:
         """
         action = jnp.stack([jnp.reshape(actions[agent], ()) for agent in self.agents])
         env_state, timestep = self.env.step(_typed(key), state.env_state, action)
+        ended = cast(Array, timestep.ended)
         return (
             self._by_agent(timestep.final.obs),
             _state(env_state, timestep),
             self._by_agent(timestep.reward),
-            dict.fromkeys((*self.agents, "__all__"), timestep.ended),
+            dict.fromkeys([*self.agents, "__all__"], ended),
             {},
         )
 
