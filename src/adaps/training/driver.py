@@ -7,7 +7,7 @@ Gathering, learning codes, training and evaluating all go through :meth:`Driver.
 import math
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
 import jax
 from jaxtyping import Array, Int
@@ -48,6 +48,7 @@ class Task(NamedTuple):
     """``keep(state, done)`` is called at the end, and where it ends early."""
 
 
+@runtime_checkable
 class Reports(Protocol):
     """Whom a driver tells of its work: :class:`adaps.training.recorder.Recorder`."""
 
