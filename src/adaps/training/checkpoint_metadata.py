@@ -46,10 +46,15 @@ class Work(NamedTuple):
     seconds: Amount
 
 
-class Statement(msgspec.Struct, kw_only=True):
-    """What a run is: its settings, versions and environment, as in ``config.json``."""
+class Configured(msgspec.Struct, kw_only=True):
+    """A run's settings."""
 
     config: dict[str, Any]
+
+
+class Statement(Configured, kw_only=True):
+    """What a run is: its settings, versions and environment, as in ``config.json``."""
+
     versions: dict[str, Any]
     environment: dict[str, Any]
 

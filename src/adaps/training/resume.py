@@ -10,7 +10,7 @@ import platform
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import msgspec
@@ -21,6 +21,7 @@ from adaps.errors import UserError
 from adaps.files.checkpoint import Series, load, numbers
 from adaps.files.run_folder import CONFIG, read_json
 from adaps.training.checkpoint_metadata import (
+    Configured,
     Metadata,
     RunCheckpoint,
     Statement,
@@ -40,6 +41,8 @@ SPENT = tuple(f"config.{name}." for name in (*IDENTIFICATION, *NETWORK))
 """Beginnings of what is already spent once the network is shared out."""
 
 ABSENT = object()
+
+C = TypeVar("C", bound=Configured)
 
 
 class Resume(NamedTuple):
@@ -96,7 +99,7 @@ def as_chosen(config: TrainConfig, out: Path) -> TrainConfig:
     Raises:
         UserError: the folder's configuration is damaged.
     """
-    saved = _saved_statement(out).config
+    saved = _saved(out, Configured).config
     left = [name for name in ("gather_steps", "eval_episodes") if getattr(config, name) is None]
     return dataclasses.replace(config, **{name: saved.get(name) for name in left})
 
@@ -116,7 +119,7 @@ def checkpoints_of(
             of one that is past what is to be changed.
     """
     now = statement(env, config)
-    _refuse_changes(out, _saved_statement(out), now, resume)
+    _refuse_changes(out, _saved(out, Statement), now, resume)
     found = {}
     for seeds in placement.seed_groups:
         series = Series(out, seeds[0])
@@ -202,8 +205,9 @@ def _refuse_what_is_over(out: Path, saved: Metadata, now: Statement, config: Tra
         )
 
 
-def _saved_statement(out: Path) -> Statement:
+def _saved(out: Path, what: type[C]) -> C:
+    """What a run's ``config.json`` says, or a part of it."""
     try:
-        return msgspec.convert(read_json(out, CONFIG), Statement)
+        return msgspec.convert(read_json(out, CONFIG), what)
     except msgspec.ValidationError as error:
         raise UserError(f"{out / CONFIG} is not a run's configuration: {error}") from None
