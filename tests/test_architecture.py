@@ -5,8 +5,10 @@ import importlib
 import re
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
+import grimp
 import pytest
 from importlinter.cli import lint_imports
 
@@ -103,4 +105,16 @@ def test_no_function_outgrows_a_screen():
     for name in MODULES:
         for node in ast.walk(ast.parse((SOURCE / name).read_text())):
             if isinstance(node, ast.FunctionDef):
-                assert node.end_lineno - node.lineno < 60, f"{name}: {node.name}"
+                assert node.end_lineno - node.lineno < 40, f"{name}: {node.name}"
+
+
+def test_no_chain_of_imports_is_long():
+    graph = grimp.build_graph("adaps", cache_dir=None)
+
+    @cache
+    def chain(module):
+        imported = graph.find_modules_directly_imported_by(module) - {"adaps"}
+        return [module, *max(map(chain, sorted(imported)), key=len, default=[])]
+
+    longest = max((chain(module) for module in graph.modules - {"adaps"}), key=len)
+    assert len(longest) <= 12, longest

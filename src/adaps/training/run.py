@@ -108,12 +108,7 @@ def run(
     compile_cache.enable()
     check_sinks(sinks, out)
     check_method(config.sharing)
-    if out is not None and (resume is None or not holds_run(out)):
-        check_free(out)
-    elif out is not None:
-        config = as_chosen(config, out)
-    check(config, env)
-    config = resolved(config, env)
+    config = _resolved(env, config, out, resume)
     placement, stages = placement_of(env, config), stages_of(env, config)
     with (
         _folder(out, env, config, placement, stages, resume, watch) as (folder, found),
@@ -124,6 +119,18 @@ def run(
         result = summarise(env, seeds, recorder.times, out)
         recorder.finish(result_json(env, config, result, seeds[0].episodes, recorder.times))
     return result
+
+
+def _resolved(
+    env: AnyEnvironment, config: TrainConfig, out: Path | None, resume: Resume | None
+) -> TrainConfig:
+    """The configuration with all chosen that it leaves open, once it and the folder are checked."""
+    if out is not None and resume is not None and holds_run(out):
+        config = as_chosen(config, out)
+    elif out is not None:
+        check_free(out)
+    check(config, env)
+    return resolved(config, env)
 
 
 @contextmanager
