@@ -99,7 +99,11 @@ def test_what_cannot_be_had_is_said_before_anything_is_written(tmp_path, monkeyp
     assert main([*words, "tensorbord"]) == 2
     assert "did you mean 'tensorboard'" in capsys.readouterr().err
 
-    def missing(name):
+    there = importlib.import_module
+
+    def missing(name, *package):
+        if name.partition(".")[0] not in ("tensorboardX", "wandb"):
+            return there(name, *package)
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr(importlib, "import_module", missing)

@@ -5,7 +5,7 @@ import pytest
 
 from adaps.identity.advice import IdentityConfidence, advise
 from adaps.networks.mlp import num_params
-from adaps.types import NetworkShape
+from adaps.types import Discrete, NetworkShape
 
 
 def growth(num_agents, num_kinds):
@@ -16,7 +16,7 @@ def growth(num_agents, num_kinds):
 
 def advice(sizes, found=None, agreement=1.0):
     clusters = np.repeat(np.arange(len(sizes)), sizes)
-    shape = NetworkShape(len(clusters), 8, 5, (64, 64))
+    shape = NetworkShape(len(clusters), 8, Discrete(5), (64, 64))
     confidence = IdentityConfidence(found or {len(sizes): 1.0}, agreement)
     return advise(clusters, confidence, growth(len(clusters), len(sizes)), shape)
 
@@ -83,14 +83,14 @@ def test_one_kind_has_no_fewer_and_different_agents_no_more():
 def test_the_number_of_kinds_may_be_beyond_the_path():
     """Errors are not reported for very many kinds: nothing is said of them then."""
     clusters = np.arange(50)
-    shape = NetworkShape(50, 8, 5, (64, 64))
+    shape = NetworkShape(50, 8, Discrete(5), (64, 64))
     found = advise(clusters, IdentityConfidence({50: 1.0}, 1.0), growth(40, 40), shape)
     assert found["verdict"] == "do not share"
     assert len(found["reasons"]) == 2
 
 
 def test_parameters_are_counted_for_every_choice():
-    shape = NetworkShape(6, 8, 5, (64, 64))
+    shape = NetworkShape(6, 8, Discrete(5), (64, 64))
     one = num_params(shape)
     assert advice((3, 1, 2))["parameters"] == {
         "fups": one,
