@@ -55,7 +55,7 @@ def test_what_a_run_saves_is_right(series):
         (np.int64, [0, 1]),
         (np.float64, [[0], [0]]),
     ]
-    assert [s.group.tolist() for s in found.assignments.sharings] == [[0, 0], [0, 0]]
+    assert [s.param_set.tolist() for s in found.assignments.sharings] == [[0, 0], [0, 0]]
     assert found.assignments.thresholds == [0.5, None]
 
 

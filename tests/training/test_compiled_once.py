@@ -44,10 +44,3 @@ def test_identifying_again(compiled):
     compiled.clear()
     adaps.identify("bps:2-2", **options)
     assert compiled == []
-
-
-def test_methods_that_are_data_share_what_is_compiled(compiled):
-    for method in (adaps.FuPS(), adaps.SNPPS()):
-        compiled.clear()
-        adaps.train("bps:3-2", method, **SHORT)
-    assert not [name for name in compiled if "backend_compile" in name]
