@@ -77,7 +77,6 @@ class Driver:
     def restore_or(self, task: Task, begun: S) -> tuple[S, int]:
         """Where an earlier process left a part, or ``begun``; and how many pieces were done."""
         state, done = self.journal.restore_or(task.part, begun)
-        self._recorder.begin(task.phase)
         self._recorder.went_on(task.phase, done * task.unit * len(self._seeds))
         return state, done
 
@@ -96,6 +95,7 @@ class Driver:
         Raises:
             NotFiniteError: what cannot be learned from.
         """
+        self._recorder.begin(task.phase)
         size = 1
         while done < until:
             self._stop_if_asked(task, state, done)
