@@ -181,7 +181,7 @@ PICTURES = {
 @pytest.fixture(scope="module")
 def drawn_episode():
     """Played once: what the pictures are makes no difference to it."""
-    return play(Drawn(), random_policy, 0, 9)
+    return play(Drawn(), random_policy(action_space_of(Drawn())), 0, 9)
 
 
 @pytest.fixture
