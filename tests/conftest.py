@@ -13,9 +13,17 @@ from jaxtyping import install_import_hook
 
 install_import_hook("adaps", "beartype.beartype")
 
+import jax  # noqa: E402
 import pytest  # noqa: E402
 
 import adaps  # noqa: E402
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _room_for_programs():
+    """A process can hold the programs of some thirty settings, and then it crashes."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,9 @@ import jax
 import pytest
 
 import adaps
+from adaps.config.choices import algo_options, sharing_options
+from adaps.config.training import TrainConfig
+from adaps.training import run
 
 SHORT = {
     "steps": 6_000,
@@ -13,6 +16,14 @@ SHORT = {
     "gather_steps": 3_200,
     "encoder": adaps.VAE(updates=50),
 }
+
+
+ENV = adaps.make("bps:2-2")
+
+
+def config(rollout_length):
+    parts = (sharing_options("fups"), algo_options("a2c"))
+    return TrainConfig(ENV.name, *parts, rollout_length=rollout_length)
 
 
 @pytest.fixture
@@ -44,3 +55,13 @@ def test_identifying_again(compiled):
     compiled.clear()
     adaps.identify("bps:2-2", **options)
     assert compiled == []
+
+
+def test_a_process_forgets_when_it_has_seen_many_settings(monkeypatch):
+    monkeypatch.setattr(run, "MOST_SETTINGS", 2)
+    cleared = []
+    monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(True))
+    monkeypatch.setattr(run, "_settings", set())
+    for rollout_length in (1, 2, 2, 3, 3):
+        run._make_room(run.stages_of(ENV, config(rollout_length)))
+    assert cleared == [True]

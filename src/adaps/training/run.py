@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from adaps import envs
@@ -32,6 +33,9 @@ from adaps.training.train import SeedGroup, train_seeds
 from adaps.types import AnyEnvironment, HostEnvironment
 
 AnyStages = JaxStages | HostStages
+
+MOST_SETTINGS = 8
+"""Whose compiled programs a process keeps."""
 
 
 def train(
@@ -110,6 +114,7 @@ def run(
     check_method(config.sharing)
     config = _resolved(env, config, out, resume)
     placement, stages = placement_of(env, config), stages_of(env, config)
+    _make_room(stages)
     with (
         _folder(out, env, config, placement, stages, resume, watch) as (folder, found),
         opened(sinks, out, to_json(config)) as others,
@@ -119,6 +124,22 @@ def run(
         result = summarise(env, seeds, recorder.times, out)
         recorder.finish(result_json(env, config, result, seeds[0].episodes, recorder.times))
     return result
+
+
+def _make_room(stages: AnyStages) -> None:
+    """Forget what was compiled for other settings, once there are many in this process.
+
+    A setting's programs hold two to three thousand memory maps, of which Linux allows a process
+    65,530; a process that goes beyond them crashes.
+    """
+    setting = hash((stages.env.name, stages.setting, stages.plan))
+    if setting not in _settings and len(_settings) >= MOST_SETTINGS:
+        jax.clear_caches()
+        _settings.clear()
+    _settings.add(setting)
+
+
+_settings: set[int] = set()
 
 
 def _resolved(
