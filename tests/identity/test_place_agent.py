@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 import adaps
-from adaps.collect.jax import rollout, start, uniform
+from adaps.collect.jax import JaxCollector, uniform
 from adaps.identity import samples
 from adaps.identity.samples import Rows
+from adaps.types import action_space_of
 
 ENV = adaps.make("bps:2-2")
 NUM_ROWS = 50
@@ -22,9 +23,10 @@ def known(two_kinds):
 @pytest.fixture(scope="module")
 def steps():
     """Transitions from copies that nothing was learnt from: ``[time, env, agent]``."""
-    run = jax.jit(lambda state: rollout(ENV, uniform, state, NUM_ROWS))
-    transitions = run(start(ENV, jax.random.key(123), NUM_ROWS))[1]
-    return jax.device_get(samples.as_steps(transitions))
+    collector, space = JaxCollector(ENV), action_space_of(ENV)
+    run = jax.jit(lambda position: collector.collect(uniform(space), position, NUM_ROWS))
+    rollout = run(collector.start(jax.random.key(123), NUM_ROWS))[1]
+    return jax.device_get(samples.as_steps(rollout, space))
 
 
 def rows_of(steps, agent, reward=None):
