@@ -10,7 +10,7 @@ from teams import TINY, quiet, tiny
 
 from adaps.cli.commands import main
 from adaps.errors import UserError
-from adaps.files.study_schema import References, StudyPlan
+from adaps.files.schema import Plan, References
 from adaps.study import Study, Variant, carry_out, of_methods, of_values
 from adaps.study.plan import default_folder, jobs, slug
 from adaps.study.plan_file import from_file
@@ -250,7 +250,7 @@ def test_an_option_that_came_later_is_at_its_default_in_older_runs(tmp_path):
 def test_a_folder_can_take_in_more_of_the_same(tmp_path):
     carry_out(tiny(("fups",), seeds=(0,)), tmp_path, Nowhere(), quiet())
     carry_out(tiny(("nops",), seeds=(1,)), tmp_path, Nowhere(), quiet())
-    plan = json.loads((tmp_path / StudyPlan.FILE).read_text())
+    plan = json.loads((tmp_path / Plan.FILE).read_text())
     assert [variant["name"] for variant in plan["variants"]] == ["fups", "nops"]
     assert plan["seeds"] == [0, 1]
     assert len(plan["runs"]) == 2
@@ -260,17 +260,17 @@ def test_a_sweep_can_take_in_more_values(tmp_path):
     for values in (["1", "2"], ["2", "3"]):
         study = of_values(["bps:2-2"], {"sharing.clusters": values}, [0], TINY)
         carry_out(study, tmp_path, Nowhere(), quiet())
-    plan = json.loads((tmp_path / StudyPlan.FILE).read_text())
+    plan = json.loads((tmp_path / Plan.FILE).read_text())
     assert plan["over"] == {"sharing.clusters": ["1", "2", "3"]}
     carry_out(tiny(), tmp_path, Nowhere(), quiet())
-    assert json.loads((tmp_path / StudyPlan.FILE).read_text())["over"] is None
+    assert json.loads((tmp_path / Plan.FILE).read_text())["over"] is None
 
 
 def test_a_damaged_plan_is_named(tmp_path):
-    (tmp_path / StudyPlan.FILE).write_text("{")
+    (tmp_path / Plan.FILE).write_text("{")
     with pytest.raises(UserError, match=r"study\.json is damaged"):
         carry_out(tiny(), tmp_path, Nowhere(), quiet())
-    (tmp_path / StudyPlan.FILE).write_text("{}")
+    (tmp_path / Plan.FILE).write_text("{}")
     with pytest.raises(UserError, match=r"study\.json is damaged"):
         carry_out(tiny(), tmp_path, Nowhere(), quiet())
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from adaps.errors import UserError
 from adaps.files.plain_files import replace
 from adaps.files.run_folder import REPORT
+from adaps.files.schema import Plan
 from adaps.report.data import read_run
 from adaps.report.identity_data import read_found
-from adaps.report.study_data import STUDY, read_study
+from adaps.report.study_data import read_study
 
 __all__ = ["write_identity_page", "write_report", "write_study"]
 
@@ -25,7 +26,7 @@ def write_report(folder: Path) -> Path:
     Raises:
         UserError: the folder holds neither or a damaged one, or cannot be written to.
     """
-    if (folder / STUDY).exists():
+    if (folder / Plan.FILE).exists():
         return write_study(folder)
     from adaps.report import page  # noqa: PLC0415
 

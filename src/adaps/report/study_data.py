@@ -15,9 +15,7 @@ from adaps.files.schema.fields import known
 from adaps.files.schema.study import LARGEST
 from adaps.report.data import Run, read_run
 
-T = TypeVar("T")
-
-STUDY, REFERENCES, FAILURES = "study.json", "references.json", "failures.json"
+Beside = TypeVar("Beside", References, Failures)
 NAMED = ("sharing", "algo", "encoder")
 """Options that select something by its name; a configuration has its name and options there."""
 RESOLVED = ("gather_steps", "seed", "seeds", "workers")
@@ -73,14 +71,14 @@ def read_study(folder: Path) -> Study:
         UserError: there is no plan or a damaged one, a run's folder is not inside the study's, or
             no run is finished; one line that names the file.
     """
-    plan = read(folder / STUDY, Plan)
+    plan = read(folder / Plan.FILE, Plan)
     for planned in plan.runs:
         _check_inside(folder, planned)
     remarks: list[str] = []
-    references = _optional(folder, REFERENCES, References, remarks)
+    references = _optional(folder, References, remarks)
     failed = {}
-    if (folder / FAILURES).exists():
-        file = _optional(folder, FAILURES, Failures, remarks)
+    if (folder / Failures.FILE).exists():
+        file = _optional(folder, Failures, remarks)
         failed = file.failures if file else {}
     runs, left_out = [], []
     for planned in plan.runs:
@@ -88,11 +86,11 @@ def read_study(folder: Path) -> Study:
             runs.append(_read_planned(folder, plan, planned))
         except UserError as error:
             why = failed.get(planned.folder)
-            reason = f"it failed: {why} ({FAILURES})" if why else str(error)
+            reason = f"it failed: {why} ({Failures.FILE})" if why else str(error)
             left_out.append(LeftOut(planned, _from_here(folder, reason)))
     if not runs:
         why = f"; the first, {left_out[0].reason}" if left_out else ""
-        raise UserError(f"{folder / STUDY}: no run of this study is finished{why}")
+        raise UserError(f"{folder / Plan.FILE}: no run of this study is finished{why}")
     known_returns = references.known if references else {}
     return Study(folder, plan, runs, left_out, known_returns, remarks)
 
@@ -102,10 +100,10 @@ def _from_here(folder: Path, text: str) -> str:
     return " ".join(text.replace(f"{folder}/", "").split())
 
 
-def _optional(folder: Path, name: str, kind: type[T], remarks: list[str]) -> T | None:
+def _optional(folder: Path, kind: type[Beside], remarks: list[str]) -> Beside | None:
     """A file that the study can do without; what is wrong with it goes to the ``remarks``."""
     try:
-        return read(folder / name, kind)
+        return read(folder / kind.FILE, kind)
     except UserError as error:
         remarks.append(_from_here(folder, str(error)))
         return None
@@ -119,7 +117,9 @@ def _check_inside(folder: Path, planned: Planned) -> None:
             return
     except (OSError, RuntimeError, ValueError):  # a loop of links, or no path at all
         pass
-    raise UserError(f"{folder / STUDY}: run {planned.folder!r} is not inside the study's folder")
+    raise UserError(
+        f"{folder / Plan.FILE}: run {planned.folder!r} is not inside the study's folder"
+    )
 
 
 def _read_planned(folder: Path, plan: Plan, planned: Planned) -> Finished:
@@ -136,7 +136,7 @@ def _read_planned(folder: Path, plan: Plan, planned: Planned) -> Finished:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     for difference in _differences(plan, planned, run):
-        raise UserError(f"{path / CONFIG} is not what {STUDY} says: {difference}")
+        raise UserError(f"{path / CONFIG} is not what {Plan.FILE} says: {difference}")
     result = run.result
     if result is None:
         raise UserError(f"is not finished: {path / RESULT} is not there")

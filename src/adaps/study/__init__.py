@@ -1,6 +1,6 @@
 """Many runs with one question: what to run, where, and what is already done. Stage: study."""
 
-from adaps.files.study_schema import Variant
+from adaps.files.schema import Variant
 from adaps.study.execute import carry_out
 from adaps.study.plan import Study, of_methods, of_values
 

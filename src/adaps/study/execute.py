@@ -11,12 +11,13 @@ from rich.console import Console
 from adaps.collect.evaluate import random_return
 from adaps.envs import make
 from adaps.errors import UserError
-from adaps.files.run_folder import check_free
-from adaps.files.study_schema import References, read_study_file, write_study_file
+from adaps.files.run_folder import check_free, write_json
+from adaps.files.schema import References, as_json, read
 from adaps.study.board import Board
 from adaps.study.folder import is_done, write_failures, write_plan
 from adaps.study.job import Backend, Job
 from adaps.study.plan import Study, jobs
+from adaps.types import SCHEMA
 
 WORK = "adaps.study.worker:work"
 """What carries out a job, by the name that other processes import it by."""
@@ -62,8 +63,9 @@ def _write_references(out: Path, task_seeds: dict[str, int]) -> None:
     """Add the return of random play in environments of which it is not known yet."""
     known: dict[str, float] = {}
     with contextlib.suppress(UserError):  # a file that is missing or damaged is made anew
-        known = read_study_file(out, References).random_return
+        known = read(out / References.FILE, References).known
     for env, task_seed in task_seeds.items():
         if env not in known:
             known[env] = random_return(make(env, task_seed))
-            write_study_file(out, References(random_return=known))
+            file = References(schema=SCHEMA, random_return=dict(known))
+            write_json(out / References.FILE, as_json(file))

@@ -12,17 +12,12 @@ import msgspec
 from adaps.config.saved import from_json, to_json
 from adaps.errors import UserError
 from adaps.files.provenance import commit, machine
-from adaps.files.run_folder import CONFIG, RESULT, read_json
-from adaps.files.study_schema import (
-    Failures,
-    PlannedRun,
-    StudyPlan,
-    read_study_file,
-    write_study_file,
-)
+from adaps.files.run_folder import CONFIG, RESULT, read_json, write_json
+from adaps.files.schema import Failures, Plan, Planned, as_json, read
 from adaps.study.job import Job
 from adaps.study.plan import Study
 from adaps.training.resume import differences
+from adaps.types import SCHEMA
 
 T = TypeVar("T")
 
@@ -33,32 +28,33 @@ def write_plan(out: Path, study: Study, jobs: Sequence[Job]) -> None:
     Raises:
         UserError: that plan is damaged.
     """
-    plan = StudyPlan(
+    plan = Plan(
+        schema=SCHEMA,
         title=study.title,
         envs=list(study.envs),
         env_options=study.envs,
         variants=study.variants,
-        over=study.over,
+        swept=study.over,
         seeds=study.seeds,
         options=study.options,
         machine=_machine(),
         commit=commit(),
         versions={"python": platform.python_version(), "adaps": version("adaps")},
-        runs=[PlannedRun(job.env, job.variant, job.seed, job.folder) for job in jobs],
+        runs=[Planned(job.env, job.variant, job.seed, job.folder) for job in jobs],
     )
-    if (out / StudyPlan.FILE).exists():
-        plan = _merged(read_study_file(out, StudyPlan), plan)
-    write_study_file(out, plan)
+    if (out / Plan.FILE).exists():
+        plan = _merged(read(out / Plan.FILE, Plan), plan)
+    write_json(out / Plan.FILE, as_json(plan))
 
 
-def _merged(old: StudyPlan, new: StudyPlan) -> StudyPlan:
+def _merged(old: Plan, new: Plan) -> Plan:
     """The new plan, and what only the old one has: other environments, variants and seeds."""
     return msgspec.structs.replace(
         new,
         envs=_unique([*old.envs, *new.envs]),
         env_options={**old.env_options, **new.env_options},
         variants=list({v.name: v for v in (*old.variants, *new.variants)}.values()),
-        over=_merged_over(old.over, new.over),
+        swept=_merged_over(old.swept, new.swept),
         seeds=sorted({*old.seeds, *new.seeds}),
         runs=list({run.folder: run for run in (*old.runs, *new.runs)}.values()),
     )
@@ -103,10 +99,10 @@ def write_failures(out: Path, failures: dict[str, str]) -> None:
     The file is removed where there are none.
     """
     with contextlib.suppress(UserError):  # nothing failed before, or the file is damaged
-        failures = {**read_study_file(out, Failures).failures, **failures}
+        failures = {**read(out / Failures.FILE, Failures).failures, **failures}
     left = {folder: why for folder, why in failures.items() if not (out / folder / RESULT).exists()}
     if left:
-        write_study_file(out, Failures(failures=left))
+        write_json(out / Failures.FILE, as_json(Failures(schema=SCHEMA, failures=left)))
     else:
         (out / Failures.FILE).unlink(missing_ok=True)
 

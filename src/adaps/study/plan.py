@@ -16,7 +16,7 @@ from adaps.config.training import TrainConfig
 from adaps.envs import make
 from adaps.errors import UserError
 from adaps.extensions import check_option
-from adaps.files.study_schema import Options, Variant
+from adaps.files.schema import Options, Variant
 from adaps.study.job import Job
 
 NOT_OPTIONS = (

@@ -11,7 +11,7 @@ import msgspec
 
 from adaps.errors import UserError, unknown
 from adaps.files.plain_files import parsed, read_text
-from adaps.files.study_schema import Options, Variant
+from adaps.files.schema import Options, Variant
 from adaps.study.plan import Study, of_methods, of_values, seeds_from, without_options
 
 Value = bool | int | float | str | list[bool | int | float | str]

@@ -18,7 +18,7 @@ from adaps.files.schema.run import (
     RunSharing,
     SpaceGroup,
 )
-from adaps.files.schema.study import Failures, Plan, Planned, References, Variant
+from adaps.files.schema.study import Failures, Options, Plan, Planned, References, Variant
 
 __all__ = [
     "ConfigFile",
@@ -28,6 +28,7 @@ __all__ = [
     "LayerSummary",
     "MetricsLine",
     "OfNetworks",
+    "Options",
     "Pair",
     "Plan",
     "Planned",

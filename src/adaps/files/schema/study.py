@@ -1,6 +1,6 @@
-"""Files of a study: study.json, references.json, failures.json. Stage: files."""
+"""A study's own files, beside those of its runs. Stage: files."""
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from msgspec import Meta, Struct, field
 
@@ -10,13 +10,16 @@ LARGEST = 1e30
 """A number beyond this is damage, not a result, and would overflow in statistics."""
 Sane = Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
 
+Options = dict[str, str]
+"""Option of ``adaps train``, without its dashes → its value, both as on the command line."""
 
-class Variant(Struct):
+
+class Variant(Struct, frozen=True):
     """One of the things that are compared."""
 
     name: str
     """What people call it: any text."""
-    options: dict[str, str]
+    options: Options
 
 
 class Place(NamedTuple):
@@ -43,14 +46,18 @@ class Planned(Struct, frozen=True):
 
 
 class Plan(File, kw_only=True):
-    """``study.json``."""
+    """What the study consists of, and with what it was run last."""
 
+    FILE: ClassVar[str] = "study.json"
     title: str
     envs: list[str]
+    env_options: dict[str, Options] = field(default_factory=dict)
+    """Options that hold in one environment alone."""
     variants: list[Variant]
     swept: dict[str, list[str]] | None = field(name="over")
     seeds: list[Whole]
-    options: dict[str, str]
+    options: Options
+    """Options common to all."""
     machine: str | None = None
     commit: str | None = None
     versions: dict[str, Any] = field(default_factory=dict)
@@ -78,8 +85,9 @@ class Plan(File, kw_only=True):
 
 
 class References(File, kw_only=True):
-    """``references.json``."""
+    """What scores are measured against."""
 
+    FILE: ClassVar[str] = "references.json"
     random_return: dict[str, Sane | None]
     """What random play comes to, by environment; None where it is not known."""
 
@@ -90,7 +98,8 @@ class References(File, kw_only=True):
 
 
 class Failures(File, kw_only=True):
-    """``failures.json``."""
+    """Runs that failed; the file exists only while there are any."""
 
+    FILE: ClassVar[str] = "failures.json"
     failures: dict[str, str]
     """Why a run failed, by its folder."""
