@@ -13,7 +13,7 @@ from teams import COMPARE, contents, finished, quiet, tiny
 import adaps
 from adaps.study import carry_out
 from adaps.study.job import ATTEMPTS, Outcome
-from adaps.study.local import COMPILED, JobQueue, Local
+from adaps.study.local import JobQueue, Local
 from adaps.study.plan import jobs
 from adaps.study.worker import ERROR
 from processes import INTERRUPTIBLE
@@ -56,7 +56,7 @@ def test_a_worker_that_is_killed_costs_its_own_run_alone(tmp_path):
         assert len(attempts(job, tmp_path)) == {0: 2, 1: ATTEMPTS, 2: 1}[job.seed]
         failure = f"its process died, {ATTEMPTS} times" if job.seed == 1 else None
         assert heard.outcomes[job.folder].failure == failure
-    assert not (tmp_path / COMPILED).exists()
+    assert not (tmp_path / ".programs").exists()
 
 
 def test_a_study_that_is_ended_goes_on(whole, tmp_path):

@@ -7,11 +7,10 @@ again. One that has come to hold too much memory is replaced between two runs.
 import contextlib
 import multiprocessing
 import os
-import shutil
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -25,8 +24,6 @@ from adaps.study.job import ATTEMPTS, GIB, Job, Listener, Outcome, Worker, check
 
 MEMORY_CHECK_SECONDS = 0.5
 """Between two looks at the memory that is free."""
-COMPILED = ".programs"
-"""Folder of compiled programs in the study's, while it runs."""
 
 
 class Local:
@@ -59,7 +56,7 @@ class Local:
         """
         queue = JobQueue(jobs)
         num_lanes = min(self.workers, len(jobs))
-        with _emptied(out / COMPILED), contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as stack:
             lanes = [stack.enter_context(Lane(core, work, out)) for core in range(num_lanes)]
             running: dict[Future[Outcome], Attempt] = {}
             try:
@@ -157,7 +154,7 @@ class Lane:
 
     def _new_process(self) -> ProcessPoolExecutor:
         spawn = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, spawn, _prepare, (self.core, self.out / COMPILED))
+        return ProcessPoolExecutor(1, spawn, _prepare, (self.core,))
 
 
 class Attempt(NamedTuple):
@@ -171,19 +168,6 @@ class Attempt(NamedTuple):
 Running = dict[Future[Outcome], Attempt]
 
 
-@contextlib.contextmanager
-def _emptied(folder: Path) -> Iterator[None]:
-    """A folder that is empty at first and gone in the end.
-
-    Compiled programs fit one machine and one version, so none is kept from one time to the next.
-    """
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        yield
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def _default_workers(memory: int) -> int:
     """One run per core, as far as the memory that is free allows."""
     import jax  # noqa: PLC0415
@@ -193,16 +177,11 @@ def _default_workers(memory: int) -> int:
     return min(cores(), max(1, psutil.virtual_memory().available // memory))
 
 
-def _prepare(core: int, compiled: Path) -> None:
+def _prepare(core: int) -> None:
     """Set up a new process: on a core of its own, and ended as soon as the study's own process is.
 
-    What one process has compiled, the others load.
+    What one process has compiled, the others load: see :mod:`adaps.files.compile_cache`.
     """
-    import jax  # noqa: PLC0415
-
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", str(compiled.resolve()))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "sched_setaffinity"):
         allowed = sorted(os.sched_getaffinity(0))
