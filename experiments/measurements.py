@@ -58,7 +58,7 @@ def commands(name: str, runs: Path) -> list[list[str]]:
 
 
 def _curves(runs: Path, out: Path) -> list[list[str]]:
-    """Four runs, which go on where they were cut off, and their figure."""
+    """Four runs, which resume where they were cut off, and their figure."""
     trained: dict[str, list[str]] = {}
     for env, steps in CURVES.items():
         for method in ("adaps", "fups"):

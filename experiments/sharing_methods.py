@@ -3,7 +3,7 @@
     python experiments/sharing_methods.py --out docs/results/methods.json
 
 Takes about an hour on two cores. Each row is written as soon as it is done, and those that the file
-has already are left out; a run that was cut off goes on.
+has already are left out; a run that was cut off resumes.
 """
 
 import json

@@ -11,7 +11,7 @@ class UserError(ValueError):
 
 
 class RunError(RuntimeError):
-    """Something that a run could not go on after; the message is one line that says what to do.
+    """Something that a run could not continue after; the message is one line that says what to do.
 
     ``trace`` is somebody else's traceback, where there is one.
     """

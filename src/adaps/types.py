@@ -27,7 +27,7 @@ Action = Int[Array, "*batch agent"] | Float[Array, "*batch agent dim"]
 """Numbers of discrete actions, or rows of real numbers."""
 
 EnvState = Any
-"""Whatever an environment needs to go on: a pytree of arrays."""
+"""Whatever an environment carries from step to step: a pytree of arrays."""
 
 
 class Discrete(NamedTuple):
@@ -205,7 +205,7 @@ class HostEnvironment(Protocol):
     ) -> Copies:
         """Copies in at most so many processes; 0 processes step them in this one.
 
-        Processes whose step takes longer than ``timeout`` seconds are ended, or that goes on for
+        Processes whose step takes longer than ``timeout`` seconds are ended, or that continues for
         some seconds after ``stop`` was set.
         """
         ...
@@ -273,7 +273,7 @@ class Sharing(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """Who is who: a latent code per agent, and the clusters found among the codes."""
+    """Who is alike: a latent code per agent, and the clusters found among the codes."""
 
     latent: Float[np.ndarray, "agent latent"] | None
     """None where the groups were given, and nothing was learnt."""

@@ -163,7 +163,7 @@ def _measure_one_core(env: Environment, methods: list[str], repeats: int) -> dic
 
 
 def _checkpoint_seconds(state: TrainState, repeats: int) -> float:
-    """Median time to save all that a seed in training needs to go on."""
+    """Median time to save all that a seed in training needs to be resumed."""
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Series(Path(folder), 0), None, lambda _: {}, None, print)
         journal.update("train", state, 0)

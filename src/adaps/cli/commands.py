@@ -25,7 +25,7 @@ COMMANDS = {
     "identify": ("identify:run", "which agents are alike, how many kinds, how sure; no training"),
     "compare": (
         "studies:compare",
-        "environments × methods × seeds, with statistics; goes on where it was stopped",
+        "environments × methods × seeds, with statistics; resumes where it was stopped",
     ),
     "sweep": (
         "studies:sweep",

@@ -54,7 +54,7 @@ def run(words: list[str]) -> int:
 
 
 def _saved(out: Path) -> str:
-    """What a run that did not come to its end has left, and how it goes on."""
+    """What a run that did not come to its end has left, and how to resume it."""
     if not (out / run_folder.CONFIG).exists():
         return "nothing was saved yet"
     metrics, seeds = out / run_folder.METRICS, run_folder.saved_seeds(out)

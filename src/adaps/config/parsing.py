@@ -57,13 +57,13 @@ class TrainCommand(Generic[S, A, E, N]):
     out: Path | None = None
     """Folder for the run, which must not hold one; None: the next free one under runs/."""
     resume: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Go on with the run in this folder, under its own settings but for what is named here; one
-    that has ended goes on with more --steps."""
+    """Resume the run in this folder, under its own settings but for what is named here; one
+    that has ended continues with more --steps."""
     auto_resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Go on with the run in --out if it holds one, else begin: for machines that may be taken
     away, where the same command is given again."""
     allow_changes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Go on though settings, versions or the environment are not what they were."""
+    """Resume though settings, versions or the environment are not what they were."""
 
 
 def parse_train(words: list[str]) -> TrainCommand:

@@ -128,7 +128,7 @@ class Run:
 
     @cached_property
     def kinds(self) -> dict[int, Kinds]:
-        """What each seed found out; without seeds that are not so far, or look for no kinds."""
+        """What each seed found, without seeds that have not identified agents."""
         file = self.identity
         columns = file.seeds, file.clusters, file.latent, file.adjusted_rand_index, file.silhouette
         return {

@@ -225,7 +225,7 @@ def _found(run: Run) -> str:
 
 
 def _kinds_found(run: Run) -> str:
-    """What a method that looks for kinds came to, over all seeds so far."""
+    """What a method that identifies agents found, over all seeds so far."""
     agents, kinds = counted(run.num_agents or 0, "agent"), kinds_range(run).replace("–", " to ")
     mean = mean_rand_index(run)
     alike = len({found.rand_index for found in run.kinds.values()}) == 1
@@ -245,7 +245,7 @@ def _kinds_found(run: Run) -> str:
 
 
 def _networks(run: Run) -> str:
-    """What a method that looks for no kinds does with the network."""
+    """What a method that identifies no agents does with the network."""
     agents = run.num_agents or 0
     sets = max(len(set(shared.group)) for shared in run.shared.values())
     if sets == 1:

@@ -113,7 +113,7 @@ def by_environment(study: Study, numbers: Numbers) -> Iterator[tuple[str, str]]:
 
 
 def verdict_text(verdict: Verdict, study: Study, what: str) -> str:
-    """Who leads, or why nobody can be said to; goes on after a comma.
+    """Who leads, or why nobody can be said to; to follow a comma.
 
     Args:
         verdict: which.

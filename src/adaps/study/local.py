@@ -23,14 +23,14 @@ from adaps.errors import UserError
 from adaps.study.job import ATTEMPTS, GIB, Job, Listener, Outcome, Worker, check_memory
 
 MEMORY_CHECK_SECONDS = 0.5
-"""Between two looks at the memory that is free."""
+"""Between two checks of the memory that is free."""
 
 
 class Local:
     """Carries out runs on this machine."""
 
     def __init__(self, workers: int | None, memory_gib: float) -> None:
-        """Choose how many runs go on at a time.
+        """Choose how many runs are under way at a time.
 
         Args:
             workers: how many; None: one per core as far as memory allows, and one on an
@@ -148,7 +148,7 @@ class Lane:
             return self._process.submit(self.work, job, self.out)
 
     def replace_process(self) -> None:
-        """Go on with a fresh process, which holds no memory."""
+        """Start a fresh process, which holds no memory."""
         self._process.shutdown()
         self._process = self._new_process()
 

@@ -23,7 +23,7 @@ SHARINGS = "sharings"
 
 
 class SeedAssignments(NamedTuple):
-    """Who is who and who uses which part of the network; lists with an entry for each seed."""
+    """Identities and who uses which part of the network; lists with an entry for each seed."""
 
     identities: list[Identity | None]
     sharings: list[Sharing]
@@ -69,14 +69,14 @@ class SavedIdentity(msgspec.Struct):
 
 
 class Progress(msgspec.Struct):
-    """How far a program's seeds are."""
+    """How far a seed group is."""
 
     counts: dict[str, Count]
     """How far each part of a checkpoint is, in its own unit."""
     evaluated: Count
     """Updates that had been made at the last point of the learning curve."""
     looks: Count
-    """How often it was found out who is alike."""
+    """How often agents were identified."""
     identities: list[SavedIdentity | None]
     """Of each seed, once that was found out."""
     thresholds: list[Amount | None]
@@ -93,7 +93,7 @@ class Metadata(Statement, kw_only=True):
     lines: list[Line]
     """Points of the learning curves."""
     moves: list[list[dict[str, Any]]]
-    """What came of each further look, for each seed; read by people alone."""
+    """What each identification after the first changed, for each seed; read by people alone."""
     progress: Progress
 
 
@@ -102,7 +102,7 @@ class RunCheckpoint(NamedTuple):
 
     path: Path
     parts: dict[str, Arrays]
-    """Arrays of all that was going on."""
+    """Arrays of all that was under way."""
     metadata: Metadata
     assignments: SeedAssignments | None
     """None where it was not known yet who is alike."""
@@ -166,12 +166,12 @@ def _check(metadata: Metadata, parts: dict[str, Arrays]) -> None:
     num_assigned = len(seeds) if progress.looks else 0
     lengths = {"moves": len(metadata.moves) == len(seeds)}
     lengths |= {n: len(getattr(progress, n)) == num_assigned for n in ("identities", "thresholds")}
-    looks = metadata.config.get("num_identifications", 1)
+    most = metadata.config.get("num_identifications", 1)
     right = {
         **{f"the count of {name}": name in progress.counts for name in parts},
         "lines": all(line.seed in seeds and _is_object(line.text) for line in metadata.lines),
         "evaluated": progress.evaluated <= progress.counts.get("train", 0),
-        "looks": progress.looks <= (looks if type(looks) is int else 1),
+        "looks": progress.looks <= (most if type(most) is int else 1),
         **lengths,
     }
     for name, agrees in right.items():

@@ -21,7 +21,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 CALL_SECONDS = 0.4
-"""Aimed-at time between two looks at the stop request."""
+"""Aimed-at time between two checks for a stop request."""
 MANY = 2**31
 """More pieces than there are."""
 GROWTH = 8.0
@@ -39,7 +39,7 @@ class Task(NamedTuple):
     part: str
     """Its name in checkpoints."""
     phase: str
-    """What is shown while it goes on."""
+    """What is shown meanwhile."""
     unit: int
     """What a piece of one counts in the phase, for each seed."""
     env_steps: Callable[[int], int] | None = None
@@ -55,7 +55,7 @@ class Reports(Protocol):
     @property
     def stopping(self) -> bool: ...
     def begin(self, phase: str) -> None: ...
-    def went_on(self, phase: str, amount: int) -> None: ...
+    def resumed_at(self, phase: str, amount: int) -> None: ...
     def advance(self, phase: str, amount: int, text: str = "") -> None: ...
     def advanced(
         self, phase: str, seeds: list[int], amount: int, seconds: float, text: str
@@ -77,7 +77,7 @@ class Driver:
     def restore_or(self, task: Task, begun: S) -> tuple[S, int]:
         """Where an earlier process left a part, or ``begun``; and how many pieces were done."""
         state, done = self.journal.restore_or(task.part, begun)
-        self._recorder.went_on(task.phase, done * task.unit * len(self._seeds))
+        self._recorder.resumed_at(task.phase, done * task.unit * len(self._seeds))
         return state, done
 
     def carry_out(

@@ -1,6 +1,6 @@
 """What seeds of one program have come to, kept so that another process can resume. Stage: train.
 
-A checkpoint has a part for each thing that was going on, such as ``train``: a tree of arrays, and a
+A checkpoint has a part for each thing under way, such as ``train``: a tree of arrays, and a
 count of how far it is. Kinds and masks are a part of their own: they are never found out again.
 """
 
@@ -29,7 +29,7 @@ SAVING_SHARE = 0.005
 
 
 class Part(NamedTuple):
-    """Something that is going on."""
+    """One thing under way, such as training."""
 
     done: int
     """How far it is, in its own unit."""
@@ -62,8 +62,8 @@ class Journal:
         self._parts = {n: Part(progress.counts[n], lambda x=x: x) for n, x in each}
         self.evaluated = progress.evaluated
         """Updates that had been made at the last point of the learning curve."""
-        self.looks = progress.looks
-        """How often it was found out who is alike."""
+        self.num_identifications = progress.looks
+        """How often agents were identified."""
         self.assignments = found.assignments if found else None
         self.seconds = 0.0
         """Time that saving has taken."""
@@ -72,7 +72,7 @@ class Journal:
 
     @property
     def known(self) -> SeedAssignments:
-        """Who is who and who uses what, once that is known."""
+        """Identities and sharings, once they are known."""
         assert self.assignments is not None
         return self.assignments
 
@@ -107,7 +107,8 @@ class Journal:
 
     def assign(self, assignments: SeedAssignments) -> None:
         """It was found out who is alike: how that was done need not be kept any longer."""
-        self.assignments, self.looks = assignments, self.looks + 1
+        self.assignments = assignments
+        self.num_identifications += 1
         self._parts = {name: part for name, part in self._parts.items() if name == "train"}
         self.save()
 
@@ -157,4 +158,4 @@ class Journal:
         identities, _, thresholds = self.assignments or ([], [], [])
         counts = {name: part.done for name, part in self._parts.items()}
         own = list(map(saved, identities))
-        return Progress(counts, self.evaluated, self.looks, own, thresholds)
+        return Progress(counts, self.evaluated, self.num_identifications, own, thresholds)

@@ -74,7 +74,7 @@ class Recorder:
         self._found: dict[int, tuple[Identity | None, Sharing]] = {}
         self._thresholds: dict[int, float | None] = {}
         self._warnings: dict[int, list[str]] = {}
-        self._looks: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        self._moves: dict[int, list[dict[str, Any]]] = defaultdict(list)
         self._lines: dict[int, list[Line]] = defaultdict(list)
         self._latest: dict[int, float] = {}
         self._started = time.perf_counter()
@@ -107,7 +107,7 @@ class Recorder:
         )
 
     def journal(self, seeds: list[int]) -> Journal:
-        """What is kept of a program, so that another process can go on."""
+        """What is kept of a seed group, so that another process can resume it."""
         return self._journals[self.placement.seed_groups.index(seeds)]
 
     def begin(self, phase: str) -> None:
@@ -139,26 +139,28 @@ class Recorder:
                 self.folder.write_json(files.IDENTITY, self._identity_json())
                 self.folder.write_json(files.SHARING, self._sharing_json())
 
-    def moved(self, seeds: list[int], look: int, matches: list[Match]) -> None:
-        """Kinds were looked for again, for the ``look``-th time."""
+    def moved(self, seeds: list[int], number: int, matches: list[Match]) -> None:
+        """Agents were identified for the ``number``-th time."""
         total = 0
         with self._lock:
             for seed, found in zip(seeds, matches, strict=True):
                 moved = [list(move) for move in found.moved]
                 index = rand_index(self.env.agent_types, found.identity)
                 kinds = len(found.identity.centres)
-                self._looks[seed].append(
+                self._moves[seed].append(
                     {
-                        "look": look,
+                        "look": number,
                         "num_clusters": kinds,
                         "adjusted_rand_index": index,
                         "moved": moved,
                     }
                 )
                 total += len(moved)
-        self.advance("identify", 0, f"look {look}: {total} agents moved to another kind")
+        self.advance(
+            "identify", 0, f"identification {number}: {total} agents moved to another kind"
+        )
 
-    def went_on(self, phase: str, amount: int) -> None:
+    def resumed_at(self, phase: str, amount: int) -> None:
         """So much of a phase was done before this process began."""
         self.watch.skip(phase, amount)
 
@@ -181,7 +183,7 @@ class Recorder:
                 policy.save(self.folder, seed, env_steps)
 
     def fail(self, failure: RunError) -> None:
-        """One seed cannot go on: all save what they have, and stop."""
+        """One seed cannot continue: all save what they have, and stop."""
         self.failure = self.failure or failure
         self.watch.stop.set()
 
@@ -296,7 +298,7 @@ class Recorder:
             seconds=time.perf_counter() - self._started,
             work=self._work[seeds[0]],
             lines=[line for seed in seeds for line in self._lines[seed]],
-            moves=[self._looks[seed] for seed in seeds],
+            moves=[self._moves[seed] for seed in seeds],
             progress=progress,
         )
 
@@ -307,7 +309,7 @@ class Recorder:
         self._work[seeds[0]] = metadata.work
         for line in metadata.lines:
             self._lines[line.seed].append(line)
-        self._looks |= dict(zip(seeds, metadata.moves, strict=True))
+        self._moves |= dict(zip(seeds, metadata.moves, strict=True))
 
     def _warn(self, seeds: list[int]) -> None:
         """Say what is wrong with the seeds' masks."""
@@ -322,7 +324,7 @@ class Recorder:
         return [seed for seeds in self.placement.seed_groups for seed in seeds]
 
     def _identity_json(self) -> dict[str, Any]:
-        """Lists with one entry per seed; null where a seed is not so far, or looks for no kinds."""
+        """Lists with one entry per seed; null where a seed has identified no agents."""
         found = [self._found.get(seed, (None, None))[0] for seed in self._seeds()]
         names, parts = getattr(self.env, "agent_names", None), space_groups_of(self.env)
         alike = [
@@ -342,7 +344,7 @@ class Recorder:
             groups=cast(Any, grouping(self.config).groups),
             latent=[_each(i, _rounded_latent) for i in found],
             looks=[
-                [schema.Identification(**look) for look in self._looks[seed]]
+                [schema.Identification(**look) for look in self._moves[seed]]
                 for seed in self._seeds()
             ],
         )

@@ -39,7 +39,7 @@ class Result:
     regrets: list[float | None]
     """``(best − return) / |best|``; None where the best possible return is not known."""
     clusters: list[list[int] | None]
-    """Cluster of each agent; None for methods that look for none."""
+    """Cluster of each agent; None for methods that find none."""
     adjusted_rand_index: list[float | None]
     """Agreement of clusters and true types: 1 is perfect, 0 is chance."""
     parameters: int

@@ -185,20 +185,20 @@ def _refuse_changes(out: Path, saved: Statement, now: Statement, resume: Resume)
 
 def _refuse_what_is_over(out: Path, saved: Metadata, now: Statement, config: TrainConfig) -> None:
     """Refuse what would be written down, but could not come true any more."""
-    done, looks = saved.progress.counts.get("train", 0), saved.progress.looks
+    done, identified = saved.progress.counts.get("train", 0), saved.progress.looks
     if done > num_updates(config):
         raise UserError(
             f"--steps {config.steps}: {out} has trained longer than that already, "
             f"{done:,} updates of {config.steps_per_update} steps; say more steps"
         )
-    if looks > config.num_identifications:
+    if identified > config.num_identifications:
         raise UserError(
             f"--num-identifications {config.num_identifications}: {out} has identified its agents "
-            f"{looks} times; give at least that number"
+            f"{identified} times; give at least that number"
         )
     # An option that came with a later version could not be spent.
     spent = [c for c in _changes(saved, now) if f"{c.name}.".startswith(SPENT) and not c.is_new]
-    if looks and spent:
+    if identified and spent:
         raise UserError(
             f"{out} has shared out its network already, which cannot be changed any more: "
             f"{'; '.join(map(str, spent))} (leave that as it was, or begin another run)"

@@ -62,7 +62,7 @@ def train(
         preset: ``"default"``, or ``"paper"`` for named methods exactly as published.
         out: folder for the run's files, which must not hold a run; None writes nothing.
         sinks: where metrics go besides the folder: ``"tensorboard"``, ``"wandb"``.
-        resume: whether to go on with the run that ``out`` holds; where it holds none, begin.
+        resume: whether to resume the run that ``out`` holds; where it holds none, begin.
         options: any other field of :class:`adaps.config.training.TrainConfig`, such as ``steps``.
 
     Raises:
@@ -102,7 +102,7 @@ def run(
         out: folder for the run's files; None writes nothing.
         watch: shows how far it is, and may stop it.
         sinks: where numbers go besides the folder, see :data:`adaps.files.sinks.SINKS`.
-        resume: go on with the run that ``out`` holds, if it holds one; None refuses it.
+        resume: resume the run that ``out`` holds, if it holds one; None refuses it.
 
     Raises:
         UserError: an option that cannot be, or a folder that cannot be used.
@@ -164,7 +164,7 @@ def _folder(
     resume: Resume | None,
     watch: Watch,
 ) -> Iterator[tuple[RunFolder | None, dict[int, RunCheckpoint]]]:
-    """The run's folder, in which nobody else writes meanwhile, and what to go on from."""
+    """The run's folder, in which nobody else writes meanwhile, and what to resume from."""
     if out is None:
         yield None, {}
         return

@@ -95,9 +95,9 @@ def train_seeds(group: SeedGroup) -> list[SeedResult]:
             step = partial(update, stages, sharing)
             state = driver.carry_out(training(group, sharing), state, done, until, step)
             state, done = evaluate_now(group, state, sharing, until), until
-        if identifications_due(config, until) > journal.looks:
+        if identifications_due(config, until) > journal.num_identifications:
             matches, shared = identify_again(group, state.learner.params)
-            recorder.moved(seeds, journal.looks + 1, matches)
+            recorder.moved(seeds, journal.num_identifications + 1, matches)
             journal.assign(shared)
             recorder.shared(seeds, journal.known)
             sharing = stack(journal.known.sharings)
@@ -134,7 +134,7 @@ def gather(group: SeedGroup, params: Params, sharing: Sharing) -> list[Samples]:
     Agents whose spaces differ are kept apart: each part of the team has samples of its own.
     """
     _, stages, _, driver, seeds, keys = group
-    plan, before = stages.plan, driver.journal.looks
+    plan, before = stages.plan, driver.journal.num_identifications
     task = Task("gather", "gather", plan.steps_per_round, partial(steps_gathered, plan, before))
 
     def step(state: gathering.GatherState, rounds: int) -> tuple[gathering.GatherState, str]:
@@ -222,7 +222,7 @@ def threshold(
 def identify_again(group: SeedGroup, params: Params) -> tuple[list[Match], SeedAssignments]:
     """Identify with the trained policy; clusters that persist keep their part of the network."""
     journal, old = group.driver.journal, group.driver.journal.known
-    fresh = fresh_keys(group.keys, jnp.int32(journal.looks + 1))
+    fresh = fresh_keys(group.keys, jnp.int32(journal.num_identifications + 1))
     found = identify(group._replace(keys=fresh), params, old.sharings)
     both = zip(cast(list[Identity], old.identities), cast(list[Identity], found), strict=True)
     matches = [match(*each) for each in both]
@@ -250,15 +250,15 @@ def update(
 
 def training(group: SeedGroup, sharing: Sharing) -> Task:
     """The updates, after which policies are saved."""
-    config, looks = group.config, group.driver.journal.looks
+    config, identified = group.config, group.driver.journal.num_identifications
 
     def keep(state: TrainState, done: int) -> None:
         now = scaled(sharing, state.normaliser)
         policies = policies_of(group, state, now)
-        group.recorder.save(group.seeds, steps_taken(config, done, looks), policies)
+        group.recorder.save(group.seeds, steps_taken(config, done, identified), policies)
 
     def env_steps(done: int) -> int:
-        return steps_taken(config, done, looks)
+        return steps_taken(config, done, identified)
 
     return Task("train", "train", config.steps_per_update, env_steps, keep)
 
@@ -266,7 +266,7 @@ def training(group: SeedGroup, sharing: Sharing) -> Task:
 def evaluate_now(group: SeedGroup, state: TrainState, sharing: Sharing, done: int) -> TrainState:
     """A point of the learning curve after so many updates; returns the state to train on."""
     config, stages, recorder, driver, seeds, _ = group
-    env_steps = steps_taken(config, done, driver.journal.looks)
+    env_steps = steps_taken(config, done, driver.journal.num_identifications)
     now = scaled(sharing, state.normaliser)
     batch = first_batch(eval_episodes(config, stages.env), batch_episodes(stages.env))
     episodes = stages.evaluate(state.learner.params, now, batch)

@@ -70,7 +70,7 @@ class RunIdentity(File, kw_only=True):
     parts: list[SpaceGroup] | None = None
     """None where all agents' spaces are alike."""
     clusters: list[list[Whole] | None]
-    """Of each agent; None also for methods that look for no kinds."""
+    """Of each agent; None also for methods that identify no agents."""
     num_clusters: list[Whole | None]
     adjusted_rand_index: list[float | None]
     agent_types: list[int | str] | None
