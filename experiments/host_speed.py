@@ -8,6 +8,7 @@ environment's own ``reset`` and ``step``, divided by cores times seconds.
 """
 
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -15,12 +16,15 @@ from pathlib import Path
 from statistics import median
 from threading import Barrier, Event, Thread
 from typing import Any
+from uuid import uuid4
 
 import gymnasium
 import jax.numpy as jnp
 import numpy as np
 import tyro
+from mpe2 import simple_tag_v3
 from pettingzoo import ParallelEnv
+from pettingzoo.utils import BaseParallelWrapper
 from provenance import measured
 
 import adaps
@@ -75,10 +79,36 @@ class Tuples(ParallelEnv):
         return (*each, {})
 
 
-ENVIRONMENTS: dict[str, Callable[[], HostEnvironment]] = {
-    name: partial(adaps.from_pettingzoo, partial(Tuples, name, package), name=name)
-    for name, package in (("rware-tiny-4ag-v2", "rware"), ("Foraging-8x8-4p-3f-v3", "lbforaging"))
-} | {"simple_tag_v3": partial(adaps.from_pettingzoo, "mpe2.simple_tag_v3")}
+class Timed(BaseParallelWrapper):
+    """Adds up the processor time inside ``reset`` and ``step``, in a file that others may read."""
+
+    def __init__(self, make: Callable[[], ParallelEnv], folder: Path) -> None:
+        super().__init__(make())
+        self.spent = np.memmap(folder / uuid4().hex, np.float64, "w+", shape=(1,))
+
+    def reset(self, seed: int | None = None, options: Any = None) -> Any:
+        return self._timed(super().reset, seed, options)
+
+    def step(self, actions: dict[str, int]) -> Any:
+        return self._timed(super().step, actions)
+
+    def _timed(self, function: Callable[..., Any], *args: Any) -> Any:
+        began = time.thread_time()
+        answer = function(*args)
+        self.spent[0] += time.thread_time() - began
+        return answer
+
+
+def seconds_inside(folder: Path) -> float:
+    """Processor time in all environments that were ever made with this folder."""
+    return sum(float(np.fromfile(file, np.float64)[0]) for file in folder.iterdir())
+
+
+ENVIRONMENTS: dict[str, Callable[[], ParallelEnv]] = {
+    "rware-tiny-4ag-v2": partial(Tuples, "rware-tiny-4ag-v2", "rware"),
+    "Foraging-8x8-4p-3f-v3": partial(Tuples, "Foraging-8x8-4p-3f-v3", "lbforaging"),
+    "simple_tag_v3": simple_tag_v3.parallel_env,
+}
 
 
 SETTINGS = {
@@ -90,26 +120,28 @@ SETTINGS = {
 """Copies of each seed, seeds at a time, and processes of each; as chosen without being told."""
 
 
-def alone(env: HostEnvironment, seconds: float) -> float:
+def alone(env: HostEnvironment, folder: Path, seconds: float) -> float:
     """Steps per second of one copy in this process."""
-    copies = env.open(1, 0)
+    copies, inside = env.open(1, 0), seconds_inside(folder)
     now, steps, rng = copies.reset([0]), 0, np.random.default_rng(0)
     began = time.perf_counter()
     while time.perf_counter() - began < seconds:
         legal = now.observation.legal
         now = copies.step(np.where(legal, rng.random(legal.shape), -1).argmax(-1))
         steps += 1
-    return steps / copies.seconds
+    return steps / (seconds_inside(folder) - inside)
 
 
-def training(env: HostEnvironment, num_envs: int, seeds: int, workers: int, seconds: float) -> Any:
+def training(
+    env: HostEnvironment, folder: Path, num_envs: int, seeds: int, workers: int, seconds: float
+) -> tuple[float, float]:
     """Steps per second of so many seeds that train side by side, and the environment's share."""
     config = resolved(
         TrainConfig(env.name, adaps.FuPS(), adaps.A2C(), num_envs=num_envs, workers=workers), env
     )
     stages = make_host_stages(env, config)
     network = stages.setting.agent.network
-    results, together = [], Barrier(seeds)
+    rates, together = [], Barrier(seeds + 1)
 
     def one(seed: int) -> None:
         with stages.opened(Event()) as own:
@@ -117,38 +149,44 @@ def training(env: HostEnvironment, num_envs: int, seeds: int, workers: int, seco
             each = [adaps.FuPS().build(keys.masks[0], network, None)]
             params, sharing = initial_params(network, adaps.FuPS(), keys, each), stack(each)
             state = own.advance(own.begin(keys, params, sharing), sharing, 3)
-            copies = state.position.copies
             together.wait()
-            began, inside, updates = time.perf_counter(), copies.seconds, 0
+            began, updates = time.perf_counter(), 0
             while time.perf_counter() - began < seconds:
                 state = own.advance(state, sharing, 1)
                 updates += 1
-            took = time.perf_counter() - began
-            steps = updates * config.steps_per_update
-            results.append((steps / took, (copies.seconds - inside) / took))
+            rates.append(updates * config.steps_per_update / (time.perf_counter() - began))
 
     threads = [Thread(target=one, args=(seed,)) for seed in range(seeds)]
     for thread in threads:
         thread.start()
+    together.wait()
+    began, inside = time.perf_counter(), seconds_inside(folder)
     for thread in threads:
         thread.join()
-    return sum(r[0] for r in results), sum(r[1] for r in results) / cores()
+    spent = seconds_inside(folder) - inside
+    return sum(rates), spent / (time.perf_counter() - began) / cores()
+
+
+def measure(make: Callable[[], ParallelEnv], name: str, seconds: float, repeats: int) -> Any:
+    """Medians of one environment."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        env = adaps.from_pettingzoo(partial(Timed, make, folder), name=name)
+        one = median(alone(env, folder, seconds / 2) for _ in range(repeats))
+        row: dict[str, Any] = {"alone": round(one)}
+        for label, setting in SETTINGS.items():
+            runs = [training(env, folder, *setting, seconds) for _ in range(repeats)]
+            rate, share = (median(values) for values in zip(*runs, strict=True))
+            row[label] = {"steps_per_second": round(rate), "share": round(share, 3)}
+    return row | {"seps": SEPS.get(name)}
 
 
 def main(out: Path | None = None, seconds: float = 6.0, repeats: int = 3) -> None:
     """Measure every environment in turn, and show medians."""
     rows = {}
     for name, make in ENVIRONMENTS.items():
-        env = make()
-        one = median(alone(env, seconds / 2) for _ in range(repeats))
-        row: dict[str, Any] = {"alone": round(one)}
-        for label, (num_envs, seeds, workers) in SETTINGS.items():
-            runs = [training(env, num_envs, seeds, workers, seconds) for _ in range(repeats)]
-            rate, share = (median(values) for values in zip(*runs, strict=True))
-            row[label] = {"steps_per_second": round(rate), "share": round(share, 3)}
-        row["seps"] = SEPS.get(name)
-        rows[name] = row
-        print(name, json.dumps(row), flush=True)
+        rows[name] = measure(make, name, seconds, repeats)
+        print(name, json.dumps(rows[name]), flush=True)
     if out is not None:
         most = max(seeds for _, seeds, _ in SETTINGS.values())
         budget = f"medians of {repeats} measurements of {seconds:g} s"

@@ -155,8 +155,6 @@ class Copies(Protocol):
     """Copies of an environment that runs in Python, all stepped at once; to be closed."""
 
     num_copies: int
-    seconds: float
-    """Processor time spent in the environment's own code so far."""
 
     def reset(self, seeds: Sequence[int]) -> Timestep:
         """Begin an episode in each copy, ``[copy, agent, …]``; later ones follow from its seed."""

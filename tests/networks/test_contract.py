@@ -61,8 +61,6 @@ shared_too = pytest.mark.parametrize(
 class InPython:
     """Copies of an environment in JAX that are stepped as those in Python are."""
 
-    seconds = 0.0
-
     def __init__(self, env, num_copies):
         self.env, self.num_copies = env, num_copies
 

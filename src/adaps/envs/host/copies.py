@@ -61,8 +61,6 @@ class Copies:
         self._stop = stop or threading.Event()
         self._steps = 0
         self._name, self._record_type = roster.env, roster.record_type
-        self.seconds = 0.0
-        """Processor time spent in the environment's own code so far."""
         sides = max((d for d in range(1, workers + 1) if num_copies % d == 0), default=0)
         self._copies_per_side = num_copies // max(sides, 1)
         side = partial(Side, make_env, roster, self._copies_per_side)
@@ -79,9 +77,7 @@ class Copies:
         self._steps += 1
         by_side = action.reshape(-1, self._copies_per_side, action.shape[-1])
         rows, *_, info = self._ask("step", actions=by_side)
-        timestep = self._timestep(rows, info)
-        self.seconds += float(rows.view(self._record_type)["seconds"].sum())
-        return timestep
+        return self._timestep(rows, info)
 
     def picture(self) -> Any:
         """The first copy's own picture, ``uint8[y, x, 3]``, where it runs in this process."""

@@ -6,7 +6,6 @@ that names environment, agent and step.
 
 import contextlib
 import math
-import time
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -33,8 +32,6 @@ class Record(NamedTuple):
     agent_truncated: Float[np.ndarray, " agent"]
     terminated: Float[np.ndarray, "1"]
     truncated: Float[np.ndarray, "1"]
-    seconds: Float[np.ndarray, "1"]
-    """In the environment's own code."""
     all_but_obs: Float[np.ndarray, " number"]
     """The others once more, in one row."""
 
@@ -65,7 +62,7 @@ class Roster(NamedTuple):
             "last_obs": (agents, self.obs_size),
             "legal": (agents, self.num_actions),
             **dict.fromkeys(("reward", "here", "agent_terminated", "agent_truncated"), (agents,)),
-            **dict.fromkeys(("terminated", "truncated", "seconds"), (1,)),
+            **dict.fromkeys(("terminated", "truncated"), (1,)),
         }
         return np.dtype([(name, np.float32, shape) for name, shape in shapes.items()])
 
@@ -89,8 +86,6 @@ class Team:
         self.roster = roster
         self._index = {name: i for i, name in enumerate(roster.names)}
         self._steps = 0
-        self.seconds = 0.0
-        """Processor time spent in the environment's own ``reset`` and ``step``."""
         self._env = self._call("making it", make_env)
         self._agents: list[str] = []
         self._spaces: dict[str, tuple[Any, Any]] = {}
@@ -250,13 +245,11 @@ class Team:
         self._spaces[name] = now
 
     def _call(self, what: str, function: Callable, *args: Any, **kwargs: Any) -> Any:
-        began = time.thread_time()
         try:
             answer = function(*args, **kwargs)
         except (Exception, SystemExit) as error:
             text = f"{type(error).__name__}: {' '.join(str(error).split())}"
             raise self._wrong(None, f"{what} raised {text}", traceback.format_exc()) from None
-        self.seconds += time.thread_time() - began
         if what in RETURNED:
             try:
                 check_returned(what, answer)

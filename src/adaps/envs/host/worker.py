@@ -60,9 +60,7 @@ class Side(gymnasium.Env[np.ndarray, np.ndarray]):
         try:
             with np.errstate(over="ignore"):  # said in a better way where it matters
                 for team, own, record in zip(self._teams, action, self._records, strict=True):
-                    before = team.seconds
                     team.step(own, record)
-                    record.seconds[0] = team.seconds - before
         except Exception as error:
             return self._rows, 0.0, False, False, self._failure(error)
         return self._rows, 0.0, False, False, {}
