@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # its parts are imported when they are first used
 from jaxtyping import Int
-from scipy.optimize import linear_sum_assignment
 
 from adaps.types import Identity
 
@@ -37,7 +37,7 @@ def match(old: Identity, new: Identity) -> Match:
     """
     overlap = np.zeros((len(old.centres), len(new.centres)), int)
     np.add.at(overlap, (old.clusters, new.clusters), 1)
-    pairs = zip(*linear_sum_assignment(overlap, maximize=True), strict=True)
+    pairs = zip(*scipy.optimize.linear_sum_assignment(overlap, maximize=True), strict=True)
     continued = {after: before for before, after in pairs if overlap[before, after]}
     order = sorted(range(len(new.centres)), key=lambda c: (continued.get(c, len(overlap)), c))
     before = np.array([continued.get(cluster, -1) for cluster in order])

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # its parts are imported when they are first used
 from jaxtyping import Float, Int
-from scipy.cluster.hierarchy import linkage
-from scipy.special import stdtrit
 
 from adaps.identity.samples import LARGE_TEAM
 
@@ -69,9 +68,9 @@ def gather_evidence(codes: Float[np.ndarray, "agent latent"], pair_errors: PairE
     if num_agents == 1:
         tree = np.zeros((0, 4))
     elif crossed is None:
-        tree = linkage(codes, "ward")
+        tree = scipy.cluster.hierarchy.linkage(codes, "ward")
     else:
-        tree = linkage(_distances(crossed), "average")
+        tree = scipy.cluster.hierarchy.linkage(_distances(crossed), "average")
     members = [[agent] for agent in range(num_agents)]
     for first, second in tree[:, :2].astype(int):
         members.append(members[first] + members[second])
@@ -159,7 +158,7 @@ def labels_of(evidence: Evidence, nodes: list[int]) -> Int[np.ndarray, " agent"]
 def _excess(growth: Float[np.ndarray, "block channel"], alpha: float) -> float:
     """Growth of the error in multiples of what is allowed: above 1, the prediction is worse."""
     mean, deviation = growth.mean(axis=0), growth.std(axis=0, ddof=1)
-    limit = stdtrit(len(growth) - 1, 1 - alpha) * deviation / len(growth) ** 0.5
+    limit = scipy.special.stdtrit(len(growth) - 1, 1 - alpha) * deviation / len(growth) ** 0.5
     return float((mean / np.maximum(LEAST_EFFECT, limit)).max())
 
 
