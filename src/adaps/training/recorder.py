@@ -200,7 +200,7 @@ class Recorder:
     def broken(self, seeds: list[int], update: NonFiniteUpdate) -> NotFiniteError:
         """An update led to what is not finite: the batch is saved, and what to do is said."""
         fields = (update.before.learner.params, update.rollout, update.after.metrics)
-        each = unstack(jax.device_get(fields), len(seeds))
+        each = jax.device_get(unstack(fields, len(seeds)))
         wrong = [[name for name, x in own.items() if not np.isfinite(x)] for *_, own in each]
         place = next((place for place, names in enumerate(wrong) if names), 0)
         seed, (params, rollout, _) = seeds[place], each[place]
@@ -221,7 +221,7 @@ class Recorder:
         distances: Float[Array, "seed agent agent"],
     ) -> None:
         """A point of the learning curve: greedy and sampled episodes, and the update's means."""
-        per_seed = unstack(jax.device_get((*episodes, metrics, distances)), len(seeds))
+        per_seed = jax.device_get(unstack((*episodes, metrics, distances), len(seeds)))
         for seed, (greedy, sampled, means, distance) in zip(seeds, per_seed, strict=True):
             with self._lock:
                 self._latest[seed] = mean_return(greedy)
