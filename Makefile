@@ -36,7 +36,7 @@ constraints: .venv/installed  ## newest versions that pyproject.toml allows, wit
 		--no-annotate --upgrade --group dev pyproject.toml --output-file constraints.txt
 
 clean:
-	rm -rf .venv runs dist build .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv runs dist build .jax_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/installed: constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from adaps.cli.commands import COMMANDS, main
+import adaps
+from adaps.cli.commands import main
+from adaps.study.plan import Study, jobs
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
@@ -15,7 +17,33 @@ TINY = (
     "--steps 4_000 --gather-steps 1_600 --encoder.updates 100 --seeds 1 --evaluations 2 "
     "--eval-episodes 8"
 )
-STUDIED = ("gather-steps=1_600", "encoder.updates=50", "evaluations=2", "eval-episodes=8")
+STUDIED = (
+    "--seeds 1 --steps 8_000 --options gather-steps=1_600 encoder.updates=50 evaluations=2 "
+    "eval-episodes=8"
+)
+SHORTER = {
+    "train": TINY,
+    "identify": "--gather-steps 1_600 --encoder.updates 100",
+    "compare": STUDIED,
+    "sweep": STUDIED,
+}
+COMPUTES = {
+    "train": "adaps.training.run._trained",
+    "identify": "adaps.cli.identify.run_identify",
+    "compare": "adaps.cli.studies.carry_out",
+    "sweep": "adaps.cli.studies.carry_out",
+}
+"""By command, the function that all its computing is in; what it is given has been checked."""
+
+
+class PlannedError(Exception):
+    """A command has come to what it computes."""
+
+
+def planned(*args, **_):
+    if isinstance(args[0], Study):
+        assert jobs(args[0])
+    raise PlannedError
 
 
 def blocks(language):
@@ -24,15 +52,32 @@ def blocks(language):
             yield pytest.param(code, id=f"{page.relative_to(ROOT)}-{i}")
 
 
+def shortened(train):
+    """A function that trains, for fewer steps where there are many."""
+
+    def run(*args, steps, **options):
+        short = {"gather_steps": 1_600, "evaluations": 2, "eval_episodes": 8}
+        encoder = adaps.VAE(updates=100)
+        return train(*args, steps=min(steps, 4_000), encoder=encoder, **short | options)
+
+    return run
+
+
 @pytest.mark.parametrize("code", list(blocks("python")))
 def test_python(code, tmp_path, monkeypatch):
+    """Code runs as it stands, training cut short."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(adaps, "train", shortened(adaps.train))
     exec(compile(code, "documentation", "exec"), {"__name__": "documentation"})
 
 
 @pytest.mark.parametrize("code", list(blocks("sh")))
 def test_commands(code, tmp_path, monkeypatch, capsys):
-    """Commands run in turn, training cut short; of make's targets only the existence is checked."""
+    """Commands run in turn.
+
+    Those that compute are cut short, and planned only where they do not name a place for what they
+    write. Of make's targets only the existence is checked.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(ROOT))
     for line in code.splitlines():
@@ -42,21 +87,25 @@ def test_commands(code, tmp_path, monkeypatch, capsys):
         elif words[:1] == ["make"]:
             assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
         elif words[:1] == ["adaps"]:
-            assert run(words[1:]) in (0, None), capsys.readouterr().err
+            run(words[1:], monkeypatch, capsys)
 
 
-def run(words):
-    assert words[0] in COMMANDS
-    if words[0] == "train" and "--help" not in words:
-        words = [*words, *TINY.split()]
-    if words[0] == "identify" and "--help" not in words:
-        words = [*words, "--gather-steps", "1_600", "--encoder.updates", "100"]
-    if words[0] in ("compare", "sweep"):
-        words = [*words, "--seeds", "1", "--steps", "8_000", "--options", *STUDIED]
-    if words[0] == "bench":
-        return 0
+def run(words, monkeypatch, capsys):
+    command = words[0]
+    if command not in SHORTER or "--help" in words:
+        assert carried_out(words) in (0, None), capsys.readouterr().err
+    elif "--out" in words:
+        assert carried_out([*words, *SHORTER[command].split()]) == 0, capsys.readouterr().err
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr(COMPUTES[command], planned)
+            with pytest.raises(PlannedError):
+                main(words)
+
+
+def carried_out(words):
     try:
-        return main(words)
+        return 0 if words[0] == "bench" else main(words)
     except SystemExit as stop:
         return stop.code
 

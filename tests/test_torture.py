@@ -16,7 +16,7 @@ import pytest
 
 from adaps.files import run_folder as files
 
-KILLS = int(os.environ.get("ADAPS_KILLS", "3"))
+KILLS = int(os.environ.get("ADAPS_KILLS", "1"))
 WORDS = (
     "train bps:2-2 --auto-resume --steps 12_000 --gather-steps 3_200 --encoder.updates 200 "
     "--seeds 2 --evaluations 4 --eval-episodes 8 --checkpoint-every 400"
