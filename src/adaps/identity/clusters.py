@@ -233,10 +233,10 @@ def weigh(criterion: str, codes: Codes, seed: int) -> tuple[Scores, int]:
 
 def rand_index(types: tuple[int, ...] | None, identity: Identity | None) -> float | None:
     """Adjusted Rand index of clusters and agent types: 1 is perfect, 0 is chance."""
-    from sklearn.metrics import adjusted_rand_score  # noqa: PLC0415
-
     if types is None or identity is None:
         return None
+    from sklearn.metrics import adjusted_rand_score  # noqa: PLC0415
+
     return float(adjusted_rand_score(types, identity.clusters))
 
 
