@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 VARIABLE = "ADAPS_COMPILE_CACHE"
 MAX_BYTES = 512 * 2**20
 """What was not used for longest is removed beyond this."""
-MIN_SECONDS = 0.1
+MIN_SECONDS = 0.01
 """Programs that are compiled more quickly are not kept."""
 LOCK, ENTRY, USED = ".lockfile", "-cache", "-atime"
 """JAX's own names: its lock, a program, and when that was last used."""
