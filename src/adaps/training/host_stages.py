@@ -151,8 +151,9 @@ class OpenHostStages:
             now = scaled(sharing, state.normaliser)
             policy = partial(_act, self._agent, sampled, state.learner.params, now)
             position, rollout = self._trains.collect(policy, state.position, length)
-            key, batch = with_seed(position.key), with_seed(rollout)
-            state = learn(self.setting, state._replace(position=None), sharing, batch, key)
+            batch = with_seed(rollout)
+            state = state._replace(position=None)
+            state = learn(self.setting, state, sharing, batch, position.key)
             state = state._replace(position=position)
             if not np.asarray(is_finite(state.metrics, state.learner.params)).all():
                 before = before._replace(position=position)
@@ -199,4 +200,4 @@ def _accumulated(plan: Plan, shape: NetworkShape, gathered: Gathered, rollout: R
 
 
 begin_training = over_seeds(static=1)(before_training)
-learn = over_seeds(static=1)(learned)
+learn = over_seeds(static=1, shared=(4,))(learned)
