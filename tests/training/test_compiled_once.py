@@ -1,12 +1,17 @@
 """A second run of a setting in one process traces and compiles nothing."""
 
+import dataclasses
+from typing import Any
+
 import jax
+import jax.numpy as jnp
 import pytest
 
 import adaps
 from adaps.config.choices import algo_options, sharing_options
 from adaps.config.training import TrainConfig
 from adaps.training import run
+from probes import Probe, constant
 
 SHORT = {
     "steps": 6_000,
@@ -47,6 +52,22 @@ def test_training_again(method, compiled):
     again = adaps.train("bps:2-2", method, **SHORT)
     assert compiled == []
     assert again.returns == first.returns
+
+
+@dataclasses.dataclass(frozen=True)
+class WithTable(Probe):
+    """Holds an array, and so cannot be hashed."""
+
+    table: Any = None
+
+
+def test_training_again_where_the_environment_cannot_be_hashed(compiled):
+    env = WithTable("with a table", constant, table=jnp.ones(3))
+    short = {**SHORT, "evaluations": 3, "hidden": (8,)}
+    adaps.train(env, "fups", **short)
+    compiled.clear()
+    adaps.train(env, "fups", **short)
+    assert compiled == []
 
 
 def test_identifying_again(compiled):

@@ -79,16 +79,14 @@ class Collector(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Static:
-    """A static argument of compiled functions: equal by value where its fields can be hashed.
+    """A static argument of compiled functions: equal where its fields are.
 
-    Where they cannot, such as those of somebody's environment, it is equal to itself alone.
+    A field that cannot be hashed, such as somebody's environment that holds arrays, is equal to
+    itself alone.
     """
 
     def __hash__(self) -> int:
-        try:
-            return hash(self._values())
-        except TypeError:
-            return id(self)
+        return hash(self._values())
 
     def __eq__(self, other: Any) -> bool:
         if self is other:
@@ -100,7 +98,15 @@ class Static:
         )
 
     def _values(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, field.name) for field in fields(self))
+        return tuple(_value_or_identity(getattr(self, field.name)) for field in fields(self))
+
+
+def _value_or_identity(value: Any) -> Any:
+    try:
+        hash(value)
+    except TypeError:
+        return "object", id(value)
+    return value
 
 
 @dataclass(frozen=True, eq=False)
