@@ -141,7 +141,7 @@ def training(
     )
     stages = make_host_stages(env, config)
     network = stages.setting.agent.network
-    rates, together = [], Barrier(seeds + 1)
+    rates, together = [], Barrier(seeds + 1, timeout=300)
 
     def one(seed: int) -> None:
         with stages.opened(Event()) as own:

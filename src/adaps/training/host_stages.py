@@ -200,4 +200,4 @@ def _accumulated(plan: Plan, shape: NetworkShape, gathered: Gathered, rollout: R
 
 
 begin_training = over_seeds(static=1)(before_training)
-learn = over_seeds(static=1, shared=(4,))(learned)
+learn = over_seeds(static=1, shared=(4,))(learned)  # a key costs much to give a seed axis
