@@ -206,9 +206,7 @@ def test_a_method_that_does_more_stands_for_itself(method):
 def test_methods_that_are_only_data_share_their_programs():
     def programs(method):
         adaps.train("bps:2-2", method, **SHORT)
-        return [
-            f.__wrapped__._cache_size() for f in (stages._advance, stages._begin, stages._evaluate)
-        ]
+        return [f._cache_size() for f in (stages._advance, stages._begin, stages._evaluate)]
 
     once = programs(adaps.FuPS())
     assert programs(adaps.SNPPS()) == once

@@ -5,7 +5,6 @@ cores, two threads with a seed each did 2.6 times the steps of two seeds under o
 accelerator is the other way round: it needs the larger arrays.
 """
 
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial, wraps
@@ -70,8 +69,7 @@ def over_seeds(static: int = 0, shared: tuple[int, ...] = ()) -> Callable[[Calla
 
     Args:
         static: how many arguments, the first ones, are hashable and no arrays: what is compiled
-            is kept for as long as the process lives, and found again for equal ones. Of threads
-            that call it for the first time, one compiles and the others wait.
+            is kept for as long as the process lives, and found again for equal ones.
         shared: places of arguments that have no seed axis.
     """
 
@@ -89,26 +87,9 @@ def over_seeds(static: int = 0, shared: tuple[int, ...] = ()) -> Callable[[Calla
             ]
             return jax.tree.map(lambda x: x[None], fixed(*alone))
 
-        return _compiled_by_one(jax.jit(compiled, static_argnums=tuple(range(static))), static)
+        return jax.jit(compiled, static_argnums=tuple(range(static)))
 
     return decorate
-
-
-def _compiled_by_one(program: Callable, static: int) -> Callable:
-    """Let one thread compile what several call for the first time with equal static arguments."""
-    compiling, known = threading.Lock(), set()
-
-    @wraps(program)
-    def call(*args: Any) -> Any:
-        setting = args[:static]
-        if setting in known:
-            return program(*args)
-        with compiling:
-            result = program(*args)
-        known.add(setting)
-        return result
-
-    return call
 
 
 @jax.jit
