@@ -22,7 +22,7 @@ from adaps.cli.commands import main
 from adaps.cli.list import rows_of
 from adaps.config.choices import algo_options, sharing_options
 from adaps.config.groups import as_identity
-from adaps.config.saved import from_json, saved_env, to_json
+from adaps.config.saved import SavedEnv, from_json, saved_env, to_json
 from adaps.config.training import TrainConfig
 from adaps.files import run_folder as files
 from adaps.networks.weights import count_params
@@ -373,9 +373,10 @@ def test_a_task_seed_is_saved_and_used_again(tmp_path, monkeypatch, made):
 def test_a_configuration_without_a_task_seed_means_0(tmp_path):
     config = TrainConfig(TASK, sharing_options("fups"), algo_options("a2c"))
     data = to_json(config)
-    del data["task_seed"]
+    for name in ("task_seed", "agent_types", "max_steps"):
+        del data[name]
     (tmp_path / "config.json").write_text(json.dumps({"config": data}))
-    assert saved_env(tmp_path / "config.json") == (TASK, 0)
+    assert saved_env(tmp_path / "config.json") == SavedEnv(TASK, 0, None, None)
     assert from_json(tmp_path / "config.json") == config
     data["task_seed"] = "three"
     (tmp_path / "config.json").write_text(json.dumps({"config": data}))

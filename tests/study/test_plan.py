@@ -329,7 +329,7 @@ def test_a_name_that_is_too_long_for_a_folder(tmp_path, capsys):
     ["[" * 5_000, '"abc"', '{"random_return": "abc"}', '{"random_return": {"bps:2-2": "x"}}'],
 )
 def test_references_that_are_damaged_are_made_anew(text, tmp_path, monkeypatch):
-    monkeypatch.setattr("adaps.study.execute.random_return", lambda env: -1.0)
+    monkeypatch.setattr("adaps.study.execute.random_return", lambda env, max_steps: -1.0)
     (tmp_path / References.FILE).write_text(text)
     carry_out(tiny(), tmp_path, Nowhere(), quiet())
     assert json.loads((tmp_path / References.FILE).read_text())["random_return"] == {
