@@ -183,6 +183,17 @@ def test_folders_are_plain_and_never_shared():
         assert len(name.encode()) < 255
 
 
+def test_runs_of_a_study_are_told_of_types_and_limits():
+    name = "envs.teams_in_jax:JaxMARLStyle,length=4"
+    options = {"agent-types": "4 5", "max-steps": "3", "steps": "400"}
+    study = of_methods([name], ["fups"], ["a2c"], [0], options)
+    (job,) = jobs(study)
+    assert (job.config.env, job.config.agent_types, job.config.max_steps) == (name, (4, 5), 3)
+    assert re.fullmatch(
+        r"runs/envs.teams_in_jax-JaxMARLStyle-length=4-\w{6}/fups/seed-0", job.folder
+    )
+
+
 def test_the_same_study_has_the_same_folder():
     assert default_folder(tiny()) == default_folder(tiny())
     assert default_folder(tiny()) != default_folder(tiny(seeds=(0,)))
