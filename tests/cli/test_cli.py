@@ -377,7 +377,7 @@ def test_what_evaluation_is_told_is_saved_and_used_again(tmp_path, monkeypatch, 
     told = "episodes of evaluation were cut off after 2 steps (--max-steps)"
     assert main(f"train {name} --agent-types 4 5 --max-steps 2 {short}".split()) == 0
     assert capsys.readouterr().err.count(told) == 1
-    run = tmp_path / "runs" / "envs.teams_in_jax-JaxMARLStyle-length=4-fups"
+    run = tmp_path / "runs" / "envs.teams_in_jax-JaxMARLStyle-length=4-fups-001"
     assert files.read_json(run, files.IDENTITY)["agent_types"] == [4, 5]
     assert files.read_json(run, files.RESULT)["episodes_cut"] == 3
     page = re.sub("<.*?>", "", (run / "report.html").read_text())

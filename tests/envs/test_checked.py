@@ -203,13 +203,32 @@ SLIPS = {
     "the size of observations": (Own(obs_size=3), r"obs of reset is float32\[2, 1\], .*\[2, 3\]"),
     "the number of actions": (Own(num_actions=3), r"legal of reset is bool\[2, 2\], .*\[2, 3\]"),
     "the number of agents": (Own(num_agents=3, agent_types=None), r"of reset is .*\[2"),
-    "another reward": (own(reward=jnp.zeros(3)), r"reward of reset is float32\[3\], .* \[2\]"),
-    "one reward": (own(reward=jnp.float32(0)), r"reward of reset is float32\[\], and must be real"),
-    "whole rewards": (own(reward=jnp.zeros(2, int)), "reward of reset is int32.* real numbers"),
+    "another reward": (own(reward=jnp.zeros(3)), r"reward of reset is float32\[3\], .*\[2\]"),
+    "one reward": (
+        own(reward=jnp.float32(0)),
+        r"is float32\[\], and must be float32\[2\]",
+    ),
+    "whole rewards": (
+        own(reward=jnp.zeros(2, int)),
+        r"reward of reset is int32\[2\], .*float32",
+    ),
+    "whole observations": (
+        Own(changes=(("observation", Observation(jnp.ones((2, 1), int))),)),
+        r"observation.obs of reset is int32\[2, 1\], and must be float32",
+    ),
     "text": (own(reward="much"), "reset (fails: TypeError|.*reward)"),
-    "ends of each": (own(truncated=NOBODY), r"truncated of reset is bool\[2\], .* shape \[\]"),
-    "ends as numbers": (own(terminated=jnp.int32(0)), "must be true or false"),
-    "a mask of numbers": (seen(legal=jnp.ones((2, 2))), "legal of reset is float32.* true or"),
+    "ends of each": (
+        own(truncated=NOBODY),
+        r"truncated of reset is bool\[2\], .*bool\[\]",
+    ),
+    "ends as numbers": (
+        own(terminated=jnp.int32(0)),
+        r"is int32\[\], and must be bool\[\]",
+    ),
+    "a mask of numbers": (
+        seen(legal=jnp.ones((2, 2))),
+        "legal of reset is float32.*must be bool",
+    ),
     "a mask of others": (seen(legal=LEGAL[:1]), r"legal of reset is bool\[1, 2\]"),
     "no observation": (own(final=jnp.ones((2, 1))), "final of reset must be an adaps.Observation"),
     "a state that changes": (Own(state=1.5), r"(step fails|the state is int32\[\] after reset)"),

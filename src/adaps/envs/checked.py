@@ -30,12 +30,8 @@ MEMBERS = (
     *("reset", "step"),
 )
 """Of an :class:`adaps.Environment`."""
-FLAG, NUMBER, REAL = (
-    ("true or false", jnp.bool_),
-    ("numbers", jnp.number),
-    ("real numbers", jnp.floating),
-)
-"""What arrays must hold: in words, and as JAX's kind of types."""
+FLAG, NUMBER = jnp.dtype(bool), jnp.dtype(jnp.float32)
+"""What arrays must hold: nothing else can take their place from step to step."""
 
 
 def checked(env: Any, name: str = "") -> Any:
@@ -200,8 +196,8 @@ def _both(name: str, what: str, given: Any) -> tuple[Any, Timestep]:
 def _check_timestep(name: str, what: str, env: Any, given: Timestep) -> None:
     """See that every part has its shape and type."""
     agents = (env.num_agents,)
-    wanted: dict[str, tuple[Any, tuple[int, ...], Any]] = {
-        "reward": (given.reward, agents, REAL),
+    wanted: dict[str, tuple[Any, tuple[int, ...], jnp.dtype]] = {
+        "reward": (given.reward, agents, NUMBER),
         "terminated": (given.terminated, (), FLAG),
         "truncated": (given.truncated, (), FLAG),
     }
@@ -220,12 +216,11 @@ def _check_timestep(name: str, what: str, env: Any, given: Timestep) -> None:
     if given.agent_ends is not None:
         for end in AgentEnds._fields:
             wanted[f"agent_ends.{end}"] = (getattr(given.agent_ends, end), agents, FLAG)
-    for part, (value, shape, (words, kind)) in wanted.items():
-        fits = hasattr(value, "dtype") and jnp.issubdtype(value.dtype, kind)
-        if not fits or value.shape != shape:
+    for part, (value, shape, dtype) in wanted.items():
+        if getattr(value, "dtype", None) != dtype or value.shape != shape:
             raise UserError(
-                f"environment '{name}': {part} of {what} is {shown(value)}, and must be {words} "
-                f"of shape {list(shape)}"
+                f"environment '{name}': {part} of {what} is {shown(value)}, and must be "
+                f"{dtype}{list(shape)}"
             )
 
 

@@ -88,17 +88,7 @@ def from_pettingzoo(
     name = name or _name_of(make_env, options)
     limit = checked_limit(name, max_steps)
     make = partial(make_parallel, name, _maker(name, make_env), options)
-    env = make_once(name, make)
-    try:
-        roster = _roster(name, env)
-        if agent_types is None:
-            with theirs(f"{name}: its agent_types cannot be had"):
-                agent_types = getattr(env.unwrapped, "agent_types", None)
-    finally:
-        # It was only looked at: how it ends does not matter.
-        with suppress(Exception):
-            env.close()
-    types = checked_types(name, agent_types, len(roster.names))
+    roster, types = _look_at(name, make_once(name, make), agent_types)
     spaces = tuple(AgentSpace(**view.described) for view in roster.views)
     return PettingZooTeam(name, spaces, roster, make, types, limit)
 
@@ -117,6 +107,22 @@ def make_once(name: str, make: MakeEnv) -> ParallelEnv:
             "AECEnv"
         )
     return env
+
+
+def _look_at(
+    name: str, env: ParallelEnv, agent_types: Any
+) -> tuple[Roster, tuple[int, ...] | None]:
+    """Who may take part, and their types: the environment's own, unless others are given."""
+    try:
+        roster = _roster(name, env)
+        if agent_types is None:
+            with theirs(f"{name}: its agent_types cannot be had"):
+                agent_types = getattr(env.unwrapped, "agent_types", None)
+    finally:
+        # It was only looked at: how it ends does not matter.
+        with suppress(Exception):
+            env.close()
+    return roster, checked_types(name, agent_types, len(roster.names))
 
 
 def _roster(name: str, env: ParallelEnv) -> Roster:
