@@ -29,6 +29,10 @@ class HostEnvironmentError(RunError):
     """An environment that runs in Python failed or broke its rules."""
 
 
+class EndlessEpisodeError(RunError):
+    """An episode of evaluation did not come to an end."""
+
+
 class NotFiniteError(RunError):
     """A loss or a gradient was not a finite number."""
 

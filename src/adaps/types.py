@@ -135,8 +135,8 @@ class Environment(Protocol):
         ...
 
     @property
-    def max_steps(self) -> int:
-        """No episode is longer than this many steps."""
+    def max_steps(self) -> int | None:
+        """No episode is longer than this many steps; None where no limit is known."""
         ...
 
     @property
@@ -186,8 +186,8 @@ class HostEnvironment(Protocol):
     @property
     def num_actions(self) -> int: ...
     @property
-    def max_steps(self) -> int:
-        """Evaluation goes no further than this many steps in an episode."""
+    def max_steps(self) -> int | None:
+        """Evaluation goes no further than this many steps in an episode; None: to its end."""
         ...
 
     @property

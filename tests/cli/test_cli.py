@@ -22,7 +22,7 @@ from adaps.cli.commands import main
 from adaps.cli.list import rows_of
 from adaps.config.choices import algo_options, sharing_options
 from adaps.config.groups import as_identity
-from adaps.config.saved import from_json, saved_env, to_json
+from adaps.config.saved import SavedEnv, from_json, saved_env, to_json
 from adaps.config.training import TrainConfig
 from adaps.files import run_folder as files
 from adaps.networks.weights import count_params
@@ -370,12 +370,63 @@ def test_a_task_seed_is_saved_and_used_again(tmp_path, monkeypatch, made):
     assert "--task-seed 3" in re.sub("<.*?>", "", (tmp_path / "first/report.html").read_text())
 
 
+def test_what_evaluation_is_told_is_saved_and_used_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    name = "envs.teams_in_jax:JaxMARLStyle,length=4"
+    short = "--sharing fups --steps 80 --seeds 1 --evaluations 2 --eval-episodes 3 --hidden 4"
+    told = "episodes of evaluation were cut off after 2 steps (--max-steps)"
+    assert main(f"train {name} --agent-types 4 5 --max-steps 2 {short}".split()) == 0
+    assert capsys.readouterr().err.count(told) == 1
+    run = tmp_path / "runs" / "envs.teams_in_jax-JaxMARLStyle-length=4-fups-001"
+    assert files.read_json(run, files.IDENTITY)["agent_types"] == [4, 5]
+    assert files.read_json(run, files.RESULT)["episodes_cut"] == 3
+    page = re.sub("<.*?>", "", (run / "report.html").read_text())
+    assert "--max-steps 2 --agent-types 4 5" in " ".join(page.split())
+    assert "returns are not those of whole episodes" in page
+
+    assert main(f"evaluate {run} --episodes 3".split()) == 0
+    assert told in capsys.readouterr().err
+    assert main(f"evaluate {run} --episodes 3 --max-steps 9".split()) == 0
+    assert "cut off" not in capsys.readouterr().err
+    for words, steps in (("", 2), ("--max-steps 9", 4)):
+        assert main(f"play {run} --size 100 {words}".split()) == 0
+        assert f"in {steps} steps" in capsys.readouterr().out
+    assert main(f"play --random {name} --agent-types 4 5 --size 100 --out film.gif".split()) == 0
+    assert "in 4 steps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("train bps-1 --agent-types 0 1", "(--agent-types) cannot be given: environment 'bps-1'"),
+        ("train envs.teams_in_jax:Own --agent-types 0", "1 agent types for 2 agents"),
+        ("train bps-1 --agent-types x", "--agent-types cannot be 'x'"),
+        ("train bps-1 --max-steps 0", "--max-steps must be at least 1, not 0"),
+        ("train envs.teams_in_jax:Own,size=3", "unexpected keyword argument 'size'"),
+        ("train envs.teams_in_jax:Own,obs_size=3", "obs of reset is float32[2, 1], and must be"),
+        ("identify envs.teams_in_jax:Own,num_agents=2.0", "num_agents must be an int"),
+        ("identify --transitions x.npz --agent-types 0 1", "a log has its own"),
+        ("play runs/x --agent-types 0 1", "--agent-types goes with --random"),
+        ("bench envs.teams_in_jax:Own --agent-types 0", "1 agent types for 2 agents"),
+    ],
+)
+def test_what_an_environment_cannot_be_told_is_refused(
+    words, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(words.split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_configuration_without_a_task_seed_means_0(tmp_path):
     config = TrainConfig(TASK, sharing_options("fups"), algo_options("a2c"))
     data = to_json(config)
-    del data["task_seed"]
+    for name in ("task_seed", "agent_types", "max_steps"):
+        del data[name]
     (tmp_path / "config.json").write_text(json.dumps({"config": data}))
-    assert saved_env(tmp_path / "config.json") == (TASK, 0)
+    assert saved_env(tmp_path / "config.json") == SavedEnv(TASK, 0, None, None)
     assert from_json(tmp_path / "config.json") == config
     data["task_seed"] = "three"
     (tmp_path / "config.json").write_text(json.dumps({"config": data}))

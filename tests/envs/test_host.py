@@ -5,6 +5,7 @@ import sys
 import textwrap
 import threading
 import time
+import types
 from pathlib import Path
 
 import jax
@@ -19,6 +20,7 @@ from adaps.envs import from_pettingzoo, make, to_pettingzoo
 from adaps.envs.action_masks import legal_actions
 from adaps.envs.agent_io import Agents, agents_of, as_arrays
 from adaps.envs.host.spaces import flatten_as, view_of
+from adaps.envs.names import full_name
 from adaps.errors import HostEnvironmentError, UserError
 from adaps.types import AgentSpace
 from envs.teams_in_python import Counting, Mixed, Weighing, counting, mixed, odd
@@ -551,7 +553,7 @@ def test_what_cannot_be_trained_is_refused(make_env, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("max_steps", [2.5, 0, -1, "x", None])
+@pytest.mark.parametrize("max_steps", [2.5, 0, -1, "x"])
 def test_episodes_are_cut_off_after_whole_steps(max_steps):
     with pytest.raises(UserError, match="max_steps must be a whole number from 1, not"):
         from_pettingzoo(counting, max_steps=max_steps)
@@ -581,7 +583,10 @@ def test_pictures_are_an_option():
         ("pettingzoo:json", "has no parallel_env and no env"),
         ("pettingzoo:..x", "unknown PettingZoo environment '..x'"),
         ("pettingzoo:envs.teams_in_python:counting", "unknown PettingZoo environment"),
-        ("pettingzoo:mpe2.simple_tag_v3?max_steps=soon", "max_steps must be a whole number"),
+        ("pettingzoo:mpe2.simple_tag_v3,max_steps=9", "argument 'max_steps'"),
+        ("pettingzoo:mpe2.simple_tag_v3,max_cycles=9,render", "write options as"),
+        ("envs.teams_in_python:Counting,size=9", "cannot be made: TypeError: .* argument 'size'"),
+        ("envs.teams_in_python:COUNTING,length=9", "is an object, which takes no options"),
         ("envs.teams_in_python:COUNTING", "name a function or a class that makes it"),
     ],
 )
@@ -592,12 +597,39 @@ def test_names_that_mean_nothing_are_refused(name, message):
 
 def test_environments_are_made_by_name():
     env = make("PettingZoo:mpe2.simple_tag_v3?max_cycles=7&num_good=2")
-    assert env.name == "pettingzoo:mpe2.simple_tag_v3?max_cycles=7&num_good=2"
+    assert env.name == "pettingzoo:mpe2.simple_tag_v3,max_cycles=7,num_good=2"
     assert env.agent_names[3:] == ("agent_0", "agent_1")
     mine = make("envs.teams_in_python:counting")
     assert (mine.name, mine.num_agents) == ("envs.teams_in_python:counting", 2)
     steps = played(env, [0] * 7)
     assert [bool(s.truncated[0]) for s in steps] == [False] * 7 + [True]
+
+
+OPTIONS = {"max_steps": 7, "name": "x", "agent_types": [0, 1], "options": "a,b=c", "env": None}
+"""Of an environment, with the names of ours."""
+
+
+def with_options(**options):
+    assert options == OPTIONS
+    return Counting()
+
+
+@pytest.mark.parametrize("prefix", ["", "pettingzoo"])
+def test_what_stands_behind_a_name_is_the_environments(prefix, monkeypatch):
+    module = types.ModuleType("with_options")
+    module.parallel_env = module.make_env = with_options
+    monkeypatch.setitem(sys.modules, "with_options", module)
+    name = full_name(prefix, "with_options" if prefix else "with_options:make_env", OPTIONS)
+    env = make(name, agent_types=(4, 5))
+    assert (env.name, env.agent_types, env.max_steps) == (name, (4, 5), None)
+    assert played(env, [0])[0].reward.tolist() == [[0, 0]]
+
+
+def test_options_reach_what_makes_an_environment():
+    env = from_pettingzoo(Counting, options={"names": ("x", "y", "z")}, length=2, max_steps=5)
+    assert (env.num_agents, env.max_steps) == (3, 5)
+    assert env.name == "envs.teams_in_python:Counting,names=('x', 'y', 'z'),length=2"
+    assert make(env.name).agent_names == env.agent_names
 
 
 def test_modules_in_the_working_directory_are_found(tmp_path, monkeypatch):

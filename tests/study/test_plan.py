@@ -183,6 +183,17 @@ def test_folders_are_plain_and_never_shared():
         assert len(name.encode()) < 255
 
 
+def test_runs_of_a_study_are_told_of_types_and_limits():
+    name = "envs.teams_in_jax:JaxMARLStyle,length=4"
+    options = {"agent-types": "4 5", "max-steps": "3", "steps": "400"}
+    study = of_methods([name], ["fups"], ["a2c"], [0], options)
+    (job,) = jobs(study)
+    assert (job.config.env, job.config.agent_types, job.config.max_steps) == (name, (4, 5), 3)
+    assert re.fullmatch(
+        r"runs/envs.teams_in_jax-JaxMARLStyle-length=4-\w{6}/fups/seed-0", job.folder
+    )
+
+
 def test_the_same_study_has_the_same_folder():
     assert default_folder(tiny()) == default_folder(tiny())
     assert default_folder(tiny()) != default_folder(tiny(seeds=(0,)))
@@ -329,7 +340,7 @@ def test_a_name_that_is_too_long_for_a_folder(tmp_path, capsys):
     ["[" * 5_000, '"abc"', '{"random_return": "abc"}', '{"random_return": {"bps:2-2": "x"}}'],
 )
 def test_references_that_are_damaged_are_made_anew(text, tmp_path, monkeypatch):
-    monkeypatch.setattr("adaps.study.execute.random_return", lambda env: -1.0)
+    monkeypatch.setattr("adaps.study.execute.random_return", lambda env, max_steps: -1.0)
     (tmp_path / References.FILE).write_text(text)
     carry_out(tiny(), tmp_path, Nowhere(), quiet())
     assert json.loads((tmp_path / References.FILE).read_text())["random_return"] == {

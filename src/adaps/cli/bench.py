@@ -30,7 +30,7 @@ from adaps.collect.jax import JaxCollector, Position
 from adaps.config.choices import algo_options, sharing_options
 from adaps.config.groups import as_identity
 from adaps.config.parsing import parse
-from adaps.config.training import Count, TrainConfig
+from adaps.config.training import AgentTypes, Count, TrainConfig
 from adaps.envs import make
 from adaps.errors import UserError, reason
 from adaps.extensions import Amount, check_options
@@ -57,6 +57,9 @@ class BenchCommand:
 
     env: tyro.conf.Positional[str] = "bps-1"
     """Environment to train in."""
+    agent_types: AgentTypes = None
+    """True type of each agent as a number, such as 0 0 1: they stand in for kinds that were found;
+    None: as the environment says."""
     methods: tuple[str, ...] = tuple(METHODS)
     """Sharing methods to measure; FuPS is always among them."""
     repeats: Annotated[Count, Amount(1, 10**6)] = 15
@@ -71,7 +74,7 @@ def run(words: list[str]) -> int:
     check_options(command)
     for method in command.methods:
         sharing_options(method)
-    env = make(command.env)
+    env = make(command.env, agent_types=command.agent_types)
     if not isinstance(env, Environment):
         raise UserError(f"adaps bench measures environments in JAX; {env.name} runs in Python")
     check_out(command.out)

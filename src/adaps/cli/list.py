@@ -50,6 +50,7 @@ def run(words: list[str]) -> int:
         names.add_row("environments", ", ".join((*family.NAMES, *family.PATTERNS)))
     others = [f"{prefix}:{of}" for prefix, of in PREFIXES.items()]
     names.add_row("others' environments", ", ".join((*others, "package.module:thing")))
+    names.add_row("their options", "NAME,option=value,option=value")
     names.add_row("sharing methods", ", ".join(METHODS))
     names.add_row("algorithms", ", ".join(ALGORITHMS))
     names.add_row("networks", ", ".join(NETWORKS))

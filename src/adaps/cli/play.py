@@ -12,7 +12,7 @@ from adaps.cli.progress import ConsoleWatch
 from adaps.cli.tables import number
 from adaps.config.parsing import parse
 from adaps.config.saved import saved_env
-from adaps.config.training import Count
+from adaps.config.training import AgentTypes, Count
 from adaps.envs import make
 from adaps.errors import UserError
 from adaps.extensions import check_options, from_to
@@ -32,6 +32,8 @@ class PlayCommand:
     """Environment to take random actions in, instead of a run."""
     task_seed: Count | None = None
     """That environment's task seed; None: 0. A run has its own."""
+    agent_types: AgentTypes = None
+    """True type of each of its agents, such as 0 0 1; None: as it says. A run has its own."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Film to write, .gif or .mp4; None: episode.gif in the run's folder, or ENV.gif here."""
     seed: Count | None = None
@@ -41,7 +43,8 @@ class PlayCommand:
     fps: Annotated[Count, from_to(1, 50)] = 10
     """Steps shown per second."""
     max_steps: Annotated[Count | None, from_to(1, 2**31 - 1)] = None
-    """Stop after this many steps; None: at the end of the episode."""
+    """Stop after this many steps; None: at the end of the episode, or where the run's evaluation
+    cuts it off."""
     size: Annotated[Count, from_to(100, 2_000)] = 480
     """Width of the film, in pixels."""
 
@@ -51,17 +54,19 @@ def run(words: list[str]) -> int:
     command = parse(PlayCommand, "play", words)
     _check_play(command)
     if command.random:
-        team = render.random_team(make(command.random, command.task_seed or 0))
+        env = make(command.random, command.task_seed or 0, command.agent_types)
+        team, limit = render.random_team(env), command.max_steps
         out = command.out or Path(re.sub(r"[^\w.-]+", "-", team.env.name) + ".gif")
     else:
         folder = Path(command.run)
-        env = make(*saved_env(folder / CONFIG))
+        saved = saved_env(folder / CONFIG)
+        env = make(saved.env, saved.task_seed, saved.agent_types)
+        limit = saved.max_steps if command.max_steps is None else command.max_steps
         team = render.trained_team(env, folder, command.seed)
         out = command.out or folder / "episode.gif"
-    steps = command.max_steps or team.env.max_steps
     watch = ConsoleWatch()
     with watch.showing():
-        episode = render.film(team, out, command.episode, steps, command.fps, command.size, watch)
+        episode = render.film(team, out, command.episode, limit, command.fps, command.size, watch)
     print(f"return {number(float(episode.returns[-1]))} in {len(episode.returns) - 1} steps")
     print(out)
     return 0
@@ -74,6 +79,8 @@ def _check_play(command: PlayCommand) -> None:
         raise UserError("name a run's folder or --random ENV, not both")
     if command.random and command.seed is not None:
         raise UserError("--seed chooses a run's policy; --random has none")
-    if command.run and command.task_seed is not None:
-        raise UserError("--task-seed goes with --random; a run has its own")
+    for option in ("task_seed", "agent_types"):
+        if command.run and getattr(command, option) is not None:
+            flag = option.replace("_", "-")
+            raise UserError(f"--{flag} goes with --random; a run has its own")
     check_options(command)

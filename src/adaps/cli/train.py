@@ -1,5 +1,6 @@
 """``adaps train``."""
 
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -10,7 +11,14 @@ from adaps.cli.progress import ConsoleWatch
 from adaps.cli.tables import number, percent, table
 from adaps.config.parsing import parse_train
 from adaps.envs import make
-from adaps.errors import HostEnvironmentError, NotFiniteError, RunError, StorageError, UserError
+from adaps.errors import (
+    EndlessEpisodeError,
+    HostEnvironmentError,
+    NotFiniteError,
+    RunError,
+    StorageError,
+    UserError,
+)
 from adaps.files import run_folder
 from adaps.report import write_report
 from adaps.training import run as training
@@ -21,6 +29,7 @@ from adaps.types import AnyEnvironment
 STOPPED = {
     KeyboardInterrupt: "interrupted",
     HostEnvironmentError: "the environment failed",
+    EndlessEpisodeError: "stopped",
     NotFiniteError: "stopped",
     StorageError: "stopped, since files could not be written",
 }
@@ -32,17 +41,16 @@ def run(words: list[str]) -> int:
     command = parse_train(words)
     if not command.config.env:
         raise UserError("name an environment to train in, such as bps-1 (see: adaps list)")
-    env = make(command.config.env, command.config.task_seed)
-    name = f"{env.name}-{command.config.sharing.name}".replace(":", "-")
+    config = command.config
+    env = make(config.env, config.task_seed, config.agent_types)
+    name = re.sub(r"[^\w.+=-]+", "-", f"{env.name}-{config.sharing.name}")
     out = command.resume or command.out or run_folder.free_folder(Path("runs"), name)
     goes_on = command.resume is not None or command.auto_resume
     resume = Resume(command.allow_changes) if goes_on else None
     watch = ConsoleWatch()
     try:
         with watch.showing():
-            result = training.run(
-                env, command.config, out, watch, sinks=command.sinks, resume=resume
-            )
+            result = training.run(env, config, out, watch, sinks=command.sinks, resume=resume)
     except (KeyboardInterrupt, RunError) as stopped:
         how = next(how for kind, how in STOPPED.items() if isinstance(stopped, kind))
         print(f"adaps: {how}; {_saved(out)}", file=sys.stderr)

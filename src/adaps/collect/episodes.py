@@ -4,10 +4,19 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Int, Key
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, Key
+
+from adaps.errors import EndlessEpisodeError
+from adaps.types import AnyEnvironment
 
 EVAL_SEED = 20231
 """Fixes the resets that every policy is evaluated on, whatever its own seed."""
+MOST_STEPS = 200_000
+"""That an episode may take where no limit is known."""
+ENDLESS = (
+    f"an episode was not over after {MOST_STEPS:,} steps: say with --max-steps after how many to "
+    "cut it off"
+)
 
 
 class Episodes(NamedTuple):
@@ -17,6 +26,8 @@ class Episodes(NamedTuple):
     """Undiscounted sum of each agent's rewards."""
     best: Float[Array, " episode"] | None
     """Best possible return, summed over agents; None where no bound is known."""
+    cut: Bool[Array, " episode"] | None = None
+    """Which were cut off before they were over; None: none."""
 
 
 def reset_key(number: Int[ArrayLike, ""]) -> Key[Array, ""]:
@@ -30,8 +41,51 @@ def episode_seed(number: int) -> int:
 
 
 def step_keys(max_steps: int) -> Key[Array, " time"]:
-    """What each step of any episode is drawn with."""
+    """What each step of any episode is drawn with, where none is longer."""
     return jax.random.split(_keys()[1], max_steps)
+
+
+@jax.jit
+def step_key(number: Int[ArrayLike, ""]) -> Key[Array, ""]:
+    """What the step of this number is drawn with, where no limit is known."""
+    return jax.random.fold_in(_keys()[1], number)
+
+
+def limit_of(env: AnyEnvironment, max_steps: int | None) -> int | None:
+    """Steps after which an episode is over or cut off; None where it may take any number.
+
+    Args:
+        env: says how long its episodes are, or not.
+        max_steps: where to cut them off; None: nowhere.
+    """
+    known = [limit for limit in (env.max_steps, max_steps) if limit is not None]
+    return min(known, default=None)
+
+
+def check_over(episodes: Episodes, limit: int | None) -> Episodes:
+    """Episodes as they are, unless some that have no limit did not come to an end.
+
+    Raises:
+        EndlessEpisodeError: one line that says what to do.
+    """
+    if limit is None and num_cut(episodes):
+        raise EndlessEpisodeError(ENDLESS)
+    return episodes
+
+
+def num_cut(episodes: Episodes) -> int:
+    """How many were cut off before they were over."""
+    return 0 if episodes.cut is None else int(np.asarray(episodes.cut).sum())
+
+
+def cut_warning(env: AnyEnvironment, max_steps: int | None) -> str:
+    """What to say where episodes were cut off."""
+    limit = limit_of(env, max_steps)
+    why = "--max-steps" if limit == max_steps else "the environment's own max_steps"
+    return (
+        f"episodes of evaluation were cut off after {limit:,} steps ({why}): returns are not "
+        "those of whole episodes"
+    )
 
 
 def mean_return(episodes: Episodes) -> float:

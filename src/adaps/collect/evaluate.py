@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from adaps.collect.cores import cores
-from adaps.collect.episodes import Episodes, mean_return
+from adaps.collect.episodes import Episodes, check_over, limit_of, mean_return
 from adaps.collect.host import HostCollector
 from adaps.collect.jax import JaxCollector, uniform
 from adaps.networks.agent import Agent, Choice, Policy, sampled
@@ -103,17 +103,23 @@ def in_batches(
 
 
 @contextmanager
-def player(env: AnyEnvironment) -> Iterator[Play]:
-    """What plays episodes of any agent, a batch at a time."""
+def player(env: AnyEnvironment, max_steps: int | None = None) -> Iterator[Play]:
+    """What plays episodes of any agent, a batch at a time, none further than ``max_steps``."""
+    limit = limit_of(env, max_steps)
     if not isinstance(env, HostEnvironment):
-        yield partial(_play, JaxCollector(env))
+        collector = JaxCollector(env, max_steps)
+
+        def play_here(agent, choose, params, sharing, numbers) -> Episodes:
+            return check_over(_play(collector, agent, choose, params, sharing, numbers), limit)
+
+        yield play_here
         return
     with ExitStack() as stack:
 
         def opened(number: int) -> Any:
             return stack.enter_context(closing(env.open(number, cores())))
 
-        collector = HostCollector(opened, env.max_steps)
+        collector = HostCollector(opened, limit)
 
         def play(agent, choose, params, sharing, numbers) -> Episodes:
             policy = partial(act, agent, choose, params, sharing)
@@ -134,9 +140,9 @@ def _play(collector, agent, choose, params, sharing, numbers) -> Episodes:
     return collector.play(policy, numbers, agent.memory(len(numbers)))
 
 
-def random_return(env: AnyEnvironment) -> float:
+def random_return(env: AnyEnvironment, max_steps: int | None = None) -> float:
     """What drawing every legal action alike comes to on the first resets of the evaluation."""
     agent = UniformAgent(action_space_of(env))
-    with player(env) as play:
+    with player(env, max_steps) as play:
         one = partial(play, agent, sampled, None, None)
         return mean_return(in_batches(one, BATCH_EPISODES, most=batch_episodes(env)))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key
 
-from adaps.collect.episodes import Episodes, episode_seed, step_keys
+from adaps.collect.episodes import MOST_STEPS, Episodes, check_over, episode_seed, step_key
 from adaps.collect.jax import first_of, step_of
 from adaps.networks.agent import Policy
 from adaps.types import Copies, Memory, Rollout, Timestep
@@ -30,14 +30,14 @@ class HostCollector:
 
     Args:
         open_copies: opens so many copies; whoever made it also closes them.
-        max_steps: no episode is played further than this.
+        max_steps: no episode is played further than this; None: each to its end.
         stopping: asked between the steps of an episode whether to leave the rest.
     """
 
     def __init__(
         self,
         open_copies: Callable[[int], Copies],
-        max_steps: int,
+        max_steps: int | None = None,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._open_copies, self._max_steps, self._stopping = open_copies, max_steps, stopping
@@ -62,21 +62,25 @@ class HostCollector:
     def play(
         self, policy: Policy, numbers: Int[np.ndarray, " copy"], memory: Memory = ()
     ) -> Episodes:
-        """An episode in each copy, each to its end.
+        """An episode in each copy, each to its end or to ``max_steps``.
 
         What it returns means nothing if it was stopped.
+
+        Raises:
+            EndlessEpisodeError: one has no limit, and does not come to an end.
         """
         seeds = [episode_seed(int(number)) for number in numbers]
         now = _begun(self._copies(len(seeds)), seeds, memory, jax.random.key(0))
-        running = np.ones(len(seeds), bool)
+        running: Any = np.ones(len(seeds), bool)
         total: Any = np.zeros(now.timestep.reward.shape, np.float32)
-        for key in step_keys(self._max_steps):
-            now, _ = _stepped(policy, key, now)
+        limit = self._max_steps
+        for number in range(limit or MOST_STEPS):
+            now, _ = _stepped(policy, step_key(number), now)
             total += np.where(running[:, None], now.timestep.reward, 0.0)
             running &= ~now.timestep.ended
             if self._stopping() or not running.any():
-                break
-        return Episodes(total, None)
+                return Episodes(total, None, running)
+        return check_over(Episodes(total, None, running), limit)
 
     def _copies(self, number: int) -> Copies:
         if number not in self._opened:

@@ -8,9 +8,16 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
-from adaps.collect.episodes import Episodes, reset_key, step_keys
+from adaps.collect.episodes import (
+    MOST_STEPS,
+    Episodes,
+    limit_of,
+    reset_key,
+    step_key,
+    step_keys,
+)
 from adaps.networks.agent import Policy
 from adaps.networks.distributions import uniform_logits
 from adaps.types import (
@@ -114,6 +121,8 @@ class JaxCollector(Static):
     """Copies of one environment, side by side."""
 
     env: Environment
+    max_steps: int | None = None
+    """Where to cut off the episodes that are played; None: nowhere."""
 
     def start(self, key: Key[Array, ""], num_envs: int, memory: Memory = ()) -> Position:
         """Fresh copies, at the first step of an episode."""
@@ -144,27 +153,56 @@ class JaxCollector(Static):
     def play(
         self, policy: Policy, numbers: Int[Array, " episode"], memory: Memory = ()
     ) -> Episodes:
-        """Play episodes side by side, each to its end."""
+        """Play episodes side by side, each to its end or to ``max_steps``."""
         num_episodes = numbers.shape[0]
         env_state, timestep = jax.vmap(lambda number: self.env.reset(reset_key(number)))(numbers)
         bound: Callable[[Any], Any] | None = getattr(self.env, "best_return", None)
         best = None if bound is None else jax.vmap(bound)(env_state)
         first = jnp.ones(timestep.reward.shape, bool)
 
-        def step(carry, key):
+        def step(carry: Played, key: Key[Array, ""]) -> Played:
             env_state, timestep, first, memory, running, total = carry
             keys = jax.random.split(key, 1 + num_episodes)
             memory, action = policy(keys[0], memory, timestep.observation, first)
             env_state, new = jax.vmap(self.env.step)(keys[1:], env_state, action)
             total = total + jnp.where(running[:, None], new.reward, 0.0)
             running = running & ~new.ended
-            return (env_state, new, first_of(timestep.observation, new), memory, running, total), 0
+            first = first_of(timestep.observation, new)
+            return Played(env_state, new, first, memory, running, total)
 
         running: Bool[Array, " episode"] = jnp.ones(num_episodes, bool)
         total = jnp.zeros((num_episodes, self.env.num_agents))
-        begun = (env_state, timestep, first, memory, running, total)
-        (*_, total), _ = jax.lax.scan(step, begun, step_keys(self.env.max_steps))
-        return Episodes(total, best)
+        begun = Played(env_state, timestep, first, memory, running, total)
+        ended = _until_over(step, begun, limit_of(self.env, self.max_steps))
+        return Episodes(ended.total, best, ended.running)
+
+
+class Played(NamedTuple):
+    """Where episodes that are played stand."""
+
+    env_state: EnvState
+    timestep: Timestep
+    first: Bool[Array, "episode agent"]
+    memory: Memory
+    running: Bool[Array, " episode"]
+    total: Float[Array, "episode agent"]
+    """Each agent's rewards so far."""
+
+
+def _until_over(
+    step: Callable[[Played, Key[Array, ""]], Played], begun: Played, limit: int | None
+) -> Played:
+    """So many steps; without a limit, as many as it takes until every episode is over."""
+    if limit is not None:
+        return jax.lax.scan(lambda now, key: (step(now, key), 0), begun, step_keys(limit))[0]
+
+    def go_on(now: tuple[Int[Array, ""], Played]) -> Bool[Array, ""]:
+        return (now[0] < MOST_STEPS) & now[1].running.any()
+
+    def another(now: tuple[Int[Array, ""], Played]) -> tuple[Int[Array, ""], Played]:
+        return now[0] + 1, step(now[1], step_key(now[0]))
+
+    return jax.lax.while_loop(go_on, another, (jnp.int32(0), begun))[1]
 
 
 def step_of(

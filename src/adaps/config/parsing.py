@@ -161,6 +161,6 @@ def _one_line(box: str) -> str:
     """The first thing that tyro says in its box, drawn in Unicode or ASCII, below its title."""
     lines = [re.sub("^-+$", "", line.strip("│|╭╮╰╯─ ")) for line in box.strip().splitlines()]
     text = " ".join("\n".join(lines[1:]).strip().partition("\n\n")[0].split())
-    if unread := re.match(r"Error parsing (\S+): .*?\[(.*?)\]", text):
+    if unread := re.match(r"Error parsing (\S+): .*?\[(['\"].*)\]", text):
         return f"{unread[1]} cannot be {unread[2]}"
     return text.removeprefix("Error parsing ")

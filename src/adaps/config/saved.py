@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,20 +55,24 @@ def part_from_json(part: str, data: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class _SavedEnv:
+class SavedEnv:
+    """What a run's environment is made from, and how far its episodes are played."""
+
     env: str = ""
     task_seed: int = 0
+    agent_types: tuple[int, ...] | None = None
+    max_steps: int | None = None
 
 
-def saved_env(path: Path) -> tuple[str, int]:
-    """The environment's name and its task seed in a ``config.json``, as ``make`` takes them.
+def saved_env(path: Path) -> SavedEnv:
+    """What a ``config.json`` says of the environment.
 
     Raises:
         UserError: the file cannot be read, or says something else than a configuration.
     """
     with _saved(path) as data:
-        named = {"env": data["env"], "task_seed": data.get("task_seed", 0)}
-        return dataclasses.astuple(with_saved(_SavedEnv(), named))
+        own = {field.name: data[field.name] for field in fields(SavedEnv) if field.name in data}
+        return with_saved(SavedEnv(), {"env": data["env"], **own})
 
 
 @contextmanager

@@ -77,6 +77,8 @@ Hidden = Annotated[
     Length(1, 100, "widths"),
     Range(1, 2**16, says="widths of at least 1 and at most 65,536"),
 ]
+AgentTypes = Annotated[tuple[int, ...] | None, tyro.conf.arg(metavar="INT [INT ...]")]
+MaxSteps = Annotated[Count | None, Amount(1, MOST_STEPS)]
 StepTimeout = Annotated[float, Range(0, ends="()", says="more than 0 seconds")]
 
 
@@ -103,6 +105,9 @@ class TrainConfig(Generic[S, A, E, N]):
     task_seed: Count = 0
     """Draws what the environment fixes for good, whatever the seed: the coloured warehouse's
     orders of the observation. Other environments have none."""
+    agent_types: AgentTypes = None
+    """True type of each agent as a number, such as 0 0 1, for evaluation only; None: as the
+    environment says."""
     num_envs: Annotated[Count, Amount(1, 10**7)] = 8
     """Copies of the environment that run side by side."""
     rollout_length: Annotated[Count, Amount(1, 10**6)] = 5
@@ -131,6 +136,8 @@ class TrainConfig(Generic[S, A, E, N]):
     eval_episodes: Annotated[Count | None, Amount(1, 10**7)] = None
     """Episodes of the final evaluation; None: 1,000, or 100 where the environment runs in Python. A
     curve's point takes at most 100 of them, or 8."""
+    max_steps: MaxSteps = None
+    """Evaluation goes no further than so many steps in an episode; None: to its end."""
     workers: Count | None = None
     """Seeds trained at the same time; None: one per core, or all of them on a GPU. Where the
     environment runs in Python: each seed's processes that step it, 0 for none."""

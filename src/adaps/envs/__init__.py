@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from adaps.envs.autoreset import auto_reset
     from adaps.envs.registry import (
         FAMILIES,
+        accepted,
         from_jaxmarl,
         from_jumanji,
         from_pettingzoo,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FAMILIES",
+    "accepted",
     "auto_reset",
     "from_jaxmarl",
     "from_jumanji",

@@ -1,16 +1,17 @@
 """Environments by name, for this package and for other people's code. Stage: environment."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from adaps.envs.adapters.jaxmarl import from_jaxmarl
 from adaps.envs.adapters.jumanji import from_jumanji
 from adaps.envs.builtin import bps, foraging, rware
-from adaps.envs.names import parse
+from adaps.envs.checked import checked, checked_types
+from adaps.envs.names import Named, full_name, parse
 from adaps.errors import UserError, unknown
-from adaps.extensions import is_dotted, load, needs_extra, theirs
+from adaps.extensions import load, needs_extra, theirs
 from adaps.types import AnyEnvironment, Environment
 
 if TYPE_CHECKING:
@@ -22,15 +23,15 @@ FAMILIES = (bps, rware, foraging)
 """Modules with ``NAMES``, ``PATTERNS`` and ``parse(name) → environment or None``."""
 
 
-def make(name: str, task_seed: int = 0) -> AnyEnvironment:
+def make(name: str, task_seed: int = 0, agent_types: Any = None) -> AnyEnvironment:
     """The built-in environment of a name in upper or lower case, or somebody else's.
 
     Other projects' are named ``pettingzoo:MODULE``, ``jaxmarl:NAME`` and ``jumanji:NAME``, with
-    options as in ``pettingzoo:mpe2.simple_tag_v3?max_cycles=50``. Your own is named
-    ``package.module:thing``, where ``thing`` is a class or function that makes an environment
-    without arguments, or an environment itself: an :class:`adaps.Environment`, or any that
-    :func:`from_pettingzoo` (which needs what makes it), :func:`from_jaxmarl` or
-    :func:`from_jumanji` takes.
+    options as in ``pettingzoo:mpe2.simple_tag_v3,max_cycles=50``. Your own is named
+    ``package.module:thing``, where ``thing`` is a class or function that makes an environment, or
+    an environment itself: an :class:`adaps.Environment`, or any that :func:`from_pettingzoo`
+    (which needs what makes it), :func:`from_jaxmarl` or :func:`from_jumanji` takes. A class or
+    function is called with the options that follow: ``package.module:thing,n=5``.
 
     >>> make("bps-1").num_agents
     15
@@ -40,13 +41,16 @@ def make(name: str, task_seed: int = 0) -> AnyEnvironment:
         task_seed: draws what an environment fixes once and for all, such as the order in which
             each colour of the warehouse reads its observation: the field ``task_seed`` of an
             environment that is a dataclass with such a field.
+        agent_types: the true type of each agent, for evaluation only; None: the environment's own.
+            An :class:`adaps.Environment` takes them if it is a dataclass with such a field.
 
     Raises:
-        UserError: no environment has that name (the message says which is nearest), or a task
-            seed other than 0 for an environment that has none.
+        UserError: no environment has that name (the message says which is nearest), it is not what
+            it must be, or a task seed other than 0 or types of agents for an environment that
+            takes none.
     """
-    env: Any = _made_by_name(name)
-    if _has_task_seed(env):
+    env: Any = _made_by_name(name, agent_types)
+    if _has_field(env, "task_seed"):
         return dataclasses.replace(env, task_seed=task_seed)
     if task_seed != 0:
         raise UserError(
@@ -55,19 +59,39 @@ def make(name: str, task_seed: int = 0) -> AnyEnvironment:
     return env
 
 
+def accepted(env: Any, name: str = "", agent_types: Any = None) -> AnyEnvironment:
+    """An environment that somebody made, checked.
+
+    Args:
+        env: the environment.
+        name: what the user calls it; where it is not given, its own name.
+        agent_types: as for :func:`make`.
+
+    Raises:
+        UserError: it is none, or gives something else than it must.
+    """
+    return _with_types(checked(env, name), agent_types)
+
+
 def task_seed_of(env: Any) -> int:
     """An environment's own task seed; 0 where it has none."""
-    return env.task_seed if _has_task_seed(env) else 0
+    return env.task_seed if _has_field(env, "task_seed") else 0
 
 
-def _has_task_seed(env: Any) -> bool:
-    """Whether an environment is a dataclass with an option ``task_seed``."""
+def _has_field(env: Any, name: str) -> bool:
+    """Whether an environment is a dataclass with such an option."""
     fields = dataclasses.fields(env) if dataclasses.is_dataclass(env) else ()
-    return any(field.name == "task_seed" and field.init for field in fields)
+    return any(field.name == name and field.init for field in fields)
 
 
 def from_pettingzoo(
-    make_env: Any, **options: Any
+    make_env: Any,
+    *,
+    name: str | None = None,
+    agent_types: Any = None,
+    max_steps: Any = None,
+    options: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> "adaps.envs.adapters.pettingzoo.PettingZooTeam":
     """A PettingZoo environment to identify and train in: parallel, or one that can be made so.
 
@@ -82,7 +106,13 @@ def from_pettingzoo(
     """
     with needs_extra("pettingzoo"):
         from adaps.envs.adapters import pettingzoo as adapter  # noqa: PLC0415
-    return adapter.from_pettingzoo(make_env, **options)
+    return adapter.from_pettingzoo(
+        make_env,
+        name=name,
+        agent_types=agent_types,
+        max_steps=max_steps,
+        options={**(options or {}), **more},
+    )
 
 
 def to_pettingzoo(env: str | Environment) -> "adaps.envs.export.pettingzoo.PettingZooEnv":
@@ -117,10 +147,26 @@ FOREIGN: dict[str, Callable[..., AnyEnvironment]] = {
 """What makes an environment of other projects, by the prefix of its name."""
 
 
-def _made_by_name(name: str) -> Any:
-    if (foreign := parse(name)) is not None:
-        return FOREIGN[foreign.prefix](foreign.name, **foreign.options)
-    return _third_party(name) if is_dotted(name) else _built_in(name.lower())
+def _made_by_name(name: str, agent_types: Any) -> Any:
+    if (named := parse(name)) is None:
+        return _with_types(_built_in(name.lower()), agent_types)
+    if not named.prefix:
+        return _third_party(named, agent_types)
+    make_foreign = FOREIGN[named.prefix]
+    return make_foreign(named.name, agent_types=agent_types, options=named.options)
+
+
+def _with_types(env: Any, agent_types: Any) -> Any:
+    """An environment that states its agents' types itself, with others that are given."""
+    if agent_types is None:
+        return env
+    if not _has_field(env, "agent_types"):
+        raise UserError(
+            f"agent_types (--agent-types) cannot be given: environment '{env.name}' says itself "
+            "what they are"
+        )
+    types = checked_types(env.name, agent_types, env.num_agents)
+    return dataclasses.replace(env, agent_types=types)
 
 
 def _built_in(name: str) -> Environment:
@@ -131,24 +177,24 @@ def _built_in(name: str) -> Environment:
     raise unknown("environment", name, known)
 
 
-def _third_party(name: str) -> AnyEnvironment:
-    thing = load("environment", name)
+def _third_party(named: Named, agent_types: Any) -> AnyEnvironment:
+    name, thing = full_name(*named), load("environment", named.name)
+    if named.options and not callable(thing):
+        raise UserError(f"environment '{named.name}' is an object, which takes no options")
     with theirs(f"environment '{name}' cannot be made"):
-        made: Any = thing() if callable(thing) else thing
+        made: Any = thing(**named.options) if callable(thing) else thing
     if _is_pettingzoo(made):
         if made is not thing:
             with suppress(Exception):
                 made.close()
-        return from_pettingzoo(thing, name=name)
+        return from_pettingzoo(thing, name=name, agent_types=agent_types, options=named.options)
     if isinstance(made, AnyEnvironment):
-        return made
+        return accepted(made, name, agent_types)
     if all(hasattr(made, member) for member in ("agents", "step_env", "observation_space")):
-        return from_jaxmarl(made, name=name)
+        return from_jaxmarl(made, name=name, agent_types=agent_types)
     if all(hasattr(made, member) for member in ("num_agents", "observation_spec", "time_limit")):
-        return from_jumanji(made, name=name)
-    members = ("name", "num_agents", "obs_size", "num_actions", "max_steps", "agent_types")
-    lacking = [m for m in (*members, "reset", "step") if not hasattr(made, m)]
-    raise UserError(f"environment '{name}' is no adaps.Environment: it lacks {', '.join(lacking)}")
+        return from_jumanji(made, name=name, agent_types=agent_types)
+    return checked(made, name)
 
 
 def _is_pettingzoo(made: Any) -> bool:

@@ -67,7 +67,13 @@ def _numbered(labels: Any) -> list[int]:
 
 
 def film(
-    team: Players, out: Path, number: int, max_steps: int, fps: int, size: int, watch: Watch
+    team: Players,
+    out: Path,
+    number: int,
+    max_steps: int | None,
+    fps: int,
+    size: int,
+    watch: Watch,
 ) -> Episode:
     """Play an episode and write it as a film, one picture per moment.
 
@@ -75,20 +81,21 @@ def film(
         team: who plays.
         out: file to write; its extension, .gif or .mp4, says what.
         number: of the episode: the resets are those of evaluation.
-        max_steps: the episode is cut off after this many steps.
+        max_steps: the episode is cut off after this many steps; None: not at all.
         fps: pictures, and so steps, per second.
         size: width of the pictures, in pixels.
         watch: is told how far it is.
 
     Raises:
         UserError: what the environment draws is no picture, or the file cannot be written.
+        EndlessEpisodeError: the episode has no limit, and does not come to an end.
     """
     write = writer_of(out)
     if not out.parent.is_dir():
         raise UserError(f"cannot write {out}: there is no folder {out.parent}")
     watch.plan("play", "episodes", 1)
     watch.begin("play")
-    episode = play(team.env, team.policy, number, min(max_steps, team.env.max_steps), team.memory)
+    episode = play(team.env, team.policy, number, max_steps, team.memory)
     watch.advance("play", 1)
     count = len(episode.returns)
     watch.plan("draw", "pictures", count, timed=True)

@@ -1,16 +1,26 @@
 """One episode, with every state it went through. Stage: report."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Key
 
-from adaps.collect.episodes import episode_seed, reset_key, step_keys
+from adaps.collect.episodes import (
+    ENDLESS,
+    MOST_STEPS,
+    episode_seed,
+    limit_of,
+    reset_key,
+    step_key,
+    step_keys,
+)
 from adaps.collect.jax import first_of, uniform
+from adaps.errors import EndlessEpisodeError
 from adaps.networks.agent import Policy
 from adaps.networks.distributions import Categorical, uniform_logits
 from adaps.types import (
@@ -22,6 +32,9 @@ from adaps.types import (
     Space,
     Timestep,
 )
+
+PIECE = 1_000
+"""Steps that are compiled together where no limit is known."""
 
 
 class Moment(NamedTuple):
@@ -48,7 +61,11 @@ class Episode(NamedTuple):
 
 
 def play(
-    env: AnyEnvironment, policy: Policy, number: int, max_steps: int, memory: Memory = ()
+    env: AnyEnvironment,
+    policy: Policy,
+    number: int,
+    max_steps: int | None = None,
+    memory: Memory = (),
 ) -> Episode:
     """Play the evaluation's episode of a number, to its end or for ``max_steps``.
 
@@ -56,8 +73,11 @@ def play(
         env: the environment.
         policy: who plays.
         number: of the episode.
-        max_steps: that are played at most.
+        max_steps: that are played at most; None: as many as it takes.
         memory: the policy's before an episode of one copy, ``[1, agent, …]``.
+
+    Raises:
+        EndlessEpisodeError: the episode has no limit, and does not come to an end.
     """
     if isinstance(env, HostEnvironment):
         states, moments = [], _play_on_host(env, policy, number, max_steps, memory)
@@ -68,22 +88,25 @@ def play(
 
 
 def _play_on_host(
-    env: HostEnvironment, policy: Policy, number: int, max_steps: int, memory: Memory
+    env: HostEnvironment, policy: Policy, number: int, max_steps: int | None, memory: Memory
 ) -> list[Moment]:
-    choose = jax.jit(policy)
+    choose, limit = jax.jit(policy), limit_of(env, max_steps)
     with closing(env.drawing().open(1, workers=0)) as copies:
         now = copies.reset([episode_seed(number)])
         moments = [_moment(now, None, copies.picture())]
         first = np.ones(now.reward.shape, bool)
-        for key in jax.random.split(jax.random.key(number), max_steps):
+        for step in range(limit or MOST_STEPS):
             before = now.observation
+            key = jax.random.fold_in(jax.random.key(number), step)
             memory, action = choose(key, memory, before, first)
             action = np.asarray(action)
             now = copies.step(action)
             first = first_of(before, now)
             moments.append(_moment(now, action, copies.picture()))
             if now.ended[0]:
-                break
+                return moments
+    if limit is None:
+        raise EndlessEpisodeError(ENDLESS)
     return moments
 
 
@@ -97,7 +120,7 @@ def _moment(now: Timestep, action: np.ndarray | None, picture: Any) -> Moment:
 
 
 def _play(
-    env: Any, policy: Policy, number: int, max_steps: int, memory: Memory
+    env: Any, policy: Policy, number: int, max_steps: int | None, memory: Memory
 ) -> tuple[list[EnvState], list[Moment]]:
     """In an environment that is compiled.
 
@@ -119,21 +142,43 @@ def _play(
         after = (env_state, new.observation, first_of(observation, new), memory)
         return after, (env_state, seen, new.ended)
 
-    @jax.jit
-    def episode(number):
-        env_state, start = env.reset(reset_key(number))
-        keys = step_keys(env.max_steps)[:max_steps]
-        begun = (env_state, start.observation, jnp.ones(start.reward.shape, bool), memory)
-        return (env_state, start), *jax.lax.scan(act_and_step, begun, keys)[1]
-
-    (first, start), later, seen, ended = jax.tree.map(_on_host, episode(number))
-    length = int(ended.argmax()) + 1 if ended.any() else len(ended)
-    steps = [jax.tree.map(lambda x, t=t: x[t], (later, seen)) for t in range(length)]
-    states = [first, *(state for state, _ in steps)]
-    if ended.any() and advance == env.step:
+    env_state, start = jax.jit(env.reset)(reset_key(number))
+    begun = (env_state, start.observation, jnp.ones(start.reward.shape, bool), memory)
+    states, moments, over = _until_over(act_and_step, begun, _keys_of(env, max_steps))
+    if over and advance == env.step:
         states[-1] = states[-2]
-    reset = Moment(start.obs, 0 * start.reward, np.asarray(everyone))
-    return states, [reset, *(Moment(*seen) for _, seen in steps)]
+    if not over and limit_of(env, max_steps) is None:
+        raise EndlessEpisodeError(ENDLESS)
+    start = jax.tree.map(_on_host, start)
+    return states, [Moment(start.obs, 0 * start.reward, np.asarray(everyone)), *moments]
+
+
+def _keys_of(env: Any, max_steps: int | None) -> Iterator[Key[Array, " time"]]:
+    """What steps are drawn with: those of evaluation; piece by piece where no limit is known."""
+    if env.max_steps is not None:
+        yield step_keys(env.max_steps)[:max_steps]
+        return
+    most = max_steps or MOST_STEPS
+    for start in range(0, most, PIECE):
+        yield jax.vmap(step_key)(jnp.arange(start, min(start + PIECE, most)))
+
+
+def _until_over(
+    act_and_step: Callable, begun: Any, pieces: Iterable[Key[Array, " time"]]
+) -> tuple[list[EnvState], list[Moment], bool]:
+    """States from the reset on, what was seen after each step, and whether the episode ended."""
+    states, moments, now = [jax.tree.map(_on_host, begun[0])], [], begun
+    scan = jax.jit(partial(jax.lax.scan, act_and_step))
+    for keys in pieces:
+        now, steps = scan(now, keys)
+        later, seen, ended = jax.tree.map(_on_host, steps)
+        over = bool(ended.any())
+        for t in range(int(ended.argmax()) + 1 if over else len(ended)):
+            states.append(jax.tree.map(lambda x, t=t: x[t], later))
+            moments.append(Moment(*jax.tree.map(lambda x, t=t: x[t], seen)))
+        if over:
+            return states, moments, True
+    return states, moments, False
 
 
 def random_policy(space: Space) -> Policy:

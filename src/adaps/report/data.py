@@ -58,6 +58,8 @@ class Settings(Struct):
     """The first."""
     num_seeds: NumSeeds = field(name="seeds")
     task_seed: Any = None
+    max_steps: Any = None
+    agent_types: list[int] | None = None
 
     @property
     def seeds(self) -> range:

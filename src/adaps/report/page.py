@@ -13,6 +13,7 @@ from adaps.report.templates import fill
 
 MAPS = 6
 """Seeds that get a map."""
+CUT_NOTE = "before they were over: returns are not those of whole episodes"
 FILES = {
     CONFIG: "every setting, and the versions of what was used",
     METRICS: "one line per seed and evaluation",
@@ -105,6 +106,8 @@ def _result_tiles(run: Run) -> Iterator[Tile]:
     spread = seeds if reach is None else f"± {around} (95 % interval over {seeds})"
     label = "Greedy return" if run.result else "Greedy return, latest"
     yield Tile(label, formatting.number(mean), spread)
+    if run.result and run.result.episodes_cut:
+        yield Tile("Episodes cut off", f"{run.result.episodes_cut:,}", CUT_NOTE)
     regret = formatting.mean_regret(run.result) if run.result else None
     if run.result and regret is not None:
         note = f"below the best possible, {formatting.number(run.result.best)}"
@@ -238,7 +241,10 @@ def _command(run: Run) -> list[str]:
         "seeds": len(settings.seeds),
         "seed": settings.seed,
     }
-    if settings.task_seed:
-        options["task-seed"] = settings.task_seed
+    for name, value in (("task-seed", settings.task_seed), ("max-steps", settings.max_steps)):
+        if value:
+            options[name] = value
     given = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items()]
+    if settings.agent_types:
+        given.append(f"--agent-types {' '.join(map(str, settings.agent_types))}")
     return ["adaps train", shlex.quote(settings.env), *given]

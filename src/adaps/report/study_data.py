@@ -37,6 +37,8 @@ class Finished(NamedTuple):
     wall_seconds: float | None
     points: list[MetricsLine]
     """Its evaluations, in the order of their steps."""
+    episodes_cut: int = 0
+    """Of the final evaluation, those that were cut off before they were over."""
 
 
 class LeftOut(NamedTuple):
@@ -212,6 +214,7 @@ def _finished(planned: Planned, run: Run, result: Result) -> Finished:
         steps_per_second=known(result.env_steps_per_second),
         wall_seconds=known(result.wall_seconds),
         points=_in_order([point for point in run.points if math.isfinite(point.return_greedy)]),
+        episodes_cut=result.episodes_cut,
     )
 
 

@@ -10,7 +10,7 @@ from adaps.report import study_figures as figures
 from adaps.report import study_words as words
 from adaps.report.figures import Picture
 from adaps.report.formatting import NONE, counted, duration, index, percent
-from adaps.report.page import Tile
+from adaps.report.page import CUT_NOTE, Tile
 from adaps.report.study_data import Finished, Study
 from adaps.report.study_figures import Look
 from adaps.report.study_statistics import TARGET, Cell, Numbers, sweep_of
@@ -124,6 +124,8 @@ def _tiles(study: Study) -> Iterator[Tile]:
     steps = sum(run.points[-1].env_steps for run in study.runs if run.points)
     text = f"{steps:,}" if steps < 1e7 else f"{steps / 1e6:,.0f} million"
     yield Tile("Environment steps", text, "of all finished runs, up to their last evaluation")
+    if cut := sum(run.episodes_cut for run in study.runs):
+        yield Tile("Episodes cut off", f"{cut:,}", CUT_NOTE)
     times = [run.wall_seconds for run in study.runs if run.wall_seconds is not None]
     if times:
         yield Tile(

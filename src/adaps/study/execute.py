@@ -9,6 +9,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from adaps.collect.evaluate import random_return
+from adaps.config.training import TrainConfig
 from adaps.envs import make
 from adaps.errors import UserError
 from adaps.files.run_folder import check_free, write_json
@@ -43,7 +44,7 @@ def carry_out(study: Study, out: Path, backend: Backend, console: Console) -> di
             num_done = len(every) - len(left)
             before = f", {num_done} of them done before" if num_done else ""
             console.print(f"{len(every)} runs{before}: {out}", highlight=False)
-            _write_references(out, {job.env: job.config.task_seed for job in every})
+            _write_references(out, {job.env: job.config for job in every})
             return _run(left, out, backend, Board(out, len(every), num_done, console))
     except Timeout:
         raise UserError(f"{out} is in use by another study; wait, or name another folder") from None
@@ -59,13 +60,14 @@ def _run(left: Sequence[Job], out: Path, backend: Backend, board: Board) -> dict
     return board.failures
 
 
-def _write_references(out: Path, task_seeds: dict[str, int]) -> None:
+def _write_references(out: Path, configs: dict[str, TrainConfig]) -> None:
     """Add the return of random play in environments of which it is not known yet."""
     known: dict[str, float] = {}
     with contextlib.suppress(UserError):  # a file that is missing or damaged is made anew
         known = read(out / References.FILE, References).known
-    for env, task_seed in task_seeds.items():
+    for env, config in configs.items():
         if env not in known:
-            known[env] = random_return(make(env, task_seed))
+            made = make(env, config.task_seed, config.agent_types)
+            known[env] = random_return(made, config.max_steps)
             file = References(schema=SCHEMA, random_return=dict(known))
             write_json(out / References.FILE, as_json(file))

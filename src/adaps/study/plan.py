@@ -171,7 +171,7 @@ def _config(env: str, options: Options) -> TrainConfig:
         if word.startswith("--") and name in NOT_OPTIONS:
             raise UserError(f"{name} is nothing that a study's run can be told; leave it out")
     config = parse_train([*words, "--seeds", "1"]).config
-    made = make(env, config.task_seed)
+    made = make(env, config.task_seed, config.agent_types)
     check(config, made)
     return resolved(config, made)
 

@@ -49,7 +49,7 @@ def _train(config: TrainConfig, folder: Path) -> None:
     """
     if holds_run(folder):
         _clear(config, folder)
-    env = make(config.env, config.task_seed)
+    env = make(config.env, config.task_seed, config.agent_types)
     try:
         run(env, config, folder, Watch(), resume=Resume(advice="leave that as it was"))
     except InUseError:

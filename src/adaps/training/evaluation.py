@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from adaps.collect.episodes import best_return, mean_return, regret
+from adaps.collect.episodes import best_return, mean_return, num_cut, regret
 from adaps.collect.evaluate import batch_episodes, in_batches, player
 from adaps.files import compile_cache
 from adaps.files.run_folder import saved_seeds
@@ -20,21 +20,26 @@ class SeedReturn(NamedTuple):
     value: float
     best: float | None
     regret: float | None
+    num_cut: int
+    """Episodes that were cut off before they were over."""
 
 
-def evaluate_run(env: AnyEnvironment, folder: Path, num_episodes: int) -> list[SeedReturn]:
-    """Greedy episodes of every seed that a run's folder holds.
+def evaluate_run(
+    env: AnyEnvironment, folder: Path, num_episodes: int, max_steps: int | None = None
+) -> list[SeedReturn]:
+    """Greedy episodes of every seed that a run's folder holds, none further than ``max_steps``.
 
     Raises:
         UserError: nothing is saved there, or a file is damaged.
+        EndlessEpisodeError: an episode has no limit, and does not come to an end.
     """
     compile_cache.enable()
     rows, most = [], batch_episodes(env)
-    with player(env) as play:
+    with player(env, max_steps) as play:
         for seed in saved_seeds(folder):
             policy = load(folder, seed)
             one = partial(play, policy.agent, greedy, policy.params, policy.sharing)
             episodes = in_batches(one, num_episodes, most=most)
-            row = SeedReturn(seed, mean_return(episodes), best_return(episodes), regret(episodes))
-            rows.append(row)
+            values = mean_return(episodes), best_return(episodes), regret(episodes)
+            rows.append(SeedReturn(seed, *values, num_cut(episodes)))
     return rows

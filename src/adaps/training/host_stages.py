@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from adaps.collect.cores import cores
-from adaps.collect.episodes import Episodes
+from adaps.collect.episodes import Episodes, limit_of
 from adaps.collect.host import HostCollector
 from adaps.config.training import TrainConfig
 from adaps.identity import gathering, samples
@@ -120,7 +120,8 @@ class OpenHostStages:
             copies = made.env.open(number, workers, made.config.step_timeout, stop)
             return stack.enter_context(closing(copies))
 
-        collector = partial(HostCollector, opened, made.env.max_steps, stop.is_set)
+        limit = limit_of(made.env, made.config.max_steps)
+        collector = partial(HostCollector, opened, limit, stop.is_set)
         self._gathers, self._trains, self._evaluates = collector(), collector(), collector()
 
     def begin_gathering(self, keys: SeedKeys) -> GatherState:
@@ -167,8 +168,10 @@ class OpenHostStages:
         policy = partial(_act, self._agent, both_ways, params, sharing)
         twice = np.tile(np.asarray(numbers), 2)
         both = self._evaluates.play(policy, twice, self._agent.memory(2 * half))
-        parts = both.returns[:half], both.returns[half:]
-        greedy, drawn = (Episodes(returns[None], None) for returns in parts)
+        greedy, drawn = (
+            with_seed(jax.tree.map(lambda x, part=part: x[part], both))
+            for part in (slice(half), slice(half, None))
+        )
         return greedy, drawn
 
     def distances(self, state: TrainState, sharing: Sharing) -> Float[Array, "1 agent agent"]:

@@ -22,7 +22,15 @@ from adaps.collect.cores import cores
 from adaps.collect.host import HostCollector
 from adaps.collect.jax import JaxCollector, uniform
 from adaps.config.choices import encoder_options
-from adaps.config.training import Clusterer, Count, Criterion, GatherSteps, Hidden, StepTimeout
+from adaps.config.training import (
+    AgentTypes,
+    Clusterer,
+    Count,
+    Criterion,
+    GatherSteps,
+    Hidden,
+    StepTimeout,
+)
 from adaps.envs.agent_io import agents_of
 from adaps.errors import UserError
 from adaps.extensions import check_options, from_to
@@ -68,6 +76,9 @@ class IdentifyConfig(Generic[E]):
 
     env: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[ENV]")] = ""
     """Environment, such as bps-1 (see: adaps list)."""
+    agent_types: AgentTypes = None
+    """True type of each agent as a number, such as 0 0 1, for evaluation only; None: as the
+    environment says."""
     transitions: Path | None = None
     """A .npz file of logged transitions to use instead of an environment; see the docs."""
     encoder: E = field(default_factory=lambda: cast(Any, VAE()))
@@ -112,13 +123,16 @@ def identify(
         NotFiniteError: an observation or reward of the environment is not finite.
     """
     config = IdentifyConfig(
-        env=env if isinstance(env, str) else "" if env is None else env.name,
+        env=env if isinstance(env, str) else "",
         transitions=None if transitions is None else Path(transitions),
         encoder=encoder_options(encoder) if isinstance(encoder, str) else encoder,
         **options,
     )
-    made = envs.make(env) if isinstance(env, str) else env
-    return run_identify(made, config, Watch())
+    if isinstance(env, str):
+        env = envs.make(env, agent_types=config.agent_types)
+    elif env is not None:
+        env = envs.accepted(env, agent_types=config.agent_types)
+    return run_identify(env, config, Watch())
 
 
 def run_identify(env: AnyEnvironment | None, config: IdentifyConfig, watch: Watch) -> Identity:
@@ -237,6 +251,8 @@ def _team(
         raise UserError("name an environment such as bps-1, or a file with --transitions")
     check_options(config)
     if env is None:
+        if config.agent_types is not None:
+            raise UserError("agent_types (--agent-types) go with an environment; a log has its own")
         data = logged.read(cast(Path, config.transitions))
         _check_clusters(config.clusters, data.num_agents, 1)
         return _logged_team(data, config.hidden)
@@ -304,7 +320,7 @@ def _gathered_on_host(
         def opened(number: int) -> Copies:
             return stack.enter_context(closing(env.open(number, cores(), step_timeout)))
 
-        collector = HostCollector(opened, env.max_steps)
+        collector = HostCollector(opened)
         state = gathering.begin(collector, env, plan, key)
         for _ in range(plan.rounds):
             state = gathering.one_round(collector, add, plan, policy, state)

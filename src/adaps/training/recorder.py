@@ -16,7 +16,14 @@ from jaxtyping import Array, Float
 from msgspec.structs import asdict
 
 from adaps.collect.diversity import between_groups, snd
-from adaps.collect.episodes import Episodes, mean_return, regret, returns_per_type
+from adaps.collect.episodes import (
+    Episodes,
+    cut_warning,
+    mean_return,
+    num_cut,
+    regret,
+    returns_per_type,
+)
 from adaps.config.training import (
     TrainConfig,
     gathering_steps,
@@ -82,6 +89,7 @@ class Recorder:
         self._work = {seeds[0]: Work(0, 0.0) for seeds in placement.seed_groups}
         self._lock = threading.Lock()
         self._compile_lock = threading.Lock()
+        self._told_of_cuts = False
         self.failure: RunError | None = None
         self._found_checkpoints = found or {}
         for checkpoint in self._found_checkpoints.values():
@@ -221,6 +229,7 @@ class Recorder:
         distances: Float[Array, "seed agent agent"],
     ) -> None:
         """A point of the learning curve: greedy and sampled episodes, and the update's means."""
+        self._warn_of_cuts(*episodes)
         per_seed = jax.device_get(unstack((*episodes, metrics, distances), len(seeds)))
         for seed, (greedy, sampled, means, distance) in zip(seeds, per_seed, strict=True):
             with self._lock:
@@ -241,6 +250,14 @@ class Recorder:
             if self.folder is not None:
                 self.folder.append_metrics(text)
             self.sinks.log(line)
+
+    def _warn_of_cuts(self, *played: Episodes) -> None:
+        """Say once that episodes were cut off, if any were."""
+        with self._lock:
+            if self._told_of_cuts or not any(map(num_cut, played)):
+                return
+            self._told_of_cuts = True
+        self.watch.warn(cut_warning(self.env, self.config.max_steps))
 
     def finish(self, result: dict[str, Any]) -> None:
         """All seeds are done: their lines in order, whichever came first; and the result."""

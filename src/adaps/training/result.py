@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import psutil
 
-from adaps.collect.episodes import Episodes, best_return, mean_return, regret
+from adaps.collect.episodes import Episodes, best_return, mean_return, num_cut, regret
 from adaps.config.training import TrainConfig, num_updates, steps_taken
 from adaps.files import schema
 from adaps.identity.clusters import rand_index
@@ -44,6 +44,9 @@ class Result:
     """Agreement of clusters and true types: 1 is perfect, 0 is chance."""
     parameters: int
     """Trainable numbers of actor and critic."""
+    episodes_cut: int
+    """Episodes of all seeds that were cut off before they were over: ``returns`` are then not those
+    of whole episodes."""
     env_steps_per_second: float
     policies: list[Policy]
     folder: Path | None
@@ -71,6 +74,7 @@ def summarise(
         clusters=[None if s.identity is None else s.identity.clusters.tolist() for s in seeds],
         adjusted_rand_index=[rand_index(env.agent_types, s.identity) for s in seeds],
         parameters=seeds[0].policy.num_params,
+        episodes_cut=sum(num_cut(s.episodes) for s in seeds),
         env_steps_per_second=times.steps_per_second,
         policies=[s.policy for s in seeds],
         folder=folder,
@@ -98,6 +102,7 @@ def result_json(
         regret_per_seed=result.regrets,
         best_return_mean=best_return(episodes),
         episodes=cast(int, config.eval_episodes),  # chosen when the run began
+        episodes_cut=result.episodes_cut,
         env_steps_per_second=round(result.env_steps_per_second, 1),
         compile_seconds=round(times.compiling, 3),
         wall_seconds=round(times.wall, 3),

@@ -33,7 +33,11 @@ from adaps.types import AnyEnvironment
 
 SCHEDULE = ("steps", "evaluations")
 """What says when kinds are looked for again, in a run that does."""
-FREE = (*SCHEDULE, "eval_episodes", "workers", "step_timeout", "checkpoint_every", "not_finite")
+FREE = (
+    *SCHEDULE,
+    *("eval_episodes", "max_steps", "agent_types"),
+    *("workers", "step_timeout", "checkpoint_every", "not_finite"),
+)
 """What may be changed without a word: what was learnt so far would be the same."""
 
 IDENTIFICATION = ("identity", "encoder", "gather_steps", "gather_policy", "clusterer", "criterion")

@@ -79,11 +79,13 @@ def train(
 
 def _named(env: AnyEnvironment | str, options: dict[str, Any]) -> tuple[str, AnyEnvironment]:
     """The environment's name as it was given, and the environment; its task seed is taken out."""
+    types = options.get("agent_types")
     if isinstance(env, str):
-        return env, envs.make(env, options.pop("task_seed", 0))
+        return env, envs.make(env, options.pop("task_seed", 0), types)
     if "task_seed" in options:
         raise UserError("task_seed goes with an environment's name; this one has its own")
-    return env.name, env
+    made = envs.accepted(env, agent_types=types)
+    return made.name, made
 
 
 def run(

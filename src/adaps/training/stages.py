@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, UInt
 
 from adaps.collect.diversity import behaviour_distance
-from adaps.collect.episodes import Episodes
+from adaps.collect.episodes import Episodes, check_over, limit_of
 from adaps.collect.jax import JaxCollector, Static, step_of, uniform
 from adaps.config.training import TrainConfig, gathering_steps, network_of
 from adaps.identity import autoencoder, gathering
@@ -158,7 +158,11 @@ class Stages(Protocol):
     def evaluate(
         self, params: Params, sharing: Sharing, numbers: Int[Array, " episode"]
     ) -> tuple[Episodes, Episodes]:
-        """Greedy and sampled episodes from the same resets, side by side."""
+        """Greedy and sampled episodes from the same resets, side by side.
+
+        Raises:
+            EndlessEpisodeError: one has no limit, and does not come to an end.
+        """
         ...
 
     def distances(self, state: TrainState, sharing: Sharing) -> Float[Array, "seed agent agent"]:
@@ -219,7 +223,11 @@ class JaxStages:
     def evaluate(
         self, params: Params, sharing: Sharing, numbers: Int[Array, " episode"]
     ) -> tuple[Episodes, Episodes]:
-        return _evaluate(self.collector, self.setting.agent, params, sharing, numbers)
+        collector = JaxCollector(self.env, self.config.max_steps)
+        both = _evaluate(collector, self.setting.agent, params, sharing, numbers)
+        limit = limit_of(self.env, self.config.max_steps)
+        greedy, drawn = (check_over(episodes, limit) for episodes in both)
+        return greedy, drawn
 
     def distances(self, state: TrainState, sharing: Sharing) -> Float[Array, "seed agent agent"]:
         now, params = state.position, state.learner.params

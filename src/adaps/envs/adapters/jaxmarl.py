@@ -5,10 +5,9 @@ Needs the extra ``jaxmarl`` only where an environment is made by name.
 
 import contextlib
 import io
-import math
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,14 +15,26 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from adaps.envs.adapters.common import SizedBySpaces, made_by_name, timestep
+from adaps.envs.adapters.common import (
+    SizedBySpaces,
+    flag,
+    made_already,
+    made_by_name,
+    number,
+    numbers,
+    state_types,
+    timestep,
+    with_types,
+)
 from adaps.envs.autoreset import auto_reset
+from adaps.envs.checked import as_count, checked, checked_limit, checked_types, shown, traced
 from adaps.envs.names import full_name
 from adaps.errors import UserError
-from adaps.extensions import needs_extra
+from adaps.extensions import needs_extra, theirs
 from adaps.types import AgentEnds, AgentSpace, EnvState, Observation, Timestep
 
-MAX_STEPS = 1_000
+ALL = "__all__"
+"""Stands for all agents among rewards and ends."""
 
 
 class State(NamedTuple):
@@ -39,20 +50,24 @@ class JaxMARLTeam(SizedBySpaces):
 
     JaxMARL's ``dones`` do not tell the time limit from ends by the rules. Here an episode is cut
     off where its step counter has come to ``max_steps``, unless a team of SMAX has lost all units.
+    A reward that all share is split evenly, so that the sum over agents is the environment's.
     """
 
     env: Any = field(repr=False)
     name: str
     spaces: tuple[AgentSpace, ...] = field(repr=False)
     agent_types: tuple[int, ...] | None
-    max_steps: int
+    max_steps: int | None
+    state_types: Any = field(repr=False, compare=False)
+    """Of the environment's own state; see :func:`adaps.envs.adapters.common.state_types`."""
 
     @property
     def agent_names(self) -> tuple[str, ...]:
         return tuple(self.env.agents)
 
     def reset(self, key: Key[Array, ""]) -> tuple[State, Timestep]:
-        obs, inner = self.env.reset(key)
+        obs, inner = _returned(self.name, "reset", self.env.reset(key), ("obs", "state"))
+        inner = with_types(inner, self.state_types)
         everybody, nobody = jnp.ones(self.num_agents, bool), jnp.zeros(self.num_agents, bool)
         rewards, no = jnp.zeros(self.num_agents), jnp.zeros((), bool)
         ends = AgentEnds(nobody, nobody) if self._may_leave else None
@@ -68,38 +83,81 @@ class JaxMARLTeam(SizedBySpaces):
     def _advance(
         self, key: Key[Array, ""], state: State, action: Int[Array, " agent"]
     ) -> tuple[State, Timestep]:
-        actions = {name: action[i] for i, name in enumerate(self.agent_names)}
-        obs, inner, rewards, dones, _ = self.env.step_env(key, state.inner, actions)
-        ended = dones["__all__"]
+        obs, inner, rewards, dones, _ = _stepped(self.name, self.env, key, state.inner, action)
+        inner = with_types(inner, self.state_types)
+        ended, own_ends = self._ends(dones)
         at_limit = self._at_limit(inner)
-        own_ends = jnp.stack([dones[name] for name in self.agent_names])
         here = state.here & ~own_ends & ~ended
         left, cut_off = state.here & ~here, ended & at_limit
         ends = AgentEnds(left & ~cut_off, left & cut_off) if self._may_leave else None
-        reward = jnp.stack([jnp.float32(rewards[name]) for name in self.agent_names])
         observation = self._observation(obs, inner, here)
-        return State(inner, here), timestep(observation, reward, ended, at_limit, ends)
+        return State(inner, here), timestep(
+            observation, self._rewards(rewards), ended, at_limit, ends
+        )
 
-    def _observation(
-        self, obs: dict[str, Array], inner: EnvState, here: Bool[Array, " agent"]
-    ) -> Observation:
+    def _ends(self, dones: Any) -> tuple[Bool[Array, ""], Bool[Array, " agent"]]:
+        """Whether the episode is over, and each agent's part in it."""
+        dones = dones if isinstance(dones, Mapping) else {ALL: dones}
+        own = {
+            agent: flag(self.name, f"done of {agent}", dones[agent])
+            for agent in self.agent_names
+            if agent in dones
+        }
+        if ALL in dones:
+            ended = flag(self.name, f"done of {ALL}", dones[ALL])
+        elif len(own) == self.num_agents:
+            ended = jnp.stack([*own.values()]).all()
+        else:
+            names = ", ".join(map(str, dones)) or "nobody"
+            raise UserError(f"{self.name}: done names {names}, but neither {ALL} nor all agents")
+        return ended, jnp.stack([own.get(agent, ended) for agent in self.agent_names])
+
+    def _rewards(self, given: Any) -> Float[Array, " agent"]:
+        """Each agent's own, or its part of what all share."""
+        if isinstance(given, Mapping) and (ALL not in given or self.agent_names[0] in given):
+            each = _of_agents(self.name, "reward", self.agent_names, given)
+            return jnp.stack([number(self.name, f"reward of {a}", r) for a, r in each.items()])
+        shared = given[ALL] if isinstance(given, Mapping) else given
+        part = number(self.name, f"reward of {ALL}", shared) / self.num_agents
+        return jnp.broadcast_to(part, (self.num_agents,))
+
+    def _observation(self, obs: Any, inner: EnvState, here: Bool[Array, " agent"]) -> Observation:
         present = here if self._may_leave else None
         return Observation(self._padded(obs), self._legal(inner), here=present)
 
-    def _padded(self, obs: dict[str, Array]) -> Float[Array, "agent obs"]:
-        flat = [jnp.ravel(jnp.float32(obs[name])) for name in self.agent_names]
-        return jnp.stack([jnp.pad(row, (0, self.obs_size - len(row))) for row in flat])
+    def _padded(self, obs: Any) -> Float[Array, "agent obs"]:
+        rows = []
+        each = _of_agents(self.name, "observation", self.agent_names, obs)
+        for (agent, seen), space in zip(each.items(), self.spaces, strict=True):
+            row = numbers(self.name, f"observation of {agent}", seen)
+            if len(row) != space.obs_size:
+                raise UserError(
+                    f"{self.name}: observation of {agent} has {len(row)} numbers after a step, "
+                    f"and {space.obs_size} after a reset"
+                )
+            rows.append(jnp.pad(row, (0, self.obs_size - len(row))))
+        return jnp.stack(rows)
 
     def _legal(self, inner: EnvState) -> Bool[Array, "agent action"]:
         """Actions that an agent has, and that the environment allows it now."""
         has = jnp.arange(self.num_actions) < jnp.array([[s.num_actions] for s in self.spaces])
+        if not hasattr(self.env, "get_avail_actions"):
+            return has
         try:
             allowed = self.env.get_avail_actions(inner)
         except NotImplementedError:
             return has
-        rows = [jnp.ravel(jnp.asarray(allowed[name], bool)) for name in self.agent_names]
-        padded = jnp.stack([jnp.pad(row, (0, self.num_actions - len(row))) for row in rows])
-        return has & padded
+        rows = []
+        each = _of_agents(self.name, "available actions", self.agent_names, allowed)
+        for (agent, own), space in zip(each.items(), self.spaces, strict=True):
+            row = numbers(self.name, f"available actions of {agent}", own) != 0
+            if not space.num_actions <= len(row) <= self.num_actions:
+                raise UserError(
+                    f"{self.name}: available actions of {agent} are {len(row)} numbers, and it has "
+                    f"{space.num_actions} actions"
+                )
+            rows.append(jnp.pad(row, (0, self.num_actions - len(row))))
+        return has & jnp.stack(rows)
 
     def _at_limit(self, inner: EnvState) -> Bool[Array, ""]:
         """Whether an episode that is over was so by its time limit."""
@@ -118,26 +176,88 @@ class JaxMARLTeam(SizedBySpaces):
 
 
 def from_jaxmarl(
-    env: Any, *, name: str | None = None, max_steps: int | None = None, **options: Any
+    env: Any,
+    *,
+    name: str | None = None,
+    agent_types: Any = None,
+    max_steps: Any = None,
+    options: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> JaxMARLTeam:
     """An environment of JaxMARL's, to identify and train in.
 
     Args:
         env: an environment, or a name as ``jaxmarl.make`` takes it.
         name: what to call it; None takes its own name.
-        max_steps: no episode is longer; None takes the environment's own limit, or 1,000.
-        options: for ``jaxmarl.make``; SMAX's ``scenario`` may be a map's name.
+        agent_types: the true type of each agent, as whole numbers, for evaluation only; None takes
+            SMAX's kinds of units, or the environment's classes of agents.
+        max_steps: evaluation goes no further than this many steps in an episode; None: to its end.
+        options: for ``jaxmarl.make``, whatever they are called; SMAX's ``scenario`` may be a map's
+            name.
+        more: further options.
 
     Raises:
-        UserError: the extra ``jaxmarl`` is not installed, there is no such environment, or its
-            actions are not discrete.
+        UserError: the extra ``jaxmarl`` is not installed, there is no such environment, its
+            actions are not discrete, or what it returns cannot be used.
     """
-    made = _made(env, options) if isinstance(env, str) else env
-    called = name or full_name("jaxmarl", env if isinstance(env, str) else made.name, options)
-    spaces = tuple(_space(called, agent, made) for agent in made.agents)
-    limit = max_steps or getattr(made, "max_steps", None) or MAX_STEPS
-    # SMAX looks at its limit before it counts, so that an episode may take a step more.
-    return JaxMARLTeam(made, called, spaces, _types(made), int(limit) + 1)
+    options = {**(options or {}), **more}
+    by_name = isinstance(env, str)
+    own_name = env if by_name else getattr(env, "name", type(env).__name__)
+    called = name or full_name("jaxmarl", own_name, options)
+    made = _made(env, options) if by_name else made_already(called, env, options)
+    types = checked_types(called, agent_types, len(made.agents))
+    team = JaxMARLTeam(
+        made,
+        called,
+        _spaces(called, made),
+        _types(made) if types is None else types,
+        checked_limit(called, max_steps) or _limit(made),
+        _state_types(called, made),
+    )
+    return checked(team, called)
+
+
+def _limit(made: Any) -> int | None:
+    """Steps of its longest episode, where it says so.
+
+    SMAX looks at its limit before it counts, so that an episode may take a step more.
+    """
+    stated = as_count(getattr(made, "max_steps", None))
+    return None if stated is None else stated + 1
+
+
+def _state_types(name: str, made: Any) -> Any:
+    def reset() -> EnvState:
+        return _returned(name, "reset", made.reset(jax.random.key(0)), ("obs", "state"))[1]
+
+    def step(state: EnvState) -> EnvState:
+        actions = jnp.zeros(len(made.agents), jnp.int32)
+        return _stepped(name, made, jax.random.key(0), state, actions)[1]
+
+    return state_types(name, reset, step)
+
+
+def _stepped(name: str, env: Any, key: Any, state: EnvState, action: Any) -> tuple[Any, ...]:
+    actions = {agent: action[i] for i, agent in enumerate(env.agents)}
+    parts = ("obs", "state", "rewards", "dones", "infos")
+    return _returned(name, "step_env", env.step_env(key, state, actions), parts)
+
+
+def _returned(name: str, what: str, given: Any, parts: tuple[str, ...]) -> tuple[Any, ...]:
+    """What ``reset`` or ``step_env`` returned, seen to be so many values."""
+    if isinstance(given, tuple | list) and len(given) == len(parts):
+        return tuple(given)
+    came = f"{len(given)} values" if isinstance(given, tuple | list) else shown(given)
+    raise UserError(f"{name}: {what} must return {', '.join(parts)}, not {came}")
+
+
+def _of_agents(name: str, what: str, agents: Any, given: Any) -> dict[str, Any]:
+    """Something of each agent, in the agents' order."""
+    if not isinstance(given, Mapping):
+        raise UserError(f"{name}: the {what} must be a dict by agent, not {shown(given)}")
+    if lacking := [agent for agent in agents if agent not in given]:
+        raise UserError(f"{name}: there is no {what} of {lacking[0]}")
+    return {agent: given[agent] for agent in agents}
 
 
 def _made(name: str, options: dict[str, Any]) -> Any:
@@ -168,16 +288,26 @@ def _quietly() -> Iterator[None]:
             sys.__stdout__, sys.__stderr__ = kept  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _space(env: str, agent: str, made: Any) -> AgentSpace:
-    actions, obs = made.action_space(agent), made.observation_space(agent)
+def _spaces(env: str, made: Any) -> tuple[AgentSpace, ...]:
+    """What each agent sees, as a reset gives it, and may do."""
+    with traced(env, "reset"):
+        given = jax.eval_shape(lambda: made.reset(jax.random.key(0)))
+    obs, _ = _returned(env, "reset", given, ("obs", "state"))
+    each = _of_agents(env, "observation", made.agents, obs)
+    return tuple(_space(env, agent, made, seen) for agent, seen in each.items())
+
+
+def _space(env: str, agent: str, made: Any, seen: Any) -> AgentSpace:
+    with theirs(f"{env}: the actions of {agent} cannot be had"):
+        actions = made.action_space(agent)
     if not hasattr(actions, "n"):
         raise UserError(
             f"{env}: the actions of {agent} are {type(actions).__name__}; only discrete actions "
             "can be trained: choose the environment's discrete setting (action_type)"
         )
-    shape = obs.shape if getattr(obs, "shape", None) else (int(obs.n),)
-    size = int(math.prod(shape))
-    return AgentSpace(size, int(actions.n), f"{tuple(shape)} numbers, {int(actions.n)} actions")
+    size = jax.eval_shape(lambda x: numbers(env, f"observation of {agent}", x), seen).size
+    shapes = jax.tree.map(lambda x: tuple(x.shape), seen)
+    return AgentSpace(size, int(actions.n), f"{shapes} numbers, {int(actions.n)} actions")
 
 
 def _types(made: Any) -> tuple[int, ...] | None:

@@ -4,6 +4,7 @@ Needs the extra ``jumanji`` only where an environment is made by name.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +12,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from adaps.envs.adapters.common import made_by_name, timestep
+from adaps.envs.adapters.common import (
+    flag,
+    made_already,
+    made_by_name,
+    number,
+    numbers,
+    state_types,
+    timestep,
+    with_types,
+)
 from adaps.envs.autoreset import auto_reset
+from adaps.envs.checked import as_count, checked, checked_limit, checked_types, shown
 from adaps.envs.names import full_name
 from adaps.errors import UserError
 from adaps.extensions import needs_extra
@@ -35,8 +46,10 @@ class JumanjiTeam:
     num_agents: int
     obs_size: int
     num_actions: int
-    max_steps: int
-    agent_types: tuple[int, ...] | None = None
+    max_steps: int | None
+    agent_types: tuple[int, ...] | None
+    state_types: Any = field(repr=False, compare=False)
+    """Of its state; see :func:`adaps.envs.adapters.common.state_types`."""
 
     def reset(self, key: Key[Array, ""]) -> tuple[EnvState, Timestep]:
         # Jumanji keeps keys of the old kind in its states.
@@ -48,12 +61,27 @@ class JumanjiTeam:
         return auto_reset(self.reset, key, *self._converted(*self.env.step(state, action)))
 
     def _converted(self, state: EnvState, theirs: Any) -> tuple[EnvState, Timestep]:
-        seen = jnp.float32(theirs.observation.agents_view).reshape(self.num_agents, -1)
-        legal = getattr(theirs.observation, "action_mask", None)
-        if legal is None:
-            legal = jnp.ones((self.num_agents, self.num_actions), bool)
+        state = with_types(state, self.state_types)
+        seen = numbers(self.name, "agents_view", theirs.observation.agents_view)
+        if seen.size != self.num_agents * self.obs_size:
+            raise UserError(
+                f"{self.name}: agents_view is {shown(theirs.observation.agents_view)}, not "
+                f"{self.obs_size} numbers for each of {self.num_agents} agents"
+            )
+        legal = self._legal(getattr(theirs.observation, "action_mask", None))
         reward, at_limit = self._rewards(theirs.reward), self._at_limit(state, theirs)
-        return state, timestep(Observation(seen, legal), reward, theirs.last(), at_limit)
+        ended = flag(self.name, "last", theirs.last())
+        observation = Observation(seen.reshape(self.num_agents, -1), legal)
+        return state, timestep(observation, reward, ended, at_limit)
+
+    def _legal(self, mask: Any) -> Bool[Array, "agent action"]:
+        shape = (self.num_agents, self.num_actions)
+        if mask is None:
+            return jnp.ones(shape, bool)
+        legal = numbers(self.name, "action_mask", mask) != 0
+        if legal.size != math.prod(shape):
+            raise UserError(f"{self.name}: action_mask is {shown(mask)}, not of shape {shape}")
+        return legal.reshape(shape)
 
     def _at_limit(self, state: EnvState, theirs: Any) -> Bool[Array, ""]:
         """Whether an episode that is over was so by its time limit."""
@@ -62,38 +90,78 @@ class JumanjiTeam:
             return goes_on
         return goes_on | (state.step_count >= self.env.time_limit)
 
-    def _rewards(self, reward: Array) -> Float[Array, " agent"]:
-        reward = jnp.float32(reward)
-        if reward.ndim == 1:
-            return reward
-        return jnp.broadcast_to(reward / self.num_agents, (self.num_agents,))
+    def _rewards(self, reward: Any) -> Float[Array, " agent"]:
+        """Each agent's own, or its part of what all share."""
+        if jnp.size(reward) == 1:
+            part = number(self.name, "reward", reward) / self.num_agents
+            return jnp.broadcast_to(part, (self.num_agents,))
+        own = numbers(self.name, "reward", reward)
+        if own.size != self.num_agents:
+            raise UserError(
+                f"{self.name}: reward is {shown(reward)}, and neither one number for all nor one "
+                f"for each of {self.num_agents} agents"
+            )
+        return own
 
 
-def from_jumanji(env: Any, *, name: str | None = None, **options: Any) -> JumanjiTeam:
+def from_jumanji(
+    env: Any,
+    *,
+    name: str | None = None,
+    agent_types: Any = None,
+    max_steps: Any = None,
+    options: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> JumanjiTeam:
     """An environment of Jumanji's with several agents, to identify and train in.
 
     Args:
         env: an environment, or a name as ``jumanji.make`` takes it.
         name: what to call it; None takes its own name.
-        options: for ``jumanji.make``.
+        agent_types: the true type of each agent, as whole numbers, for evaluation only.
+        max_steps: evaluation goes no further than this many steps in an episode; None: to its end.
+        options: for ``jumanji.make``, whatever they are called.
+        more: further options.
 
     Raises:
-        UserError: the extra ``jumanji`` is not installed, there is no such environment, or it is
-            not one of several agents with discrete actions.
+        UserError: the extra ``jumanji`` is not installed, there is no such environment, it is not
+            one of several agents with discrete actions, or what it returns cannot be used.
     """
-    made = _made(env, options) if isinstance(env, str) else env
-    called = name or full_name("jumanji", env if isinstance(env, str) else _class(made), options)
+    options = {**(options or {}), **more}
+    by_name = isinstance(env, str)
+    called = name or full_name("jumanji", env if by_name else _class(env), options)
+    made = _made(env, options) if by_name else made_already(called, env, options)
+    num_actions = _num_actions(called, made)
+    num_agents, own_limit = int(made.num_agents), as_count(getattr(made, "time_limit", None))
+    team = JumanjiTeam(
+        made,
+        called,
+        num_agents,
+        int(math.prod(made.observation_spec.agents_view.shape[1:])),
+        num_actions,
+        checked_limit(called, max_steps) or own_limit,
+        checked_types(called, agent_types, num_agents),
+        _state_types(called, made, num_agents),
+    )
+    return checked(team, called)
+
+
+def _num_actions(name: str, made: Any) -> int:
+    """How many actions each agent has, where there are several agents with as many."""
     if not hasattr(made, "num_agents") or not hasattr(made.observation_spec, "agents_view"):
-        raise UserError(f"{called} is not for several agents: it has no agents_view")
+        raise UserError(f"{name} is not for several agents: it has no agents_view")
     actions = getattr(made.action_spec, "num_values", None)
     if actions is None or jnp.ndim(actions) != 1 or len(set(map(int, actions))) != 1:
         raise UserError(
-            f"{called}: its actions are {made.action_spec}; only the same number of discrete "
+            f"{name}: its actions are {made.action_spec}; only the same number of discrete "
             "actions for each agent can be trained"
         )
-    size = math.prod(made.observation_spec.agents_view.shape[1:])
-    limit = int(getattr(made, "time_limit", 1_000))
-    return JumanjiTeam(made, called, int(made.num_agents), int(size), int(actions[0]), limit)
+    return int(actions[0])
+
+
+def _state_types(name: str, made: Any, num_agents: int) -> Any:
+    key, actions = jax.random.key_data(jax.random.key(0)), jnp.zeros(num_agents, jnp.int32)
+    return state_types(name, lambda: made.reset(key)[0], lambda state: made.step(state, actions)[0])
 
 
 def _made(name: str, options: dict[str, Any]) -> Any:

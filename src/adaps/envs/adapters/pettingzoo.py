@@ -4,12 +4,10 @@ Needs the extra ``pettingzoo``, so only :func:`adaps.envs.from_pettingzoo` impor
 """
 
 import importlib.util
-import operator
 import pkgutil
 import re
-import textwrap
 import threading
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,6 +17,7 @@ from typing import Any
 from pettingzoo import ParallelEnv
 
 from adaps.envs.adapters.common import SizedBySpaces
+from adaps.envs.checked import checked_limit, checked_types
 from adaps.envs.host.copies import Copies
 from adaps.envs.host.making import MakeEnv, make_drawing, make_parallel
 from adaps.envs.host.spaces import view_of
@@ -27,8 +26,6 @@ from adaps.envs.names import full_name
 from adaps.errors import UserError, unknown
 from adaps.extensions import dotted_name, look_in_working_directory, theirs, told
 from adaps.types import STEP_TIMEOUT, AgentSpace
-
-MAX_STEPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class PettingZooTeam(SizedBySpaces):
     roster: Roster = field(repr=False)
     make_env: MakeEnv = field(repr=False)
     agent_types: tuple[int, ...] | None = None
-    max_steps: int = MAX_STEPS
+    max_steps: int | None = None
 
     @property
     def agent_names(self) -> tuple[str, ...]:
@@ -67,8 +64,9 @@ def from_pettingzoo(
     *,
     name: str | None = None,
     agent_types: Any = None,
-    max_steps: Any = MAX_STEPS,
-    **options: Any,
+    max_steps: Any = None,
+    options: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> PettingZooTeam:
     """A PettingZoo environment to identify and train in: parallel, or one that can be made so.
 
@@ -78,30 +76,21 @@ def from_pettingzoo(
         name: what to call it; None finds a name that it can be made again by.
         agent_types: the true type of each possible agent, as whole numbers, for evaluation only;
             None takes the environment's own ``agent_types``, if it has any.
-        max_steps: evaluation goes no further than this many steps in an episode.
-        options: for ``make_env``.
+        max_steps: evaluation goes no further than this many steps in an episode; None: to its end.
+        options: for ``make_env``, whatever they are called.
+        more: further options.
 
     Raises:
         UserError: it cannot be made or looked at, its actions are not discrete, or it has no
             agents.
     """
+    options = {**(options or {}), **more}
     name = name or _name_of(make_env, options)
-    if not _is_count(max_steps):
-        raise UserError(f"{name}: max_steps must be a whole number from 1, not {max_steps!r}")
+    limit = checked_limit(name, max_steps)
     make = partial(make_parallel, name, _maker(name, make_env), options)
-    env = make_once(name, make)
-    try:
-        roster = _roster(name, env)
-        if agent_types is None:
-            with theirs(f"{name}: its agent_types cannot be had"):
-                agent_types = getattr(env.unwrapped, "agent_types", None)
-    finally:
-        # It was only looked at: how it ends does not matter.
-        with suppress(Exception):
-            env.close()
-    types = None if agent_types is None else _types(name, agent_types, len(roster.names))
+    roster, types = _look_at(name, make_once(name, make), agent_types)
     spaces = tuple(AgentSpace(**view.described) for view in roster.views)
-    return PettingZooTeam(name, spaces, roster, make, types, int(max_steps))
+    return PettingZooTeam(name, spaces, roster, make, types, limit)
 
 
 def make_once(name: str, make: MakeEnv) -> ParallelEnv:
@@ -118,6 +107,22 @@ def make_once(name: str, make: MakeEnv) -> ParallelEnv:
             "AECEnv"
         )
     return env
+
+
+def _look_at(
+    name: str, env: ParallelEnv, agent_types: Any
+) -> tuple[Roster, tuple[int, ...] | None]:
+    """Who may take part, and their types: the environment's own, unless others are given."""
+    try:
+        roster = _roster(name, env)
+        if agent_types is None:
+            with theirs(f"{name}: its agent_types cannot be had"):
+                agent_types = getattr(env.unwrapped, "agent_types", None)
+    finally:
+        # It was only looked at: how it ends does not matter.
+        with suppress(Exception):
+            env.close()
+    return roster, checked_types(name, agent_types, len(roster.names))
 
 
 def _roster(name: str, env: ParallelEnv) -> Roster:
@@ -147,31 +152,6 @@ def _names(name: str, agents: Any) -> list[str]:
         if agents.count(agent) > 1:
             raise UserError(f"{name}: its possible_agents name '{agent}' twice")
     return agents
-
-
-def _types(name: str, given: Any, num_agents: int) -> tuple[int, ...]:
-    """True types, checked."""
-    try:
-        if isinstance(given, str | bytes | Mapping | Set):
-            raise TypeError
-        types = tuple(operator.index(own) for own in given)
-    except TypeError:
-        shown = textwrap.shorten(repr(given), 100, placeholder=" …")
-        raise UserError(
-            f"{name}: agent_types must be {num_agents} whole numbers, one for each agent, not "
-            f"{shown}; give agent_types to from_pettingzoo"
-        ) from None
-    if len(types) != num_agents:
-        raise UserError(f"{name}: {len(types)} agent types for {num_agents} agents")
-    return types
-
-
-def _is_count(number: Any) -> bool:
-    """Whether it is a whole number from 1."""
-    try:
-        return operator.index(number) >= 1
-    except TypeError:
-        return False
 
 
 def _maker(name: str, make_env: Any) -> Callable[..., Any]:
@@ -227,5 +207,5 @@ def _name_of(make_env: Any, options: dict[str, Any]) -> str:
     if isinstance(make_env, str):
         return full_name("pettingzoo", make_env, options)
     if hasattr(make_env, "__qualname__"):
-        return dotted_name(make_env)
+        return full_name("", dotted_name(make_env), options)
     return type(make_env).__name__

@@ -183,6 +183,9 @@ class Result(File, kw_only=True):
     regret_per_seed: list[float | None]
     best_return_mean: float | None
     episodes: Whole
+    """Of each seed."""
+    episodes_cut: Whole = 0
+    """Of all seeds, those that were cut off before they were over."""
     env_steps_per_second: float
     compile_seconds: float = 0.0
     wall_seconds: float
