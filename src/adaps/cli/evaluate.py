@@ -10,12 +10,9 @@ from rich.table import Table
 
 from adaps.cli.tables import number, percent
 from adaps.config.parsing import parse
-from adaps.config.saved import saved_env
 from adaps.config.training import Count
-from adaps.envs import make
 from adaps.extensions import Amount, check_options
-from adaps.files.run_folder import CONFIG
-from adaps.training.evaluation import evaluate_run
+from adaps.training.evaluation import evaluate
 
 
 @dataclass(frozen=True)
@@ -26,14 +23,16 @@ class EvaluateCommand:
     """A run's folder."""
     episodes: Annotated[Count, Amount(1, 10**7)] = 1_000
     """Episodes per seed."""
+    allow_changes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Evaluate though the environment's settings are not what they were."""
 
 
 def run(words: list[str]) -> int:
     """Print each seed's return in fresh episodes."""
     command = parse(EvaluateCommand, "evaluate", words)
     check_options(command)
-    env = make(*saved_env(command.run / CONFIG))
-    rows = evaluate_run(env, command.run, command.episodes)
+    changes = command.allow_changes
+    rows = evaluate(command.run, episodes=command.episodes, allow_changes=changes)
     title = f"{command.run}: greedy, mean over {command.episodes:,} episodes"
     table = Table("seed", "return", "best possible", "regret", title=title)
     for row in rows:

@@ -11,12 +11,12 @@ from adaps import render
 from adaps.cli.progress import ConsoleWatch
 from adaps.cli.tables import number
 from adaps.config.parsing import parse
-from adaps.config.saved import saved_env
 from adaps.config.training import Count
 from adaps.envs import make
 from adaps.errors import UserError
 from adaps.extensions import check_options, from_to
 from adaps.files.run_folder import CONFIG
+from adaps.training.environment import made_again
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class PlayCommand:
     """Stop after this many steps; None: at the end of the episode."""
     size: Annotated[Count, from_to(100, 2_000)] = 480
     """Width of the film, in pixels."""
+    allow_changes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Play though the environment's settings are not what they were."""
 
 
 def run(words: list[str]) -> int:
@@ -55,8 +57,8 @@ def run(words: list[str]) -> int:
         out = command.out or Path(re.sub(r"[^\w.-]+", "-", team.env.name) + ".gif")
     else:
         folder = Path(command.run)
-        env = make(*saved_env(folder / CONFIG))
-        team = render.trained_team(env, folder, command.seed)
+        env = made_again(folder / CONFIG)
+        team = render.trained_team(env, folder, command.seed, command.allow_changes)
         out = command.out or folder / "episode.gif"
     steps = command.max_steps or team.env.max_steps
     watch = ConsoleWatch()
@@ -76,4 +78,6 @@ def _check_play(command: PlayCommand) -> None:
         raise UserError("--seed chooses a run's policy; --random has none")
     if command.run and command.task_seed is not None:
         raise UserError("--task-seed goes with --random; a run has its own")
+    if command.random and command.allow_changes:
+        raise UserError("--allow-changes goes with a run's folder; --random has no settings")
     check_options(command)

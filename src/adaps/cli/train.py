@@ -8,14 +8,15 @@ from rich.console import Console
 
 from adaps.cli.progress import ConsoleWatch
 from adaps.cli.tables import number, percent, table
-from adaps.config.parsing import parse_train
+from adaps.config.parsing import TrainCommand, parse_train
 from adaps.envs import make
 from adaps.errors import HostEnvironmentError, NotFiniteError, RunError, StorageError, UserError
 from adaps.files import run_folder
 from adaps.report import write_report
 from adaps.training import run as training
+from adaps.training.environment import made_again
 from adaps.training.result import Result
-from adaps.training.resume import Resume
+from adaps.training.resume import Resume, holds_run
 from adaps.types import AnyEnvironment
 
 STOPPED = {
@@ -32,7 +33,7 @@ def run(words: list[str]) -> int:
     command = parse_train(words)
     if not command.config.env:
         raise UserError("name an environment to train in, such as bps-1 (see: adaps list)")
-    env = make(command.config.env, command.config.task_seed)
+    env = _environment(command)
     name = f"{env.name}-{command.config.sharing.name}".replace(":", "-")
     out = command.resume or command.out or run_folder.free_folder(Path("runs"), name)
     goes_on = command.resume is not None or command.auto_resume
@@ -51,6 +52,15 @@ def run(words: list[str]) -> int:
     _print_result(env, result)
     print(f"report  {page}")
     return 0
+
+
+def _environment(command: TrainCommand) -> AnyEnvironment:
+    """By its name, with the options of the run that is started from, if one is."""
+    named = command.config.env, command.config.task_seed
+    folder = command.resume or (command.out if command.auto_resume else None)
+    if folder is not None and holds_run(folder):
+        return made_again(folder / run_folder.CONFIG, named)
+    return make(*named) if command.settings is None else made_again(command.settings, named)
 
 
 def _saved(out: Path) -> str:

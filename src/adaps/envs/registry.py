@@ -1,7 +1,7 @@
 """Environments by name, for this package and for other people's code. Stage: environment."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,9 @@ FAMILIES = (bps, rware, foraging)
 """Modules with ``NAMES``, ``PATTERNS`` and ``parse(name) → environment or None``."""
 
 
-def make(name: str, task_seed: int = 0) -> AnyEnvironment:
+def make(
+    name: str, task_seed: int = 0, made_with: Mapping[str, Any] | None = None
+) -> AnyEnvironment:
     """The built-in environment of a name in upper or lower case, or somebody else's.
 
     Other projects' are named ``pettingzoo:MODULE``, ``jaxmarl:NAME`` and ``jumanji:NAME``, with
@@ -40,12 +42,14 @@ def make(name: str, task_seed: int = 0) -> AnyEnvironment:
         task_seed: draws what an environment fixes once and for all, such as the order in which
             each colour of the warehouse reads its observation: the field ``task_seed`` of an
             environment that is a dataclass with such a field.
+        made_with: what :func:`from_pettingzoo` is given in place of the options in the name:
+            ``options``, ``agent_types``, ``max_steps``.
 
     Raises:
         UserError: no environment has that name (the message says which is nearest), or a task
             seed other than 0 for an environment that has none.
     """
-    env: Any = _made_by_name(name)
+    env: Any = _made_by_name(name, made_with or {})
     if _has_task_seed(env):
         return dataclasses.replace(env, task_seed=task_seed)
     if task_seed != 0:
@@ -117,10 +121,25 @@ FOREIGN: dict[str, Callable[..., AnyEnvironment]] = {
 """What makes an environment of other projects, by the prefix of its name."""
 
 
-def _made_by_name(name: str) -> Any:
+def can_be_named(name: str) -> bool:
+    """Whether :func:`make` knows such names, in any process."""
+    if name.startswith("__main__:"):
+        return False
+    own = any(family.parse(name.lower()) is not None for family in FAMILIES)
+    return own or is_dotted(name) or parse(name) is not None
+
+
+def _made_by_name(name: str, made_with: Mapping[str, Any]) -> Any:
     if (foreign := parse(name)) is not None:
-        return FOREIGN[foreign.prefix](foreign.name, **foreign.options)
-    return _third_party(name) if is_dotted(name) else _built_in(name.lower())
+        given = _arguments(made_with) or foreign.options
+        return FOREIGN[foreign.prefix](foreign.name, **given)
+    return _third_party(name, made_with) if is_dotted(name) else _built_in(name.lower())
+
+
+def _arguments(made_with: Mapping[str, Any]) -> dict[str, Any]:
+    """What :func:`from_pettingzoo` is given by name."""
+    settings = {key: made_with[key] for key in ("agent_types", "max_steps") if key in made_with}
+    return {**made_with.get("options", {}), **settings}
 
 
 def _built_in(name: str) -> Environment:
@@ -131,15 +150,15 @@ def _built_in(name: str) -> Environment:
     raise unknown("environment", name, known)
 
 
-def _third_party(name: str) -> AnyEnvironment:
-    thing = load("environment", name)
+def _third_party(name: str, made_with: Mapping[str, Any]) -> AnyEnvironment:
+    thing, options = load("environment", name), made_with.get("options", {})
     with theirs(f"environment '{name}' cannot be made"):
-        made: Any = thing() if callable(thing) else thing
+        made: Any = thing(**options) if callable(thing) else thing
     if _is_pettingzoo(made):
         if made is not thing:
             with suppress(Exception):
                 made.close()
-        return from_pettingzoo(thing, name=name)
+        return from_pettingzoo(thing, **{**_arguments(made_with), "name": name})
     if isinstance(made, AnyEnvironment):
         return made
     if all(hasattr(made, member) for member in ("agents", "step_env", "observation_space")):

@@ -23,7 +23,8 @@ from adaps.collect.host import HostCollector
 from adaps.collect.jax import JaxCollector, uniform
 from adaps.config.choices import encoder_options
 from adaps.config.training import Clusterer, Count, Criterion, GatherSteps, Hidden, StepTimeout
-from adaps.envs.agent_io import agents_of
+from adaps.envs.agent_io import agents_of, numbered
+from adaps.envs.description import described
 from adaps.errors import UserError
 from adaps.extensions import check_options, from_to
 from adaps.files import compile_cache, logged
@@ -68,6 +69,8 @@ class IdentifyConfig(Generic[E]):
 
     env: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[ENV]")] = ""
     """Environment, such as bps-1 (see: adaps list)."""
+    task_seed: Count = 0
+    """The environment's task seed, as of adaps train."""
     transitions: Path | None = None
     """A .npz file of logged transitions to use instead of an environment; see the docs."""
     encoder: E = field(default_factory=lambda: cast(Any, VAE()))
@@ -117,7 +120,9 @@ def identify(
         encoder=encoder_options(encoder) if isinstance(encoder, str) else encoder,
         **options,
     )
-    made = envs.make(env) if isinstance(env, str) else env
+    if not isinstance(env, str) and config.task_seed:
+        raise UserError("task_seed goes with an environment's name; this one has its own")
+    made = envs.make(env, config.task_seed) if isinstance(env, str) else env
     return run_identify(made, config, Watch())
 
 
@@ -147,6 +152,7 @@ def run_identify(env: AnyEnvironment | None, config: IdentifyConfig, watch: Watc
     if len(groups) > 1:
         of_groups = [cast(dict[str, Any], own.findings) for own in identities]
         findings = identity_report.findings_of_team(settings, team, identity, of_groups)
+    findings["environment"] = None if env is None else described(env)
     findings["seconds"] = round(time.perf_counter() - started, 3)
     return identity._replace(findings=findings)
 
@@ -318,7 +324,7 @@ def _logged_team(data: logged.Logged, hidden: tuple[int, ...]) -> GatheredTeam:
         data.name,
         NetworkShape(num_agents, obs_size, Discrete(num_actions), tuple(hidden)),
         data.agent_types,
-        list(data.agent_names or (f"agent_{i}" for i in range(num_agents))),
+        list(data.agent_names or numbered(num_agents)),
         _obs_names(obs_size),
         (SpaceGroup(tuple(range(num_agents)), AgentSpace(obs_size, num_actions, "")),),
         logged.gathered(data),

@@ -9,7 +9,7 @@ import pkgutil
 import re
 import textwrap
 import threading
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -42,10 +42,22 @@ class PettingZooTeam(SizedBySpaces):
     make_env: MakeEnv = field(repr=False)
     agent_types: tuple[int, ...] | None = None
     max_steps: int = MAX_STEPS
+    made_with: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What :func:`from_pettingzoo` was given: ``maker``, its ``options``, and its own settings."""
 
     @property
     def agent_names(self) -> tuple[str, ...]:
         return self.roster.names
+
+    def in_order(self, names: Sequence[str]) -> "PettingZooTeam":
+        """The same, with its agents in the order of ``names``, which are all of theirs."""
+        order = [self.roster.names.index(name) for name in names]
+        spaces, views, types = (
+            None if each is None else tuple(each[i] for i in order)
+            for each in (self.spaces, self.roster.views, self.agent_types)
+        )
+        roster = self.roster._replace(names=tuple(names), views=views)
+        return replace(self, spaces=spaces, roster=roster, agent_types=types)
 
     def open(
         self,
@@ -76,8 +88,9 @@ def from_pettingzoo(
         make_env: a function or class that makes an environment; or a module with ``parallel_env``
             or ``env``, or its name, such as ``"mpe2.simple_tag_v3"``.
         name: what to call it; None finds a name that it can be made again by.
-        agent_types: the true type of each possible agent, as whole numbers, for evaluation only;
-            None takes the environment's own ``agent_types``, if it has any.
+        agent_types: the true type of each possible agent, as whole numbers, in their order or by
+            name, for evaluation only; None takes the environment's own ``agent_types``, if it has
+            any.
         max_steps: evaluation goes no further than this many steps in an episode.
         options: for ``make_env``.
 
@@ -88,20 +101,27 @@ def from_pettingzoo(
     name = name or _name_of(make_env, options)
     if not _is_count(max_steps):
         raise UserError(f"{name}: max_steps must be a whole number from 1, not {max_steps!r}")
-    make = partial(make_parallel, name, _maker(name, make_env), options)
+    maker = _maker(name, make_env)
+    make = partial(make_parallel, name, maker, options)
+    made_with = {"maker": maker, "options": options}
     env = make_once(name, make)
     try:
         roster = _roster(name, env)
+        own_types = agent_types
         if agent_types is None:
             with theirs(f"{name}: its agent_types cannot be had"):
-                agent_types = getattr(env.unwrapped, "agent_types", None)
+                own_types = getattr(env.unwrapped, "agent_types", None)
     finally:
         # It was only looked at: how it ends does not matter.
         with suppress(Exception):
             env.close()
-    types = None if agent_types is None else _types(name, agent_types, len(roster.names))
+    types = None if own_types is None else _types(name, own_types, roster.names)
+    if types is not None and agent_types is not None:
+        made_with["agent_types"] = dict(zip(roster.names, types, strict=True))
+    if max_steps != MAX_STEPS:
+        made_with["max_steps"] = int(max_steps)
     spaces = tuple(AgentSpace(**view.described) for view in roster.views)
-    return PettingZooTeam(name, spaces, roster, make, types, int(max_steps))
+    return PettingZooTeam(name, spaces, roster, make, types, int(max_steps), made_with)
 
 
 def make_once(name: str, make: MakeEnv) -> ParallelEnv:
@@ -149,8 +169,11 @@ def _names(name: str, agents: Any) -> list[str]:
     return agents
 
 
-def _types(name: str, given: Any, num_agents: int) -> tuple[int, ...]:
+def _types(name: str, given: Any, agents: Sequence[str]) -> tuple[int, ...]:
     """True types, checked."""
+    num_agents = len(agents)
+    if isinstance(given, Mapping) and given.keys() == set(agents):
+        given = [given[agent] for agent in agents]
     try:
         if isinstance(given, str | bytes | Mapping | Set):
             raise TypeError
