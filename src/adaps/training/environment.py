@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from adaps.config.saved import saved_agents, saved_env, saved_environment
+from adaps.envs.agent_io import agents_of
 from adaps.envs.description import (
     described,
     differences,
@@ -11,7 +12,7 @@ from adaps.envs.description import (
     refuse_another,
     with_agents_of,
 )
-from adaps.envs.registry import can_be_named, make
+from adaps.envs.registry import can_be_named, make, task_seed_of
 from adaps.errors import UserError
 from adaps.files.run_folder import CONFIG
 from adaps.training.policy import Policy
@@ -58,12 +59,13 @@ def why_not_again(env: AnyEnvironment) -> str | None:
     if lost := now.get("made_with", {}).get("lost"):
         return f"its option '{lost[0]}' cannot be saved"
     try:
-        again = make(env.name, getattr(env, "task_seed", 0), now.get("made_with"))
+        again = make(env.name, task_seed_of(env), now.get("made_with"))
+        same = not differences(now, described(in_order_of(again, agents_of(env).names)))
     except UserError:
-        again = None
-    if again is None or not can_be_named(env.name) or differences(now, described(again)):
-        return f"'{env.name}' is no name that it is made by"
-    return None
+        same = False
+    if same and can_be_named(env.name):
+        return None
+    return f"'{env.name}' is no name that it is made by"
 
 
 def for_policy(env: E, policy: Policy, folder: Path, allow_changes: bool = False) -> E:

@@ -16,7 +16,13 @@ import msgspec
 
 from adaps.config.saved import saved_agents, saved_environment, to_json
 from adaps.config.training import TrainConfig, num_updates
-from adaps.envs.description import Difference, described, differences, with_agents_of
+from adaps.envs.description import (
+    Difference,
+    described,
+    differences,
+    in_order_of,
+    with_agents_of,
+)
 from adaps.errors import UserError
 from adaps.files.checkpoint import Series, load, numbers
 from adaps.files.run_folder import CONFIG, read_json
@@ -128,7 +134,7 @@ def as_begun(env: E, out: Path, resume: Resume) -> E:
         return with_agents_of(env, agents, f"the run in {out}")
     except UserError as error:
         if resume.allow_changes:
-            return env
+            return in_order_of(env, agents.names)
         raise UserError(f"{error} ({resume.advice})") from None
 
 

@@ -103,20 +103,9 @@ def from_pettingzoo(
         raise UserError(f"{name}: max_steps must be a whole number from 1, not {max_steps!r}")
     maker = _maker(name, make_env)
     make = partial(make_parallel, name, maker, options)
+    roster, types = _look(name, make, agent_types)
     made_with = {"maker": maker, "options": options}
-    env = make_once(name, make)
-    try:
-        roster = _roster(name, env)
-        own_types = agent_types
-        if agent_types is None:
-            with theirs(f"{name}: its agent_types cannot be had"):
-                own_types = getattr(env.unwrapped, "agent_types", None)
-    finally:
-        # It was only looked at: how it ends does not matter.
-        with suppress(Exception):
-            env.close()
-    types = None if own_types is None else _types(name, own_types, roster.names)
-    if types is not None and agent_types is not None:
+    if agent_types is not None and types is not None:
         made_with["agent_types"] = dict(zip(roster.names, types, strict=True))
     if max_steps != MAX_STEPS:
         made_with["max_steps"] = int(max_steps)
@@ -138,6 +127,21 @@ def make_once(name: str, make: MakeEnv) -> ParallelEnv:
             "AECEnv"
         )
     return env
+
+
+def _look(name: str, make: MakeEnv, agent_types: Any) -> tuple[Roster, tuple[int, ...] | None]:
+    """Who takes part, and their true types: those that are given, or else the environment's own."""
+    env = make_once(name, make)
+    try:
+        roster = _roster(name, env)
+        if agent_types is None:
+            with theirs(f"{name}: its agent_types cannot be had"):
+                agent_types = getattr(env.unwrapped, "agent_types", None)
+    finally:
+        # It was only looked at: how it ends does not matter.
+        with suppress(Exception):
+            env.close()
+    return roster, None if agent_types is None else _types(name, agent_types, roster.names)
 
 
 def _roster(name: str, env: ParallelEnv) -> Roster:
