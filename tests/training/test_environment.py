@@ -76,7 +76,7 @@ def test_it_is_played_with_its_options_whatever_the_order(trained, shell, capsys
     shell(OTHERWISE)
     words = f"play {trained} --size 100 --out {tmp_path / 'a.gif'}"
     assert main(words.split()) == 0
-    assert "return 18.0 in 6 steps" in capsys.readouterr().out
+    assert "return 18.00 in 6 steps" in capsys.readouterr().out
 
 
 def test_it_is_resumed_whatever_the_order(trained, shell, tmp_path):
