@@ -15,7 +15,6 @@ from provenance import measured
 
 import adaps
 from adaps.envs import to_pettingzoo
-from adaps.training.evaluation import evaluate_run
 
 METHODS = ("adaps", "fups")
 
@@ -40,7 +39,7 @@ def main(
             result = adaps.train(
                 team, method, steps=steps, seeds=seeds, evaluations=2, out=folder, resume=True
             )
-            rows = evaluate_run(made, folder, 1_000)
+            rows = adaps.evaluate(folder, made, 1_000, allow_changes=True)
             found = {
                 "returns": [round(row.value, 2) for row in rows],
                 "regrets": [None if row.regret is None else round(row.regret, 4) for row in rows],

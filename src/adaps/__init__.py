@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         SePS,
         SharingMethod,
     )
+    from adaps.training.evaluation import evaluate
     from adaps.training.identify import identify
     from adaps.training.policy import Policy, load
     from adaps.training.result import Result
@@ -84,6 +85,7 @@ __all__ = [
     "SharingMethod",
     "Timestep",
     "UserError",
+    "evaluate",
     "from_jaxmarl",
     "from_jumanji",
     "from_pettingzoo",
@@ -104,6 +106,7 @@ _SOURCES = {
         *("FuPS", "FuPSId", "FuPSMask", "FuPSGroupId", "NoPS", "Grouped", "SharingMethod"),
         *("AdaPS", "SePS", "SNPPS", "Kaleidoscope"),
     ),
+    "training.evaluation": ("evaluate",),
     "training.identify": ("identify",),
     "training.policy": ("Policy", "load"),
     "training.result": ("Result",),

@@ -174,7 +174,8 @@ class Copies(Protocol):
 class HostEnvironment(Protocol):
     """A team task that runs in Python, such as :func:`adaps.from_pettingzoo` makes.
 
-    Copies reset by themselves when an episode ends, as :class:`Environment` does.
+    Copies reset by themselves when an episode ends, as :class:`Environment` does. One may also have
+    ``agent_names``, and a method ``in_order(names)``: the same, with its agents in that order.
     """
 
     @property

@@ -38,6 +38,8 @@ WRONG = [
     ([[0, 1], [1, 2, 3]], "agent 1 is in groups 0 and 1"),
     ([[0, 0, 1], [2, 3]], "agent 0 is in groups 0 and 0"),
     ([[0, 1], [2, None]], "not a whole number"),
+    ([["agent_0", "agent_1"], ["agent_2", "b"]], "agent 'b' is not in the environment; it has ag"),
+    ([["agent_0", 1], [0, 2, 3]], "agent 0 is in groups 0 and 1"),
     ([], "a list is needed"),
     ({"a": [0, 1]}, "a list is needed"),
     (3, "a list is needed"),
@@ -58,6 +60,8 @@ def test_wrong_groups_are_told_why(data, says, tmp_path):
 def test_both_forms_of_groups_and_the_true_types():
     for groups in ([0, 1, 1, 0], [[0, 3], [1, 2]], np.array([0, 1, 1, 0]), ((0, 3), (1, 2))):
         assert given_groups(adaps.AdaPS(groups=groups).groups, ENV).tolist() == [0, 1, 1, 0]
+    by_name = [["agent_3", "agent_0"], ["agent_1", 2]]
+    assert given_groups(by_name, ENV).tolist() == [0, 1, 1, 0]
     assert given_groups("oracle", ENV).tolist() == [0, 0, 1, 1]
     assert given_groups("discovered", ENV) is given_groups("shuffled", ENV) is None
 
@@ -75,7 +79,7 @@ def test_what_is_no_file_is_told(tmp_path):
 def test_what_cannot_be_read_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "deep").write_text("[" * 100_000)
-    for read in (lambda path: given_groups(str(path), ENV), lambda path: saved_identity(path, 4)):
+    for read in (lambda path: given_groups(str(path), ENV), lambda path: saved_identity(path, ENV)):
         with pytest.raises(adaps.UserError, match="cannot be read: it is not a plain file"):
             read(tmp_path / "pipe")
         with pytest.raises(adaps.UserError, match="nested too deeply"):

@@ -1,5 +1,6 @@
 """Small PettingZoo teams, some of which misbehave. Importable by worker processes."""
 
+import os
 import sys
 import time
 from typing import ClassVar
@@ -155,6 +156,32 @@ class Mixed(ParallelEnv):
         no = dict.fromkeys(self.agents, False)
         rewards = dict.fromkeys(self.agents, 1.0)
         return self._seen(), rewards, no, no, {"number": {"action_mask": [1, 0]}}
+
+
+class Shifting(Counting):
+    """The shell says who is in it and what they see; agents named "up…" earn for 1, others for 0.
+
+    All see the same: only their names tell them apart.
+    """
+
+    def __init__(self, length=4, spare=None):
+        super().__init__(os.environ.get("AGENTS", "up_a,down_a,up_b").split(","), length)
+
+    def observation_space(self, agent):
+        return Box(-1e6, 1e6, (int(os.environ.get("NUMBERS", "3")),), np.float32)
+
+    def action_space(self, agent):
+        return Discrete(
+            int(os.environ.get("ACTIONS", "2")), start=int(os.environ.get("FIRST", "0"))
+        )
+
+    def sees(self, agent):
+        return np.full(self.observation_space(agent).shape, self.time, np.float32)
+
+    def step(self, actions):
+        seen, _, *rest = super().step(actions)
+        earned = {a: float(action == a.startswith("up")) for a, action in actions.items()}
+        return seen, earned, *rest
 
 
 class Weighing(Counting):

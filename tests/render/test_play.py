@@ -91,7 +91,7 @@ def test_colours_are_those_of_clusters_else_of_parameter_sets(short_run, tmp_pat
     (folder / files.IDENTITY).unlink()
     group = np.asarray(adaps.load(folder).sharing.param_set)
     assert len(set(trained_team(env, folder, None).appearance.agent_colours)) == len(set(group))
-    with pytest.raises(adaps.UserError, match=r"is for agents.*but bps:2-1 has"):
+    with pytest.raises(adaps.UserError, match=r"is for 15 agents, .* but bps:2-1 has 3 agents"):
         trained_team(adaps.make("bps:2-1"), folder, None)
 
 
@@ -262,6 +262,7 @@ BAD = [
     ("play --random bps-1 --seed 0", "--seed chooses a run's policy"),
     ("play --random bps-1 --task-seed 3", "has no task seed"),
     ("play RUN --task-seed 3", "--task-seed goes with --random"),
+    ("play --random bps-1 --allow-changes", "--allow-changes goes with a run's folder"),
     ("play RUN --seed 7", r"no policy of seed 7; it has \[0, 1\]"),
     ("play RUN --seed -1", "no policy of seed -1"),
     ("play RUN --episode -1", "--episode must be from 0"),

@@ -1,6 +1,6 @@
 """In what two configurations differ, field by field."""
 
-from adaps.training.resume import differences
+from adaps.envs.description import differences
 
 
 def told(saved, now):

@@ -23,6 +23,7 @@ KEYS = {
     "adjusted_rand_index",
     "agent_types",
     "encoder",
+    "environment",
     "clusterer",
     "criterion",
     "seed",

@@ -22,7 +22,6 @@ from adaps.files.run_folder import saved_seeds
 from adaps.render import film, random_team
 from adaps.training.checkpoint_compat import check_fits
 from adaps.training.checkpoint_metadata import decoded
-from adaps.training.evaluation import evaluate_run
 from adaps.training.host_stages import make_host_stages
 from adaps.training.progress import Watch
 from adaps.training.resume import Resume
@@ -77,7 +76,7 @@ def test_a_saved_policy_is_asked_by_name(trained):
 
 def test_it_is_evaluated_anew(trained):
     env, _, out = trained
-    assert [row.value for row in evaluate_run(env, out, 3)] == [9]
+    assert [row.value for row in adaps.evaluate(out, env, 3)] == [9]
     assert 2 < random_return(env) < 7
 
 

@@ -14,10 +14,10 @@ from adaps.collect.episodes import cut_warning
 from adaps.config.parsing import parse
 from adaps.config.saved import saved_env
 from adaps.config.training import Count, MaxSteps
-from adaps.envs import make
 from adaps.extensions import Amount, check_options
 from adaps.files.run_folder import CONFIG
-from adaps.training.evaluation import evaluate_run
+from adaps.training.environment import made_again
+from adaps.training.evaluation import evaluate
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,17 @@ class EvaluateCommand:
     """Episodes per seed."""
     max_steps: MaxSteps = None
     """Cut off episodes after so many steps; None: as the run did."""
+    allow_changes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Evaluate though the environment's settings are not what they were."""
 
 
 def run(words: list[str]) -> int:
     """Print each seed's return in fresh episodes."""
     command = parse(EvaluateCommand, "evaluate", words)
     check_options(command)
-    saved = saved_env(command.run / CONFIG)
-    env = make(saved.env, saved.task_seed, saved.agent_types)
-    limit = saved.max_steps if command.max_steps is None else command.max_steps
-    rows = evaluate_run(env, command.run, command.episodes, limit)
+    limit = command.max_steps or saved_env(command.run / CONFIG).max_steps
+    env, changes = made_again(command.run / CONFIG), command.allow_changes
+    rows = evaluate(command.run, env, command.episodes, max_steps=limit, allow_changes=changes)
     title = f"{command.run}: greedy, mean over {command.episodes:,} episodes"
     table = Table("seed", "return", "best possible", "regret", title=title)
     for row in rows:

@@ -42,7 +42,7 @@ def run(words: list[str]) -> int:
     kind = IdentifyCommand[type(start.encoder)]
     command = parse(kind, "identify", words, IdentifyCommand(start, encoder))
     config = command.config
-    env = make(config.env, agent_types=config.agent_types) if config.env else None
+    env = make(config.env, config.task_seed, config.agent_types) if config.env else None
     name = f"identify-{config.env or config.transitions}"
     out = command.out or run_folder.free_folder(Path("runs"), re.sub(r"[^\w.-]+", "-", name))
     run_folder.check_free(out)

@@ -17,6 +17,7 @@ from adaps.envs import make
 from adaps.errors import UserError
 from adaps.extensions import check_options, from_to
 from adaps.files.run_folder import CONFIG
+from adaps.training.environment import made_again
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class PlayCommand:
     cuts it off."""
     size: Annotated[Count, from_to(100, 2_000)] = 480
     """Width of the film, in pixels."""
+    allow_changes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Play though the environment's settings are not what they were."""
 
 
 def run(words: list[str]) -> int:
@@ -59,10 +62,9 @@ def run(words: list[str]) -> int:
         out = command.out or Path(re.sub(r"[^\w.-]+", "-", team.env.name) + ".gif")
     else:
         folder = Path(command.run)
-        saved = saved_env(folder / CONFIG)
-        env = make(saved.env, saved.task_seed, saved.agent_types)
-        limit = saved.max_steps if command.max_steps is None else command.max_steps
-        team = render.trained_team(env, folder, command.seed)
+        limit = command.max_steps or saved_env(folder / CONFIG).max_steps
+        env = made_again(folder / CONFIG)
+        team = render.trained_team(env, folder, command.seed, command.allow_changes)
         out = command.out or folder / "episode.gif"
     watch = ConsoleWatch()
     with watch.showing():
@@ -83,4 +85,6 @@ def _check_play(command: PlayCommand) -> None:
         if command.run and getattr(command, option) is not None:
             flag = option.replace("_", "-")
             raise UserError(f"--{flag} goes with --random; a run has its own")
+    if command.random and command.allow_changes:
+        raise UserError("--allow-changes goes with a run's folder; --random has no settings")
     check_options(command)

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from adaps.cli.progress import ConsoleWatch
 from adaps.cli.tables import number, percent, table
-from adaps.config.parsing import parse_train
+from adaps.config.parsing import TrainCommand, parse_train
+from adaps.config.saved import SavedEnv
 from adaps.envs import make
 from adaps.errors import (
     EndlessEpisodeError,
@@ -22,8 +23,9 @@ from adaps.errors import (
 from adaps.files import run_folder
 from adaps.report import write_report
 from adaps.training import run as training
+from adaps.training.environment import made_again
 from adaps.training.result import Result
-from adaps.training.resume import Resume
+from adaps.training.resume import Resume, holds_run
 from adaps.types import AnyEnvironment
 
 STOPPED = {
@@ -41,8 +43,7 @@ def run(words: list[str]) -> int:
     command = parse_train(words)
     if not command.config.env:
         raise UserError("name an environment to train in, such as bps-1 (see: adaps list)")
-    config = command.config
-    env = make(config.env, config.task_seed, config.agent_types)
+    env, config = _environment(command), command.config
     name = re.sub(r"[^\w.+=-]+", "-", f"{env.name}-{config.sharing.name}")
     out = command.resume or command.out or run_folder.free_folder(Path("runs"), name)
     goes_on = command.resume is not None or command.auto_resume
@@ -59,6 +60,18 @@ def run(words: list[str]) -> int:
     _print_result(env, result)
     print(f"report  {page}")
     return 0
+
+
+def _environment(command: TrainCommand) -> AnyEnvironment:
+    """By its name, with the options of the run that is started from, if one is."""
+    config = command.config
+    wanted = SavedEnv(config.env, config.task_seed, config.agent_types)
+    folder = command.resume or (command.out if command.auto_resume else None)
+    if folder is not None and holds_run(folder):
+        return made_again(folder / run_folder.CONFIG, wanted)
+    if command.settings is not None:
+        return made_again(command.settings, wanted)
+    return make(config.env, config.task_seed, config.agent_types)
 
 
 def _saved(out: Path) -> str:

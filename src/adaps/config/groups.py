@@ -1,5 +1,6 @@
 """Groups that a user gives, or that are dealt out wrongly on purpose. Stage: identity."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import numpy as np
 from jaxtyping import Int
 
 from adaps.config.training import TrainConfig, grouping
+from adaps.envs.agent_io import Agents, agents_of, numbered
+from adaps.envs.description import order_of, refuse_another, shortened, with_agents_of
 from adaps.errors import UserError
 from adaps.files.plain_files import read_json
 from adaps.types import AnyEnvironment, Identity
@@ -25,8 +28,9 @@ def given_groups(groups: Grouping, env: AnyEnvironment) -> Int[np.ndarray, " age
 
     Args:
         groups: ``"oracle"`` for the true types; a JSON file's name; a group number for each
-            agent, such as ``[0, 0, 1]``; or each group's agents, such as ``[[0, 1], [2]]``.
-        env: says how many agents there are, and the true types.
+            agent, such as ``[0, 0, 1]``; or each group's agents by number or name, such as
+            ``[[0, 1], [2]]`` or ``[["red", "green"], ["blue"]]``.
+        env: says who the agents are, and the true types.
 
     Raises:
         UserError: no true types are known, the file cannot be read, or the groups do not cover
@@ -45,8 +49,8 @@ def given_groups(groups: Grouping, env: AnyEnvironment) -> Int[np.ndarray, " age
         data = _read(
             Path(groups), "--sharing.groups", "'discovered', 'oracle', 'shuffled' or a JSON file"
         )
-        return _checked(data, env.num_agents, f"groups in {groups}")
-    return _checked(groups, env.num_agents, "groups")
+        return _checked(data, agents_of(env).names, f"groups in {groups}")
+    return _checked(groups, agents_of(env).names, "groups")
 
 
 def as_identity(groups: Int[np.ndarray, " agent"], latent_size: int, seed: int) -> Identity:
@@ -63,7 +67,7 @@ def known_identity(config: TrainConfig, env: AnyEnvironment, seed: int) -> Ident
         UserError: a file that cannot be used.
     """
     if config.identity is not None:
-        found = saved_identity(Path(config.identity), env.num_agents)
+        found = saved_identity(Path(config.identity), env)
         return regroup(grouping(config).groups, found, seed)
     groups = given_groups(grouping(config).groups, env)
     if groups is None:
@@ -71,28 +75,50 @@ def known_identity(config: TrainConfig, env: AnyEnvironment, seed: int) -> Ident
     return as_identity(groups, config.encoder.latent_size, seed)
 
 
-def saved_identity(path: Path, num_agents: int) -> Identity:
-    """What ``adaps identify`` wrote into an ``identity.json``.
+def saved_identity(path: Path, env: AnyEnvironment) -> Identity:
+    """What ``adaps identify`` wrote into an ``identity.json``, for the agents in ``env``'s order.
 
     Raises:
-        UserError: it cannot be read, holds something else, or is of another number of agents.
+        UserError: it cannot be read, holds something else, or is of another environment.
     """
     data = _read(path, "--identity", "an identity.json of adaps identify")
     try:
-        groups = _checked(data["clusters"], num_agents, f"clusters in {path}")
-        latent = np.array(data["latent"], np.float64)
+        order = _order_in(data, env, f"--identity {path}")
+        groups = _checked(data["clusters"], agents_of(env).names, f"clusters in {path}")[order]
+        latent = np.array(data["latent"], np.float64)[order]
         centres = np.array(data["centres"], np.float64)
-    except (KeyError, TypeError, ValueError) as error:
+    except UserError:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is no identity.json of adaps identify: {error}") from None
-    fits = latent.ndim == 2 and len(latent) == num_agents
+    fits = latent.ndim == 2 and len(latent) == env.num_agents
     if not fits or centres.shape != (groups.max() + 1, latent.shape[-1]):
         raise UserError(
-            f"{path} does not fit together: {num_agents} agents in {groups.max() + 1} kinds, codes "
-            f"of shape {latent.shape}, centres of shape {centres.shape}"
+            f"{path} does not fit together: {env.num_agents} agents in {groups.max() + 1} kinds, "
+            f"codes of shape {latent.shape}, centres of shape {centres.shape}"
         )
     if not (np.isfinite(latent).all() and np.isfinite(centres).all()):
         raise UserError(f"{path} holds a code or centre that is not finite")
     return Identity(latent, groups, centres, {})
+
+
+def _order_in(data: Any, env: AnyEnvironment, whose: str) -> list[int]:
+    """Where each of an environment's agents stands in an ``identity.json``.
+
+    Raises:
+        UserError: that is of other agents, or of another environment.
+        AttributeError, KeyError, TypeError, ValueError: it is something else.
+    """
+    own, environment = agents_of(env), data.get("environment") or {}
+    if environment.get("agents") is None:
+        names = tuple(data.get("agent_names") or numbered(len(data["clusters"])))
+        # Where names were not known, agents have their numbers.
+        saved = Agents(own.names if names == numbered(env.num_agents) else names, ())
+    else:
+        saved = Agents.from_data(environment["agents"])
+    there = with_agents_of(env, saved, whose)
+    refuse_another(there, environment, whose, "identify its agents, or give --sharing.groups")
+    return order_of(saved.names, own.names) or list(range(env.num_agents))
 
 
 def regroup(groups: Grouping, identity: Identity, seed: int) -> Identity:
@@ -130,7 +156,7 @@ def _read(path: Path, flag: str, wanted: str) -> Any:
         raise UserError(f"{flag} {path}: not JSON: {error}") from None
 
 
-def _checked(data: Any, num_agents: int, where: str) -> Int[np.ndarray, " agent"]:
+def _checked(data: Any, names: Sequence[str], where: str) -> Int[np.ndarray, " agent"]:
     """Either form of groups → one number per agent."""
     if not isinstance(data, (list, tuple)) or len(data) == 0:
         raise UserError(
@@ -138,23 +164,36 @@ def _checked(data: Any, num_agents: int, where: str) -> Int[np.ndarray, " agent"
             "group's agents such as [[0, 1], [2]]"
         )
     if all(isinstance(group, (list, tuple)) for group in data):
-        return _from_members(data, num_agents, where)
-    return _from_labels(data, num_agents, where)
+        return _from_members(data, names, where)
+    return _from_labels(data, len(names), where)
 
 
-def _from_members(data: Any, num_agents: int, where: str) -> np.ndarray:
-    groups = np.full(num_agents, -1)
+def _from_members(data: Any, names: Sequence[str], where: str) -> np.ndarray:
+    groups = np.full(len(names), -1)
     for number, members in enumerate(data):
         if not members:
             raise UserError(f"{where}: group {number} is empty")
-        for agent in members:
-            _whole_number(agent, num_agents - 1, f"{where}: group {number}: agent")
+        for member in members:
+            agent = _number_of(member, names, f"{where}: group {number}: agent")
             if groups[agent] >= 0:
-                raise UserError(f"{where}: agent {agent} is in groups {groups[agent]} and {number}")
+                raise UserError(
+                    f"{where}: agent {member} is in groups {groups[agent]} and {number}"
+                )
             groups[agent] = number
     if missing := np.flatnonzero(groups < 0).tolist():
         raise UserError(f"{where}: agents {missing} are in no group")
     return groups
+
+
+def _number_of(member: Any, names: Sequence[str], what: str) -> int:
+    """An agent's number, by that or by its name."""
+    if isinstance(member, str):
+        if member not in names:
+            known = shortened(", ".join(names))
+            raise UserError(f"{what} '{member}' is not in the environment; it has {known}")
+        return names.index(member)
+    _whole_number(member, len(names) - 1, what)
+    return member
 
 
 def _from_labels(data: Any, num_agents: int, where: str) -> np.ndarray:

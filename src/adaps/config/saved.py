@@ -11,9 +11,10 @@ import msgspec
 
 from adaps.config.choices import CHOICES, options_of
 from adaps.config.training import TrainConfig
+from adaps.envs.agent_io import Agents
 from adaps.errors import UserError
 from adaps.extensions import dotted_name, hints_of
-from adaps.files.plain_files import read_json
+from adaps.files.plain_files import read_json, told_json
 
 T = TypeVar("T")
 
@@ -73,6 +74,40 @@ def saved_env(path: Path) -> SavedEnv:
     with _saved(path) as data:
         own = {field.name: data[field.name] for field in fields(SavedEnv) if field.name in data}
         return with_saved(SavedEnv(), {"env": data["env"], **own})
+
+
+def saved_environment(path: Path) -> dict[str, Any]:
+    """What a ``config.json`` says its environment is; nothing where it says nothing of it.
+
+    Raises:
+        UserError: the file cannot be read, or says something else than a configuration.
+    """
+    data = told_json(path)
+    found = data.get("environment", {}) if isinstance(data, dict) else None
+    if not (isinstance(found, dict) and _is_made_with(found.get("made_with", {}))):
+        raise UserError(f"{path} is damaged: what its environment was is not there")
+    return found
+
+
+def _is_made_with(data: Any) -> bool:
+    """Whether a file says what an environment was made with, as far as that is used."""
+    if not isinstance(data, dict):
+        return False
+    return isinstance(data.get("options", {}), dict) and isinstance(data.get("lost", []), list)
+
+
+def saved_agents(environment: dict[str, Any], path: Path) -> Agents | None:
+    """The agents of an environment as it was saved; None where they have numbers alone.
+
+    Raises:
+        UserError: the file, ``path``, says something else.
+    """
+    if (agents := environment.get("agents")) is None:
+        return None
+    try:
+        return Agents.from_data(agents)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged: its agents are none: {error}") from None
 
 
 @contextmanager

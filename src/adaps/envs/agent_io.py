@@ -17,11 +17,27 @@ class Agents(NamedTuple):
 
     names: tuple[str, ...]
     spaces: tuple[AgentSpace, ...]
+    """Empty where they are not known."""
+
+    def to_data(self) -> dict[str, Any]:
+        """As JSON has it, and :meth:`from_data` takes it."""
+        return {"names": list(self.names), "spaces": [space._asdict() for space in self.spaces]}
+
+    @classmethod
+    def from_data(cls, data: Any) -> "Agents":
+        """What :meth:`to_data` made.
+
+        Raises:
+            KeyError, TypeError, ValueError: something else.
+        """
+        names, spaces = data["names"], tuple(AgentSpace(**space) for space in data["spaces"])
+        if len(names) != len(spaces) or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"agents' names are {names!r:.80}")
+        return cls(tuple(names), spaces)
 
     def to_json(self) -> str:
         """As :meth:`from_json` takes it."""
-        spaces = [space._asdict() for space in self.spaces]
-        return json.dumps({"names": self.names, "spaces": spaces})
+        return json.dumps(self.to_data())
 
     @classmethod
     def from_json(cls, text: str) -> "Agents":
@@ -30,13 +46,17 @@ class Agents(NamedTuple):
         Raises:
             KeyError, TypeError, ValueError: something else.
         """
-        data = json.loads(text)
-        return cls(tuple(data["names"]), tuple(AgentSpace(**space) for space in data["spaces"]))
+        return cls.from_data(json.loads(text))
+
+
+def numbered(num_agents: int) -> tuple[str, ...]:
+    """What agents are called that have no names."""
+    return tuple(f"agent_{i}" for i in range(num_agents))
 
 
 def agents_of(env: AnyEnvironment) -> Agents:
     """An environment's agents; by number where they have no names."""
-    names = getattr(env, "agent_names", [f"agent_{i}" for i in range(env.num_agents)])
+    names = getattr(env, "agent_names", numbered(env.num_agents))
     alike = AgentSpace(env.obs_size, env.num_actions, "")
     spaces = getattr(env, "spaces", (alike,) * env.num_agents)
     return Agents(tuple(map(str, names)), tuple(spaces))

@@ -23,7 +23,12 @@ FAMILIES = (bps, rware, foraging)
 """Modules with ``NAMES``, ``PATTERNS`` and ``parse(name) → environment or None``."""
 
 
-def make(name: str, task_seed: int = 0, agent_types: Any = None) -> AnyEnvironment:
+def make(
+    name: str,
+    task_seed: int = 0,
+    agent_types: Any = None,
+    made_with: Mapping[str, Any] | None = None,
+) -> AnyEnvironment:
     """The built-in environment of a name in upper or lower case, or somebody else's.
 
     Other projects' are named ``pettingzoo:MODULE``, ``jaxmarl:NAME`` and ``jumanji:NAME``, with
@@ -43,13 +48,15 @@ def make(name: str, task_seed: int = 0, agent_types: Any = None) -> AnyEnvironme
             environment that is a dataclass with such a field.
         agent_types: the true type of each agent, for evaluation only; None: the environment's own.
             An :class:`adaps.Environment` takes them if it is a dataclass with such a field.
+        made_with: what :func:`from_pettingzoo` was given, and is given again: ``options`` in place
+            of those in the name, ``agent_types``, ``max_steps``.
 
     Raises:
         UserError: no environment has that name (the message says which is nearest), it is not what
             it must be, or a task seed other than 0 or types of agents for an environment that
             takes none.
     """
-    env: Any = _made_by_name(name, agent_types)
+    env: Any = _made_by_name(name, agent_types, made_with or {})
     if _has_field(env, "task_seed"):
         return dataclasses.replace(env, task_seed=task_seed)
     if task_seed != 0:
@@ -147,13 +154,24 @@ FOREIGN: dict[str, Callable[..., AnyEnvironment]] = {
 """What makes an environment of other projects, by the prefix of its name."""
 
 
-def _made_by_name(name: str, agent_types: Any) -> Any:
+def can_be_named(name: str) -> bool:
+    """Whether :func:`make` knows such names, in any process."""
+    if name.startswith("__main__:"):
+        return False
+    own = any(family.parse(name.lower()) is not None for family in FAMILIES)
+    return own or parse(name) is not None
+
+
+def _made_by_name(name: str, agent_types: Any, made_with: Mapping[str, Any]) -> Any:
     if (named := parse(name)) is None:
         return _with_types(_built_in(name.lower()), agent_types)
+    named = named._replace(options=made_with.get("options") or named.options)
+    settings = {key: made_with[key] for key in ("agent_types", "max_steps") if key in made_with}
+    if agent_types is not None:
+        settings["agent_types"] = agent_types
     if not named.prefix:
-        return _third_party(named, agent_types)
-    make_foreign = FOREIGN[named.prefix]
-    return make_foreign(named.name, agent_types=agent_types, options=named.options)
+        return _third_party(named, settings)
+    return FOREIGN[named.prefix](named.name, options=named.options, **settings)
 
 
 def _with_types(env: Any, agent_types: Any) -> Any:
@@ -177,7 +195,7 @@ def _built_in(name: str) -> Environment:
     raise unknown("environment", name, known)
 
 
-def _third_party(named: Named, agent_types: Any) -> AnyEnvironment:
+def _third_party(named: Named, settings: Mapping[str, Any]) -> AnyEnvironment:
     name, thing = full_name(*named), load("environment", named.name)
     if named.options and not callable(thing):
         raise UserError(f"environment '{named.name}' is an object, which takes no options")
@@ -187,7 +205,8 @@ def _third_party(named: Named, agent_types: Any) -> AnyEnvironment:
         if made is not thing:
             with suppress(Exception):
                 made.close()
-        return from_pettingzoo(thing, name=name, agent_types=agent_types, options=named.options)
+        return from_pettingzoo(thing, name=name, options=named.options, **settings)
+    agent_types = settings.get("agent_types")
     if isinstance(made, AnyEnvironment):
         return accepted(made, name, agent_types)
     if all(hasattr(made, member) for member in ("agents", "step_env", "observation_space")):

@@ -14,6 +14,7 @@ from adaps.render.film import writer_of
 from adaps.render.palette import Appearance, appearance
 from adaps.render.pictures import pictures
 from adaps.report.data import read_run
+from adaps.training.environment import for_policy
 from adaps.training.policy import load
 from adaps.training.progress import Watch
 from adaps.types import AnyEnvironment, Memory, action_space_of
@@ -32,22 +33,19 @@ class Players:
     """The policy's before an episode."""
 
 
-def trained_team(env: AnyEnvironment, folder: Path, seed: int | None) -> Players:
+def trained_team(
+    env: AnyEnvironment, folder: Path, seed: int | None, allow_changes: bool = False
+) -> Players:
     """A run's greedy policy, of its first seed unless named, coloured by what the seed found.
 
-    Without clusters, agents who use one parameter set have one colour.
+    Without clusters, agents who use one parameter set have one colour. With ``allow_changes``, the
+    environment may have other settings.
 
     Raises:
         UserError: no run, no such seed, a damaged file, or a policy for another environment.
     """
     policy = load(folder, seed)
-    sizes = (env.num_agents, env.obs_size, action_space_of(env)[0])
-    own = (*policy.shape[:2], policy.shape.action_space[0])
-    if own != sizes:
-        raise UserError(
-            f"the policy in {folder} is for agents, observations and actions {own}, "
-            f"but {env.name} has {sizes}"
-        )
+    env = for_policy(env, policy, folder, allow_changes)
     kinds = read_run(folder).kinds.get(saved_seeds(folder)[0] if seed is None else seed)
     clusters = _numbered(policy.sharing.param_set) if kinds is None else kinds.clusters
     act = policy.agent.policy(policy.params, policy.sharing, greedy)

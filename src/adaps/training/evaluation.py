@@ -6,9 +6,12 @@ from typing import NamedTuple
 
 from adaps.collect.episodes import best_return, mean_return, num_cut, regret
 from adaps.collect.evaluate import batch_episodes, in_batches, player
+from adaps.config.saved import saved_env
+from adaps.errors import UserError
 from adaps.files import compile_cache
-from adaps.files.run_folder import saved_seeds
+from adaps.files.run_folder import CONFIG, saved_seeds
 from adaps.networks.agent import greedy
+from adaps.training.environment import for_policy, made_again
 from adaps.training.policy import load
 from adaps.types import AnyEnvironment
 
@@ -24,22 +27,42 @@ class SeedReturn(NamedTuple):
     """Episodes that were cut off before they were over."""
 
 
-def evaluate_run(
-    env: AnyEnvironment, folder: Path, num_episodes: int, max_steps: int | None = None
+def evaluate(
+    folder: str | Path,
+    env: AnyEnvironment | None = None,
+    episodes: int = 1_000,
+    *,
+    max_steps: int | None = None,
+    allow_changes: bool = False,
 ) -> list[SeedReturn]:
-    """Greedy episodes of every seed that a run's folder holds, none further than ``max_steps``.
+    """Greedy episodes of every seed that a run's folder holds.
+
+    Args:
+        folder: the run's.
+        env: the run's environment; None makes it again by its name and options.
+        episodes: how many to play with each policy.
+        max_steps: no episode is played further; None: as the run did.
+        allow_changes: whether an environment with other settings is meant.
 
     Raises:
-        UserError: nothing is saved there, or a file is damaged.
+        UserError: nothing is saved there, a file is damaged, or the environment is not the one
+            that the policies were trained in.
         EndlessEpisodeError: an episode has no limit, and does not come to an end.
     """
     compile_cache.enable()
-    rows, most = [], batch_episodes(env)
+    folder, rows = Path(folder), []
+    env = made_again(folder / CONFIG) if env is None else env
+    first = load(folder)
+    env = for_policy(env, first, folder, allow_changes)
+    if max_steps is None and (folder / CONFIG).exists():
+        max_steps = saved_env(folder / CONFIG).max_steps
     with player(env, max_steps) as play:
         for seed in saved_seeds(folder):
             policy = load(folder, seed)
+            if (policy.shape, policy.agents) != (first.shape, first.agents):
+                raise UserError(f"{folder}: the policy of seed {seed} is for other agents")
             one = partial(play, policy.agent, greedy, policy.params, policy.sharing)
-            episodes = in_batches(one, num_episodes, most=most)
-            values = mean_return(episodes), best_return(episodes), regret(episodes)
-            rows.append(SeedReturn(seed, *values, num_cut(episodes)))
+            played = in_batches(one, episodes, most=batch_episodes(env))
+            values = mean_return(played), best_return(played), regret(played)
+            rows.append(SeedReturn(seed, *values, num_cut(played)))
     return rows

@@ -31,7 +31,8 @@ from adaps.config.training import (
     Hidden,
     StepTimeout,
 )
-from adaps.envs.agent_io import agents_of
+from adaps.envs.agent_io import agents_of, numbered
+from adaps.envs.description import described
 from adaps.errors import UserError
 from adaps.extensions import check_options, from_to
 from adaps.files import compile_cache, logged
@@ -76,6 +77,8 @@ class IdentifyConfig(Generic[E]):
 
     env: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[ENV]")] = ""
     """Environment, such as bps-1 (see: adaps list)."""
+    task_seed: Count = 0
+    """The environment's task seed, as of adaps train."""
     agent_types: AgentTypes = None
     """True type of each agent as a number, such as 0 0 1, for evaluation only; None: as the
     environment says."""
@@ -128,8 +131,10 @@ def identify(
         encoder=encoder_options(encoder) if isinstance(encoder, str) else encoder,
         **options,
     )
+    if not isinstance(env, str) and config.task_seed:
+        raise UserError("task_seed goes with an environment's name; this one has its own")
     if isinstance(env, str):
-        env = envs.make(env, agent_types=config.agent_types)
+        env = envs.make(env, config.task_seed, config.agent_types)
     elif env is not None:
         env = envs.accepted(env, agent_types=config.agent_types)
     return run_identify(env, config, Watch())
@@ -161,6 +166,7 @@ def run_identify(env: AnyEnvironment | None, config: IdentifyConfig, watch: Watc
     if len(groups) > 1:
         of_groups = [cast(dict[str, Any], own.findings) for own in identities]
         findings = identity_report.findings_of_team(settings, team, identity, of_groups)
+    findings["environment"] = None if env is None else described(env)
     findings["seconds"] = round(time.perf_counter() - started, 3)
     return identity._replace(findings=findings)
 
@@ -334,7 +340,7 @@ def _logged_team(data: logged.Logged, hidden: tuple[int, ...]) -> GatheredTeam:
         data.name,
         NetworkShape(num_agents, obs_size, Discrete(num_actions), tuple(hidden)),
         data.agent_types,
-        list(data.agent_names or (f"agent_{i}" for i in range(num_agents))),
+        list(data.agent_names or numbered(num_agents)),
         _obs_names(obs_size),
         (SpaceGroup(tuple(range(num_agents)), AgentSpace(obs_size, num_actions, "")),),
         logged.gathered(data),

@@ -73,7 +73,8 @@ class Policy:
         """Actions of all agents: the most likely ones, or drawn where a ``key`` is given.
 
         Args:
-            obs: observations of all agents, in the environment's order, with any leading axes.
+            obs: observations of all agents, in the order of ``agents.names``, with any leading
+                axes.
             key: JAX key to draw with.
             legal: which actions may be taken; all where it is not given.
 
@@ -210,6 +211,8 @@ def _loaded(file: Path) -> Policy:
     like = Saved(method.init(jax.random.key(0), network, sharing), sharing)
     saved = from_arrays(like, arrays)
     agents = Agents.from_json(facts["agents"])
+    if len(agents.names) != network.shape.num_agents:
+        raise ValueError(f"it names {len(agents.names)} of {network.shape.num_agents} agents")
     return Policy(Agent(network, method), saved.params, saved.sharing, agents)
 
 

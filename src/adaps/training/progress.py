@@ -1,5 +1,6 @@
 """What a run reports to, and how it is told to stop. Stage: train."""
 
+import logging
 import threading
 from typing import NamedTuple
 
@@ -35,3 +36,10 @@ class Watch:
 
     def warn(self, text: str) -> None:
         """Say what the user may want to change, in one line."""
+
+
+class LoggingWatch(Watch):
+    """Leaves warnings to Python's logging, which shows them unless it is told otherwise."""
+
+    def warn(self, text: str) -> None:
+        logging.getLogger("adaps").warning("%s", text)

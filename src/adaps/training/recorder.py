@@ -78,6 +78,7 @@ class Recorder:
     ) -> None:
         self.env, self.config, self.placement = env, config, placement
         self.folder, self.watch, self.sinks = folder, watch, sinks or Sinks()
+        self._statement = statement(env, config)
         self._found: dict[int, tuple[Identity | None, Sharing]] = {}
         self._thresholds: dict[int, float | None] = {}
         self._warnings: dict[int, list[str]] = {}
@@ -292,7 +293,7 @@ class Recorder:
         self.watch.plan("train", "steps", num_seeds * steps, timed=True)
         self.watch.plan("evaluate", "seeds", num_seeds)
         if self.folder is not None:
-            data = {"schema": SCHEMA, **asdict(statement(self.env, self.config))}
+            data = {"schema": SCHEMA, **asdict(self._statement)}
             self.folder.write_json(files.CONFIG, data)
             if self.folder.resumes:
                 self.folder.write_metrics(self._texts())
@@ -310,7 +311,7 @@ class Recorder:
     def _metadata(self, seeds: list[int], progress: Progress) -> Metadata:
         """What a checkpoint says besides its arrays."""
         return Metadata(
-            **asdict(statement(self.env, self.config)),
+            **asdict(self._statement),
             seeds=seeds,
             seconds=time.perf_counter() - self._started,
             work=self._work[seeds[0]],

@@ -5,18 +5,24 @@ under other settings, versions or environments unless that is asked for.
 """
 
 import dataclasses
-import json
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 import msgspec
 
-from adaps.config.saved import to_json
+from adaps.config.saved import saved_agents, saved_environment, to_json
 from adaps.config.training import TrainConfig, num_updates
+from adaps.envs.description import (
+    Difference,
+    described,
+    differences,
+    in_order_of,
+    with_agents_of,
+)
 from adaps.errors import UserError
 from adaps.files import provenance
 from adaps.files.checkpoint import Series, load, numbers
@@ -48,9 +54,8 @@ SPENT = tuple(f"config.{name}." for name in (*IDENTIFICATION, *NETWORK))
 ARITHMETIC = "arithmetic."
 """Beginning of what decides the last bits alone: said, and not refused."""
 
-ABSENT = object()
-
 C = TypeVar("C", bound=Configured)
+E = TypeVar("E", bound=AnyEnvironment)
 
 
 class Resume(NamedTuple):
@@ -62,27 +67,6 @@ class Resume(NamedTuple):
     """What to do where they are other ones."""
 
 
-class Difference(NamedTuple):
-    """A field that is not as it was saved."""
-
-    name: str
-    """With the names of what it lies in, and dots between."""
-    saved: Any
-    now: Any
-
-    @property
-    def is_new(self) -> bool:
-        """Whether there was no such field when it was saved."""
-        return self.saved is ABSENT
-
-    def __str__(self) -> str:
-        there, here = (
-            "none" if value is ABSENT else json.dumps(value, default=str)
-            for value in (self.saved, self.now)
-        )
-        return f"{self.name}: {there} there, {here} here"
-
-
 def statement(env: AnyEnvironment, config: TrainConfig) -> Statement:
     """What a run is now."""
     packages = ("adaps", "jax", "jaxlib", "optax", "numpy", "scikit-learn")
@@ -91,12 +75,10 @@ def statement(env: AnyEnvironment, config: TrainConfig) -> Statement:
         **{name: version(name) for name in packages},
         "device": str(jax.devices()[0].device_kind),
     }
-    names = ("num_agents", "obs_size", "num_actions", "max_steps", "agent_types")
-    environment = {name: getattr(env, name) for name in names}
     return Statement(
         config=to_json(config),
         versions=versions,
-        environment=environment,
+        environment=described(env),
         arithmetic=provenance.arithmetic(),
     )
 
@@ -154,34 +136,28 @@ def checkpoints_of(
     return found
 
 
-def differences(saved: dict[str, Any], now: dict[str, Any]) -> list[Difference]:
-    """Fields that differ, in the order of ``now``; what only ``saved`` has comes last.
+def as_begun(env: E, out: Path, resume: Resume) -> E:
+    """The environment with its agents in the order that they had when the run began.
 
-    Tuples are lists, and 1 is 1.0, since JSON makes no difference; True is not 1.
-
-    >>> str(differences({"algo": {"entropy": 0.01}}, {"algo": {"entropy": 0.02}})[0])
-    'algo.entropy: 0.01 there, 0.02 here'
+    Raises:
+        UserError: they are other agents, unless that is meant so.
     """
-    return list(_differences("", saved, now))
-
-
-def _differences(name: str, saved: Any, now: Any) -> Iterator[Difference]:
-    if isinstance(saved, dict) and isinstance(now, dict):
-        for key in now | saved:
-            both = saved.get(key, ABSENT), now.get(key, ABSENT)
-            yield from _differences(f"{name}.{key}" if name else key, *both)
-    elif _plain(saved) != _plain(now):
-        yield Difference(name, saved, now)
-
-
-def _plain(value: Any) -> str:
-    """The same text for what JSON takes for the same value."""
-    text = json.dumps(value, default=str)
-    return json.dumps(json.loads(text, parse_int=float), sort_keys=True)
+    agents = saved_agents(saved_environment(out / CONFIG), out / CONFIG)
+    if agents is None:
+        return env
+    try:
+        return with_agents_of(env, agents, f"the run in {out}")
+    except UserError as error:
+        if resume.allow_changes:
+            return in_order_of(env, agents.names)
+        raise UserError(f"{error} ({resume.advice})") from None
 
 
 def _changes(saved: Statement, now: Statement) -> list[Difference]:
+    """In what a run is not what it was; of environments, as far as an earlier version saved it."""
     parts = Statement.__struct_fields__
+    known = {name: own for name, own in now.environment.items() if name in saved.environment}
+    now = msgspec.structs.replace(now, environment=known)
     return differences(*({name: getattr(own, name) for name in parts} for own in (saved, now)))
 
 

@@ -23,11 +23,12 @@ from adaps.training.checkpoint_compat import check_fits
 from adaps.training.checkpoint_metadata import RunCheckpoint
 from adaps.training.device_placement import Placement, place, run_side_by_side, seeds_at_a_time
 from adaps.training.driver import Driver
+from adaps.training.environment import IN_PYTHON, why_not_again
 from adaps.training.host_stages import HostStages, make_host_stages
-from adaps.training.progress import Watch
+from adaps.training.progress import LoggingWatch, Watch
 from adaps.training.recorder import Recorder
 from adaps.training.result import Result, SeedResult, result_json, summarise
-from adaps.training.resume import Resume, as_chosen, checkpoints_of, holds_run
+from adaps.training.resume import Resume, as_begun, as_chosen, checkpoints_of, holds_run
 from adaps.training.stages import JaxStages, make_jax_stages, seed_keys
 from adaps.training.train import SeedGroup, train_seeds
 from adaps.types import AnyEnvironment, HostEnvironment
@@ -74,7 +75,10 @@ def train(
     seed = envs.task_seed_of(made)
     config = TrainConfig(name, **parts, task_seed=seed, **{**run_options(preset), **options})
     folder, how = None if out is None else Path(out), Resume() if resume else None
-    return run(made, config, folder, Watch(), sinks=sinks, resume=how)
+    watch = LoggingWatch()
+    if folder is not None and not isinstance(env, str) and (why := why_not_again(made)):
+        watch.warn(f"only Python can make this run's environment again: {why}; {IN_PYTHON}")
+    return run(made, config, folder, watch, sinks=sinks, resume=how)
 
 
 def _named(env: AnyEnvironment | str, options: dict[str, Any]) -> tuple[str, AnyEnvironment]:
@@ -114,6 +118,8 @@ def run(
     compile_cache.enable()
     check_sinks(sinks, out)
     check_method(config.sharing)
+    if out is not None and resume is not None and holds_run(out):
+        env = as_begun(env, out, resume)
     config = _resolved(env, config, out, resume)
     placement, stages = placement_of(env, config), stages_of(env, config)
     _make_room(stages)

@@ -7,7 +7,7 @@ import importlib.util
 import pkgutil
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -39,10 +39,22 @@ class PettingZooTeam(SizedBySpaces):
     make_env: MakeEnv = field(repr=False)
     agent_types: tuple[int, ...] | None = None
     max_steps: int | None = None
+    made_with: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What :func:`from_pettingzoo` was given: ``maker``, its ``options``, and its own settings."""
 
     @property
     def agent_names(self) -> tuple[str, ...]:
         return self.roster.names
+
+    def in_order(self, names: Sequence[str]) -> "PettingZooTeam":
+        """The same, with its agents in the order of ``names``, which are all of theirs."""
+        order = [self.roster.names.index(name) for name in names]
+        spaces, views, types = (
+            None if each is None else tuple(each[i] for i in order)
+            for each in (self.spaces, self.roster.views, self.agent_types)
+        )
+        roster = self.roster._replace(names=tuple(names), views=views)
+        return replace(self, spaces=spaces, roster=roster, agent_types=types)
 
     def open(
         self,
@@ -74,8 +86,9 @@ def from_pettingzoo(
         make_env: a function or class that makes an environment; or a module with ``parallel_env``
             or ``env``, or its name, such as ``"mpe2.simple_tag_v3"``.
         name: what to call it; None finds a name that it can be made again by.
-        agent_types: the true type of each possible agent, as whole numbers, for evaluation only;
-            None takes the environment's own ``agent_types``, if it has any.
+        agent_types: the true type of each possible agent, as whole numbers, in their order or by
+            name, for evaluation only; None takes the environment's own ``agent_types``, if it has
+            any.
         max_steps: evaluation goes no further than this many steps in an episode; None: to its end.
         options: for ``make_env``, whatever they are called.
         more: further options.
@@ -87,10 +100,16 @@ def from_pettingzoo(
     options = {**(options or {}), **more}
     name = name or _name_of(make_env, options)
     limit = checked_limit(name, max_steps)
-    make = partial(make_parallel, name, _maker(name, make_env), options)
-    roster, types = _look_at(name, make_once(name, make), agent_types)
+    maker = _maker(name, make_env)
+    make = partial(make_parallel, name, maker, options)
+    roster, types = _look(name, make, agent_types)
+    made_with = {"maker": maker, "options": options}
+    if agent_types is not None and types is not None:
+        made_with["agent_types"] = dict(zip(roster.names, types, strict=True))
+    if limit is not None:
+        made_with["max_steps"] = limit
     spaces = tuple(AgentSpace(**view.described) for view in roster.views)
-    return PettingZooTeam(name, spaces, roster, make, types, limit)
+    return PettingZooTeam(name, spaces, roster, make, types, limit, made_with)
 
 
 def make_once(name: str, make: MakeEnv) -> ParallelEnv:
@@ -109,10 +128,9 @@ def make_once(name: str, make: MakeEnv) -> ParallelEnv:
     return env
 
 
-def _look_at(
-    name: str, env: ParallelEnv, agent_types: Any
-) -> tuple[Roster, tuple[int, ...] | None]:
-    """Who may take part, and their types: the environment's own, unless others are given."""
+def _look(name: str, make: MakeEnv, agent_types: Any) -> tuple[Roster, tuple[int, ...] | None]:
+    """Who takes part, and their true types: those that are given, or else the environment's own."""
+    env = make_once(name, make)
     try:
         roster = _roster(name, env)
         if agent_types is None:
@@ -122,6 +140,8 @@ def _look_at(
         # It was only looked at: how it ends does not matter.
         with suppress(Exception):
             env.close()
+    if isinstance(agent_types, Mapping) and agent_types.keys() == set(roster.names):
+        agent_types = [agent_types[agent] for agent in roster.names]
     return roster, checked_types(name, agent_types, len(roster.names))
 
 

@@ -136,6 +136,8 @@ class IdentityReport(File, kw_only=True):
     replace: Float[np.ndarray, "_cluster _cluster"] | None
     """Growth of the error of the row's agents with the column's code; NaN where not known."""
     seconds: Finite | None
+    environment: dict[str, Any] | None = None
+    """What the environment was, as in a run's ``config.json``; None where there was none."""
     parts: list[dict[str, Any]] | None = None
     """The same of each group of agents whose spaces are alike, where not all agents' are."""
 

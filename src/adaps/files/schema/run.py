@@ -23,6 +23,9 @@ class ConfigFile(File, kw_only=True):
     """Every setting, as :func:`adaps.config.training.from_json` reads it."""
     versions: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
+    """As :func:`adaps.envs.description.described` puts it: sizes, ``max_steps``, ``agent_types``;
+    ``agents``, with names and spaces where they are stated; and ``made_with`` (of PettingZoo's:
+    ``maker``, ``options``, and names of those that are not saved, ``lost``), or else ``fields``."""
 
 
 class MetricsLine(Struct, kw_only=True):
