@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -125,7 +126,8 @@ class InJax:
         return State(jnp.int32(0)), Timestep(first, nothing, no, no, first, _ends(nobody))
 
     def step(self, key, state, action):
-        script, now, time = self.script, state.time, state.time + 1
+        script = jax.tree.map(jnp.asarray, self.script)
+        now, time = state.time, state.time + 1
         flag, over = script.flag[now], time == script.length
         acts = script.here[time] & ~over
         is_shown = acts | (flag == TRUNCATED) | script.seen[now]

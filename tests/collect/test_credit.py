@@ -13,12 +13,12 @@ from adaps.algos.returns import n_step_returns
 from adaps.collect.host import HostCollector
 from adaps.collect.jax import JaxCollector
 from adaps.envs import from_pettingzoo
-from adaps.networks.agent import Agent
-from cores import full, network_of
+from cores import agent_of, full, network_of, params_of
 from scripted import MOST, NAMES, TERMINATED, TRUNCATED, InJax, InPython, Script
 
 EARLIER, NUM_STEPS, DISCOUNT, AGENTS = 4, 11, 0.5, len(NAMES)
-SHARING = full(network_of(AGENTS, 1, 2))
+UNUSED = network_of(AGENTS, 1, 2)
+PARAMS, SHARING = params_of(UNUSED), full(UNUSED)
 
 
 class Sum(NamedTuple):
@@ -34,20 +34,14 @@ class Sum(NamedTuple):
         return memory, memory if self.remembers else observation.obs[..., 0]
 
 
-class Unbound:
-    def bind(self, params, sharing):
-        return None
-
-
-METHOD = Unbound()
 NETWORKS = {"remembers": Sum(True), "sees": Sum(False)}
 
 
 @partial(jax.jit, static_argnums=0)
 def credit(network, rollout):
     """What an agent's actions are credited with, as a learner reckons."""
-    agent = Agent(network, METHOD)
-    next_value, ends = agent.next_values(None, SHARING, rollout), rollout.ends
+    next_value = agent_of(network).next_values(PARAMS, SHARING, rollout)
+    ends = rollout.ends
     return n_step_returns(rollout.reward, next_value, ends.terminated, ends.truncated, DISCOUNT)
 
 
@@ -55,7 +49,7 @@ def always(distribution, key):
     return jnp.zeros(distribution.shape, jnp.int32)
 
 
-POLICY = Agent(NETWORKS["remembers"], METHOD).policy(None, SHARING, always)
+POLICY = agent_of(NETWORKS["remembers"]).policy(PARAMS, SHARING, always)
 POLICY_IN_PYTHON = jax.jit(POLICY)
 
 
@@ -157,7 +151,7 @@ def scripts(draw):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(script=scripts())
 def test_every_reward_counts_and_reaches_the_action_that_it_belongs_to(script):
     expected = looped(script)
