@@ -48,7 +48,8 @@ class Reinforce:
 
         def loss(params):
             taken = agent.unroll(params, sharing, rollout).distribution.log_prob(rollout.action)
-            return -(taken * better).sum(axis=-1).mean()
+            each = jnp.where(rollout.acted, taken * better, 0.0)  # agents may pause, or be out
+            return -each.sum(axis=-1).mean()
 
         value, gradients = jax.value_and_grad(loss)(learner.params)
         optimiser = optax.adam(self.learning_rate)

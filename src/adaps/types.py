@@ -58,12 +58,19 @@ class Observation(NamedTuple):
     state: Float[Array, "*batch state"] | None = None
     """The environment's own state, for critics that see the whole; None where it gives none."""
     here: Bool[Array, "*batch agent"] | None = None
-    """Which agents take part; None: all, from an episode's beginning to its end. An agent that
-    does not earns 0, and may see and do anything."""
+    """Which agents act on it; None: all, from an episode's beginning to its end.
+
+    An agent that does not has yet to join, pauses, or is out: :class:`AgentEnds` alone says that
+    its part is over. It may see and do anything, and may still be paid."""
 
 
 class AgentEnds(NamedTuple):
-    """Whose part ended with a step, where agents may leave before their episode ends."""
+    """Whose part ended with a step, where agents may leave before their episode ends.
+
+    An agent that is not ``here`` any more without an end pauses: what it is paid meanwhile belongs
+    to its last action. What it is paid after its end counts in its return, and in no action's
+    credit. With an episode ends the part of everyone who takes part in it.
+    """
 
     terminated: Bool[Array, "*batch agent"]
     """By the rules: nothing more could have been earned."""
@@ -95,6 +102,11 @@ class Timestep(NamedTuple):
     def ended(self) -> Any:
         """Whether the episode ended with this step, in either way: ``bool[*batch]``."""
         return self.terminated | self.truncated
+
+    @property
+    def ends(self) -> "AgentEnds | Timestep":
+        """What says whose part ended: each agent's own ends, or those of episodes."""
+        return self if self.agent_ends is None else _with_episodes(self.agent_ends, self)
 
 
 class AgentSpace(NamedTuple):
@@ -229,13 +241,14 @@ class Rollout(NamedTuple):
     observation: Observation
     """``[time, env, agent, …]``: what was acted on."""
     first: Bool[Array, "time env agent"]
-    """Whether an agent's memory was empty: an episode began, or the agent joined."""
+    """Whether an agent's memory was empty: it has not acted in its part of the episode yet."""
     action: Action
     reward: Float[Array, "time env agent"]
+    """Also of agents that did not act."""
     terminated: Bool[Array, "time env"]
     truncated: Bool[Array, "time env"]
     final: Observation
-    """What followed, before any automatic reset."""
+    """What followed, before any automatic reset; ``here`` says who was given it."""
     agent_ends: AgentEnds | None
     memory: Memory
     """Before the first step, ``[env, agent, …]``."""
@@ -243,7 +256,21 @@ class Rollout(NamedTuple):
     @property
     def ends(self) -> "AgentEnds | Rollout":
         """What says whose part ended: each agent's own ends, or those of episodes."""
-        return self if self.agent_ends is None else self.agent_ends
+        return self if self.agent_ends is None else _with_episodes(self.agent_ends, self)
+
+    @property
+    def acted(self) -> Any:
+        """Who acted: ``bool[time, env, agent]``. A loss leaves out the others."""
+        here = self.observation.here
+        return np.ones(self.reward.shape, bool) if here is None else here
+
+
+def _with_episodes(own: AgentEnds, episode: Timestep | Rollout) -> AgentEnds:
+    """Agents' own ends; without one, an agent's part ends with its episode, and as that does."""
+    return AgentEnds(
+        own.terminated | (episode.terminated[..., None] & ~own.truncated),
+        own.truncated | (episode.truncated[..., None] & ~own.terminated),
+    )
 
 
 class Scaling(NamedTuple):

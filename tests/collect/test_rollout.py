@@ -17,7 +17,7 @@ from adaps.collect.episodes import (
 from adaps.collect.evaluate import in_batches
 from adaps.collect.jax import JaxCollector, first_of
 from adaps.envs import auto_reset
-from adaps.types import Observation, Timestep
+from adaps.types import AgentEnds, Observation, Timestep
 
 COLLECTOR = JaxCollector(adaps.make("bps:2-1"))
 
@@ -49,13 +49,22 @@ def test_memories_are_empty_at_the_first_step_of_each_episode():
     assert not after.first.any()
 
 
-def test_agents_that_join_have_nothing_to_remember():
-    before, now = (
-        Observation(jnp.zeros((2, 3, 1)), here=jnp.array([here, here]))
-        for here in ([True, True, False], [True, False, True])
+def test_agents_that_join_have_nothing_to_remember_and_those_that_pause_have():
+    """They act or not, one has acted before, and the part of the last one ends by the rules."""
+    first = jnp.array([[True, True, False, False, False]] * 2)
+    here = jnp.array([[True, False, True, False, True]] * 2)
+    over = jnp.array([[False, False, False, False, True]] * 2)
+    before = Observation(jnp.zeros((2, 5, 1)), here=here)
+    new = Timestep(
+        observation=before,
+        reward=jnp.zeros((2, 5)),
+        terminated=jnp.array([False, True]),
+        truncated=jnp.zeros(2, bool),
+        final=before,
+        agent_ends=AgentEnds(over, ~here & False),
     )
-    new = Timestep(now, jnp.zeros((2, 3)), jnp.array([False, True]), jnp.zeros(2, bool), now)
-    assert first_of(before, new).tolist() == [[False, False, True], [True, True, True]]
+    expected = [False, True, False, False, True]
+    assert first_of(first, before, new).tolist() == [expected, [True] * 5]
 
 
 @pytest.mark.parametrize("batched", [False, True])

@@ -13,14 +13,15 @@ from pettingzoo import ParallelEnv
 
 import adaps
 from adaps.envs import to_jaxmarl, to_pettingzoo
+from scripted import EVENTFUL, NAMES, InJax, InPython
 
 with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
     # What these two lie beside makes an environment in a way that PettingZoo deprecates.
     from pettingzoo.test import parallel_api_test, parallel_seed_test
 
-NAMES = ("bps:2-1", "foraging-2s-fixed-5x5-2p-1f-coop", "rware-2color-tiny-2ag")
-SMALL = NAMES[0]
-names = pytest.mark.parametrize("name", NAMES)
+GAMES = ("bps:2-1", "foraging-2s-fixed-5x5-2p-1f-coop", "rware-2color-tiny-2ag")
+SMALL = GAMES[0]
+names = pytest.mark.parametrize("name", GAMES)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -142,6 +143,42 @@ def test_nothing_else_needs_the_extras():
     code += "import adaps.cli.commands; from adaps.envs import to_jaxmarl; "
     code += "to_jaxmarl('bps-1').action_spaces"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_pettingzoo_is_told_who_pauses_dies_and_is_paid():
+    ours, theirs = to_pettingzoo(InJax(EVENTFUL)), InPython(EVENTFUL)
+    assert ours.reset(seed=0)[0].keys() == {"agent_0", "agent_1"}
+    theirs.reset()
+    renamed = dict(zip(ours.possible_agents, NAMES, strict=True))
+    while theirs.agents:
+        assert [renamed[agent] for agent in ours.agents] == sorted(theirs.agents)
+        obs, *told, infos = ours.step(dict.fromkeys(ours.agents, 0))
+        seen, *expected, _ = theirs.step(dict.fromkeys(theirs.agents, 0))
+        for one, other in zip(told, expected, strict=True):
+            values = {renamed[agent]: value for agent, value in one.items()}
+            assert values.items() >= other.items()
+            assert not any(values[agent] for agent in values.keys() - other.keys())
+        for agent in ours.agents:
+            assert obs[agent] == seen[renamed[agent]]
+            assert infos[agent]["action_mask"].tolist() == [1, 1]
+    assert ours.agents == []
+    ours.reset(seed=0)
+    with pytest.raises(adaps.UserError, match=r"for agent_0, agent_1, one for each; .* none"):
+        ours.step({})
+
+
+def test_jaxmarl_is_told_who_is_done():
+    jaxmarl_env = to_jaxmarl(InJax(EVENTFUL))
+    key, actions = jax.random.key(0), dict.fromkeys(jaxmarl_env.agents, 1)
+    _, state = jaxmarl_env.reset(key)
+    for t in range(2 * EVENTFUL.length):
+        _, state, rewards, dones, _ = jaxmarl_env.step(key, state, actions)
+        now = t % EVENTFUL.length
+        over = now == EVENTFUL.length - 1
+        done = EVENTFUL.flag[: now + 1].any(axis=0) | over
+        np.testing.assert_array_equal(array(rewards), EVENTFUL.reward[now])
+        np.testing.assert_array_equal(array(dones), done)
+        assert dones["__all__"] == over
 
 
 @names

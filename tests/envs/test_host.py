@@ -22,7 +22,7 @@ from adaps.envs.agent_io import Agents, agents_of, as_arrays
 from adaps.envs.host.spaces import flatten_as, view_of
 from adaps.envs.names import full_name
 from adaps.errors import HostEnvironmentError, UserError
-from adaps.types import AgentSpace
+from adaps.types import AgentEnds, AgentSpace
 from envs.teams_in_python import Counting, Mixed, Weighing, counting, mixed, odd
 
 SPREAD = "bps:2-2"
@@ -227,6 +227,94 @@ def test_an_agent_may_join_later():
     assert [s.reward[0, 1] for s in steps] == [0, 0, 1]
 
 
+def test_who_leaves_without_a_flag_pauses():
+    """Its part ends with a later flag, or with the episode."""
+    spoil = lambda env, o, r, t, c, i: (leaving(env, "b"), (o, r, t, c, i))[1]  # noqa: E731
+    _, *steps = played(team(length=4, spoil=spoil, at=(0, 2)), [1] * 4)
+    assert [s.observation.here[0, 1] for s in steps] == [True, False, False, True]
+    assert not any(ended[0, 1] for s in steps for ended in s.agent_ends)
+    assert [s.ends.truncated[0, 1] for s in steps] == [False, False, False, True]
+    assert steps[1].final.obs[0, 1, 1] == 2
+
+
+def unseen(env, o, r, t, c, i):
+    leaving(env, "b")
+    return without(o, "b"), r, t, c, i
+
+
+def test_who_pauses_and_is_shown_nothing_saw_last_what_it_acted_on():
+    _, *steps = played(team(spoil=unseen, at=(0, 2)), [1] * 2)
+    assert [s.final.obs[0, 1, 1] for s in steps] == [1, 1]
+
+
+class Paid(Counting):
+    """Agent b is out after its first step; ``meanwhile`` is what it is told at step 2."""
+
+    def __init__(self, back=(), **meanwhile):
+        super().__init__()
+        self.back, self.meanwhile = back, meanwhile
+
+    def step(self, actions):
+        seen, rewards, terminated, truncated, infos = super().step(actions)
+        flags = {"terminated": terminated, "truncated": truncated}
+        if self.time == 1:
+            self.agents = ["a"]
+        if self.time == 2:
+            rewards["b"] = 7.0
+            self.agents = ["a", *self.back]
+            for flag, value in self.meanwhile.items():
+                flags[flag]["b"] = value
+        return seen | {"b": self.sees("b")}, rewards, terminated, truncated, infos
+
+
+@pytest.mark.parametrize("flag", ["terminated", "truncated"])
+def test_who_pauses_is_paid_and_may_be_told_that_it_is_over(flag):
+    _, *steps = played(from_pettingzoo(lambda: Paid(**{flag: True}), name="paid"), [1] * 5)
+    np.testing.assert_array_equal([s.reward[0, 1] for s in steps], [1, 7, 0, 0, 1])
+    for name in AgentEnds._fields:
+        ended = [getattr(s.agent_ends, name)[0, 1] for s in steps]
+        assert ended == [False, name == flag, False, False, False]
+    message = f"agent b, step 2: it is {flag}, but still among the environment's agents"
+    with pytest.raises(HostEnvironmentError, match=message):
+        played(from_pettingzoo(lambda: Paid(["b"], **{flag: True}), name="paid"), [1] * 2)
+
+
+@pytest.mark.parametrize(
+    ("flags", "terminated"),
+    [
+        ({}, True),
+        ({"terminated": "ab"}, True),
+        ({"truncated": "ab"}, False),
+        ({"terminated": "a", "truncated": "b"}, False),
+        ({"terminated": "ab", "truncated": "b"}, True),
+    ],
+)
+def test_flags_say_how_an_episode_ends(flags, terminated):
+    """With no flag at all, it ends by the rules; one agent that is cut off cuts the episode off."""
+
+    def spoil(env, o, r, t, c, i):
+        leaving(env, "a", "b")
+        told = [{a: a in flags.get(name, "") for a in "ab"} for name in AgentEnds._fields]
+        return o, r, *told, i
+
+    last = played(team(spoil=spoil, at=(0, 2)), [1] * 2)[-1]
+    assert (last.terminated[0], last.truncated[0]) == (terminated, not terminated)
+    ended = last.ends.terminated | last.ends.truncated
+    assert ended.all()
+    assert not (last.ends.terminated & last.ends.truncated).any()
+
+
+def test_who_was_cut_off_earlier_does_not_cut_off_the_episode():
+    def spoil(env, o, r, t, c, i):
+        leaving(env, "a")
+        return o, r, t, {**c, "a": True}, i
+
+    env = team(spoil=spoil, at=(0, 1), leave={"b": 3})
+    _, *steps = played(env, [1] * 3)
+    assert [s.agent_ends.truncated[0, 0] for s in steps] == [True, False, False]
+    assert (steps[2].terminated[0], steps[2].truncated[0]) == (True, False)
+
+
 def test_processes_change_nothing():
     env = from_pettingzoo(spread)
     rng = np.random.default_rng(0)
@@ -351,6 +439,14 @@ SPOILT = {
         lambda env, o, r, t, c, i: (o, r, t, {**c, "b": np.zeros(2, bool)}, i),
         "agent b, step 2: its truncation is neither true nor false",
     ),
+    "a reward of a stranger": (
+        lambda env, o, r, t, c, i: (o, {**r, "who": 1}, t, c, i),
+        "agent who, step 2: it has a reward or a flag, but is not among the possible agents",
+    ),
+    "a flag of a stranger": (
+        lambda env, o, r, t, c, i: (o, r, {**t, "__all__": False}, c, i),
+        "agent __all__, step 2: it has a reward or a flag, but is not among the possible agents",
+    ),
     "over, but still there": (
         lambda env, o, r, t, c, i: (o, r, {**t, "b": True}, c, i),
         "agent b, step 2: it is terminated, but still among the environment's agents",
@@ -384,7 +480,7 @@ def test_what_is_returned_is_checked(what):
         lambda env, o, r, t, c, i: (o, r, {**t, "b": np.False_}, {**c, "b": 0}, i),
         lambda env, o, r, t, c, i: (o, r, t, c, {}),
         lambda env, o, r, t, c, i: (o, r, t, c, {"b": None}),
-        lambda env, o, r, t, c, i: ({**o, "who": 1}, {**r, "who": 1}, t, c, {"who": 1}),
+        lambda env, o, r, t, c, i: ({**o, "who": 1}, r, t, c, {"who": 1}),
     ],
 )
 def test_what_can_be_understood_is(spoil):

@@ -7,8 +7,9 @@ import pytest
 
 import adaps
 from adaps.collect.jax import JaxCollector, uniform
-from adaps.envs import from_jaxmarl, from_jumanji, make
+from adaps.envs import from_jaxmarl, from_jumanji, from_pettingzoo, make, to_jaxmarl
 from adaps.types import action_space_of
+from scripted import EVENTFUL, TERMINATED, InJax, InPython
 
 SMAX = "jaxmarl:HeuristicEnemySMAX?scenario=2s3z"
 TAG = "jaxmarl:MPE_simple_tag_v3"
@@ -88,6 +89,27 @@ def test_units_that_die_are_gone_until_the_next_battle(smax):
         assert not seen.observation.here[t + 1 : until + 1, e, a].any()
         assert seen.observation.here[until + 1 : until + 2, e, a].all()
     assert seen.terminated.any()
+
+
+def test_who_dies_is_paid_as_in_python():
+    """Agent b dies after two steps, and the team's rewards go on."""
+    here = np.ones_like(EVENTFUL.here)
+    here[2:, 1] = False
+    flag = np.zeros_like(EVENTFUL.flag)
+    flag[1, 1] = flag[4, 0] = flag[4, 2] = TERMINATED
+    script = EVENTFUL._replace(here=here, flag=flag)
+    ours = from_jaxmarl(to_jaxmarl(InJax(script)))
+    copies = from_pettingzoo(lambda: InPython(script), name="scripted").open(1, 0)
+    step, key, action = jax.jit(ours.step), jax.random.key(0), jnp.zeros(3, jnp.int32)
+    (state, _), _ = ours.reset(key), copies.reset([0])
+    for _ in range(2 * script.length):
+        state, now = step(key, state, action)
+        theirs = copies.step(np.zeros((1, 3), int))
+        np.testing.assert_array_equal(now.reward, theirs.reward[0])
+        np.testing.assert_array_equal(now.observation.here, theirs.observation.here[0])
+        assert (now.terminated, now.truncated) == (theirs.terminated[0], theirs.truncated[0])
+        for one, other in zip(now.agent_ends, theirs.agent_ends, strict=True):
+            np.testing.assert_array_equal(one, other[0])
 
 
 def test_what_is_not_available_is_illegal(smax):

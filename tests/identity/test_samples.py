@@ -1,12 +1,15 @@
 """What is kept of a round, and how it is drawn again."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from adaps.identity import samples
 from adaps.identity.encoders import learnt_from
 from adaps.identity.samples import BLOCKS, CLIP, Steps, Thinning
+from adaps.types import AgentEnds, Discrete, NetworkShape
+from cores import rollout_of
 
 AGENTS = 2
 HALF = BLOCKS // 2
@@ -24,6 +27,7 @@ as_samples = in_numpy(samples.as_samples)
 other_half = in_numpy(samples.other_half)
 rare_share = in_numpy(samples.rare_share)
 draw = in_numpy(samples.draw, static_argnums=4)
+as_steps = in_numpy(samples.as_steps, static_argnums=1)
 empty = in_numpy(samples.empty, static_argnums=(0, 1, 2, 3))
 
 
@@ -36,6 +40,33 @@ def tagged(time, env, reward=None, first=0):
     reward = number if reward is None else np.asarray(reward, np.float32)
     action = np.eye(3, dtype=np.float32)[number.astype(int) % 3]
     return Steps(obs, action, obs + 0.5, np.asarray(reward, np.float32))
+
+
+def test_what_follows_a_pause_is_what_is_seen_after_it():
+    """One agent pauses twice and dies, one is out at the end, and one is always there."""
+    rows = lambda *columns: jnp.array(columns).T[:, None]  # noqa: E731
+    acted = rows([1, 0, 0, 1, 1, 0], [1, 1, 0, 0, 0, 0], [1] * 6) == 1
+    given = rows([0, 0, 1, 1, 0, 0], [1, 0, 0, 0, 0, 0], [1] * 6) == 1
+    ended = rows([0, 0, 0, 0, 0, 1], [0] * 6, [0, 1, 0, 0, 0, 0]) == 1
+    seen = rollout_of(jax.random.key(0), NetworkShape(3, 1, Discrete(2), ()), time=6, copies=1)
+    seen = seen._replace(
+        observation=seen.observation._replace(here=acted),
+        final=seen.final._replace(here=given),
+        reward=jnp.broadcast_to(2.0 ** jnp.arange(6)[:, None, None], (6, 1, 3)),
+        agent_ends=AgentEnds(ended, ended & False),
+    )
+    steps = as_steps(seen, Discrete(2))
+    obs, final = (np.asarray(x.obs)[:, 0, :, 0] for x in (seen.observation, seen.final))
+    expected = final.copy()
+    expected[0, 0], expected[4, 0], expected[1, 1] = final[2, 0], obs[4, 0], obs[1, 1]
+    paid = np.repeat(2.0 ** np.arange(6)[:, None], 3, axis=1)
+    paid[0, 0], paid[4, 0], paid[1, 1] = 1 + 2 + 4, 16 + 32, 2 + 4 + 8 + 16 + 32
+    here = np.asarray(acted)[:, 0]
+    np.testing.assert_array_equal(steps.last_obs[:, 0, :, 0][here], expected[here])
+    np.testing.assert_array_equal(steps.reward[:, 0][here], paid[here])
+    everyone = seen._replace(observation=seen.observation._replace(here=None))
+    everyone = everyone._replace(final=seen.final._replace(here=None))
+    np.testing.assert_array_equal(as_steps(everyone, Discrete(2)).last_obs, seen.final.obs)
 
 
 def nothing(rows):

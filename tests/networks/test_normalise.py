@@ -100,6 +100,17 @@ def test_sums_begin_anew_with_each_episode():
     np.testing.assert_array_equal(now.rewards.running, 0)
 
 
+def test_sums_begin_anew_with_each_agents_own_part_and_not_with_a_pause():
+    here = jnp.ones((4, 5, 3), bool).at[2].set(False)
+    seen = rollout(np.random.default_rng(4), here=here, reward=np.ones((4, 5, 3)))
+    ended = seen.agent_ends.terminated.at[1, :, 0].set(True)
+    seen = seen._replace(agent_ends=AgentEnds(ended, ended & False))
+    now, _ = normalise.with_rewards(
+        normalise.begin(sharing(), 5, False, True), sharing(), seen, 1.0
+    )
+    np.testing.assert_array_equal(now.rewards.running, [[2, 4, 4]] * 5)
+
+
 @pytest.mark.parametrize("sharing_method", ["fups", "seps"])
 def test_statistics_are_saved_with_the_policy(tmp_path, sharing_method):
     result = adaps.train(

@@ -17,6 +17,9 @@ def n_step_returns(
     ``G_t = r_t + γ·(0 if terminated, V(o'_t) if truncated or last, else G_{t+1})``, where
     ``next_value`` is ``V(o'_t)`` of the observation that followed, before any reset. The ends are
     those of episodes, or of each agent's own part in them.
+
+    Steps on which an agent does not act stay in the chain: what it is paid while it pauses reaches
+    its last action, discounted by the steps between.
     """
     terminated, truncated = (x if x.ndim == 3 else x[..., None] for x in (terminated, truncated))
 

@@ -130,7 +130,7 @@ def _stepped(
     memory, action = policy(key, now.memory, observation, now.first)
     action = np.asarray(action)
     new = now.copies.step(action)
-    after = now._replace(timestep=new, first=first_of(observation, new), memory=memory)
+    after = now._replace(timestep=new, first=first_of(now.first, observation, new), memory=memory)
     return after, step_of(observation, now.first, action, new)
 
 

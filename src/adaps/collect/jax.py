@@ -143,7 +143,7 @@ class JaxCollector(Static):
             observation = now.timestep.observation
             memory, action = policy(action_key, now.memory, observation, now.first)
             env_state, new = jax.vmap(self.env.step)(step_keys, now.env_state, action)
-            first: Any = first_of(observation, new)
+            first: Any = first_of(now.first, observation, new)
             then = Position(env_state, new, first, memory, now.key)
             return then, step_of(observation, now.first, action, new)
 
@@ -167,7 +167,7 @@ class JaxCollector(Static):
             env_state, new = jax.vmap(self.env.step)(keys[1:], env_state, action)
             total = total + jnp.where(running[:, None], new.reward, 0.0)
             running = running & ~new.ended
-            first = first_of(timestep.observation, new)
+            first = first_of(first, timestep.observation, new)
             return Played(env_state, new, first, memory, running, total)
 
         running: Bool[Array, " episode"] = jnp.ones(num_episodes, bool)
@@ -209,6 +209,7 @@ def step_of(
     observation: Observation, first: Any, action: Any, new: Timestep, memory: Memory = ()
 ) -> Rollout:
     """What is recorded of one step: what was acted on, what was done, and what followed."""
+    given = _given(observation, new)
     return Rollout(
         observation=observation,
         first=first,
@@ -216,20 +217,39 @@ def step_of(
         reward=new.reward,
         terminated=new.terminated,
         truncated=new.truncated,
-        final=new.final,
+        final=new.final if given is None else new.final._replace(here=given),
         agent_ends=new.agent_ends,
         memory=memory,
     )
 
 
-def first_of(before: Observation, new: Timestep) -> Any:
-    """Whether agents have nothing to remember: their episode began, or they joined it.
+def first_of(first: Any, before: Observation, new: Timestep) -> Any:
+    """Whether agents have nothing to remember: they have not acted since their part began.
 
-    Flags ``[*batch, agent]``, NumPy's where the environment runs in Python.
+    An agent that pauses keeps its memory. Flags ``[*batch, agent]``, NumPy's where the environment
+    runs in Python.
+
+    Args:
+        first: the same before the step.
+        before: what was acted on.
+        new: what followed.
     """
-    ended = new.ended[..., None] | np.zeros(new.reward.shape[-1], bool)
-    now = new.observation.here
-    return ended if now is None or before.here is None else ended | (now & ~before.here)
+    empty = _any_end(new) | np.zeros(new.reward.shape[-1], bool)
+    return empty if before.here is None else empty | (first & ~before.here)
+
+
+def _given(before: Observation, new: Timestep) -> Any:
+    """Who was given what followed: who acts next, or acted and is out now; None: everyone."""
+    if before.here is None:
+        return None
+    goes_on = new.observation.here & ~new.ended[..., None]
+    return goes_on | (before.here & _any_end(new))
+
+
+def _any_end(new: Timestep) -> Any:
+    """Whose part ended with a step, ``[*batch, agent]`` or, if everyone's, ``[*batch, 1]``."""
+    own, episode = new.agent_ends, new.ended[..., None]
+    return episode if own is None else episode | own.terminated | own.truncated
 
 
 def _keys_of_steps(

@@ -44,6 +44,7 @@ class Steps(NamedTuple):
     last_obs: Float[Array, "time env agent obs"]
     """The observation that followed, before any reset."""
     reward: Float[Array, "time env agent"]
+    """Until then."""
     here: Bool[Array, "time env agent"] | None = None
     """Who acted; None where all did."""
 
@@ -142,8 +143,37 @@ def as_steps(rollout: Rollout, space: Space) -> Steps:
     action = rollout.action
     if isinstance(space, Discrete):
         action = jax.nn.one_hot(action, space.num_actions)
-    seen = rollout.observation
-    return Steps(seen.obs, action, rollout.final.obs, rollout.reward, seen.here)
+    seen, following = rollout.observation, (rollout.final.obs, rollout.reward)
+    if rollout.final.here is not None:
+        following = _after_pauses(rollout)
+    return Steps(seen.obs, action, *following, seen.here)
+
+
+def _after_pauses(
+    rollout: Rollout,
+) -> tuple[Float[Array, "time env agent obs"], Float[Array, "time env agent"]]:
+    """What an agent saw next, and was paid until then, where it may pause after a step.
+
+    If it sees nothing more in the rollout or in its part of the episode, what it acted on stands
+    in for that.
+    """
+    given, ends = cast(Array, rollout.final.here), rollout.ends
+    ended = ends.terminated | ends.truncated
+    ended = jnp.broadcast_to(ended if ended.ndim == 3 else ended[..., None], given.shape)
+
+    def step_back(later, x):
+        """Later: the next observation, whether there is one, and the rewards until then."""
+        obs, is_known, paid = later
+        final, reward, given, ended = x
+        obs = jnp.where(given[..., None], final, obs)
+        is_known = given | (is_known & ~ended)
+        paid = jnp.where(given | ended, reward, reward + paid)
+        return (obs, is_known, paid), (obs, is_known, paid)
+
+    nothing = jax.tree.map(jnp.zeros_like, (rollout.final.obs[-1], given[-1], rollout.reward[-1]))
+    steps = (rollout.final.obs, rollout.reward, given, ended)
+    _, (obs, is_known, paid) = jax.lax.scan(step_back, nothing, steps, reverse=True)
+    return jnp.where(is_known[..., None], obs, rollout.observation.obs), paid
 
 
 def accumulate(

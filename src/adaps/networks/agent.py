@@ -90,10 +90,10 @@ class Agent(NamedTuple):
 
         def act(key, memory, observation, first):
             seen = inputs(sharing, observation)
-            memory, distribution = self.network.actor(weights, memory, seen, first)
+            after, distribution = self.network.actor(weights, memory, seen, first)
             if jax.tree.leaves(memory):
-                memory, _ = self.network.critic(weights, memory, seen, first)
-            return memory, choose(distribution, key)
+                after, _ = self.network.critic(weights, after, seen, first)
+            return _of_those_here(observation, memory, after), choose(distribution, key)
 
         return act
 
@@ -114,12 +114,25 @@ class Agent(NamedTuple):
     ) -> Float[Array, "time env agent"]:
         """``V(o'_t)`` of the observations that followed, where returns bootstrap.
 
-        Those are the last row, and where a part was cut off; elsewhere it may be 0. Only the last
-        row is computed when nothing was cut off, which is most of the time.
+        Those are the last row, and where a part was cut off; elsewhere it may be 0.
+
+        An agent that pauses, or is cut off while it does, is given no observation: the best guess
+        of what is still to come to it is V of the one that it last acted on in the rollout, which
+        the critic was trained on. If it acted on none, no action's return depends on the guess.
         """
         weights = self.method.bind(params, sharing)
-        if jax.tree.leaves(rollout.memory):
-            return self._next_values_with_memory(weights, sharing, rollout)
+        remembers = bool(jax.tree.leaves(rollout.memory))
+        compute = self._next_values_with_memory if remembers else self._next_values_without_memory
+        following, given = compute(weights, sharing, rollout), rollout.final.here
+        if given is None:
+            return following
+        value = self.unroll(params, sharing, rollout).value
+        return jnp.where(given, following, _latest(value, rollout.acted))
+
+    def _next_values_without_memory(
+        self, weights: Weights, sharing: Sharing, rollout: Rollout
+    ) -> Float[Array, "time env agent"]:
+        """Only the last row when nothing was cut off, which is most of the time."""
         final = inputs(sharing, rollout.final)
         last = self.network.critic(weights, (), _at(final, -1), rollout.first[-1])[1]
         if len(rollout.reward) == 1:
@@ -157,9 +170,9 @@ class Agent(NamedTuple):
         first: Bool[Array, "*batch agent"],
     ) -> tuple[Memory, Unrolled]:
         """The actor, then the critic, which may read what the actor remembers."""
-        memory, distribution = self.network.actor(weights, memory, observation, first)
-        memory, value = self.network.critic(weights, memory, observation, first)
-        return memory, Unrolled(distribution, value)
+        after, distribution = self.network.actor(weights, memory, observation, first)
+        after, value = self.network.critic(weights, after, observation, first)
+        return _of_those_here(observation, memory, after), Unrolled(distribution, value)
 
 
 def inputs(sharing: Sharing, observation: Observation) -> Observation:
@@ -172,6 +185,31 @@ def inputs(sharing: Sharing, observation: Observation) -> Observation:
         tags = jnp.broadcast_to(sharing.tags, (*obs.shape[:-1], sharing.tags.shape[-1]))
         obs = jnp.concatenate([obs, tags], axis=-1)
     return observation._replace(obs=obs)
+
+
+def _of_those_here(observation: Observation, before: Memory, after: Memory) -> Memory:
+    """Memory after a step, which changes for those who act: a pause is not remembered."""
+    here = observation.here
+    if here is None:
+        return after
+
+    def changed(old: Array, new: Array) -> Array:
+        return jnp.where(here.reshape(here.shape + (1,) * (new.ndim - here.ndim)), new, old)
+
+    return jax.tree.map(changed, before, after)
+
+
+def _latest(
+    value: Float[Array, "time env agent"], acted: Bool[Array, "time env agent"]
+) -> Float[Array, "time env agent"]:
+    """The value at the step on which an agent last acted; 0 where it has not yet."""
+
+    def step(kept, x):
+        value, acted = x
+        kept = jnp.where(acted, value, kept)
+        return kept, kept
+
+    return jax.lax.scan(step, jnp.zeros_like(value[0]), (value, acted))[1]
 
 
 def _at(observation: Observation, index: int | slice) -> Observation:

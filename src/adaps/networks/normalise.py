@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from adaps.types import Rollout, Scaling, Sharing
@@ -78,7 +79,7 @@ def with_observations(normaliser: Normaliser, sharing: Sharing, seen: Rollout) -
     """With a rollout's observations added."""
     if normaliser.obs is None or sharing.scaling is None:
         return normaliser
-    moments = merged(normaliser.obs, sharing.scaling.kind, seen.observation.obs, _here(seen))
+    moments = merged(normaliser.obs, sharing.scaling.kind, seen.observation.obs, seen.acted)
     return normaliser._replace(obs=moments)
 
 
@@ -89,15 +90,16 @@ def with_rewards(
     if normaliser.rewards is None or sharing.scaling is None:
         return normaliser, seen
     kind = sharing.scaling.kind
-    ends = seen.terminated | seen.truncated
+    ended = seen.ends.terminated | seen.ends.truncated
+    ended = ended if ended.ndim == 3 else ended[..., None]
 
     def step(running, x):
         reward, ended = x
         running = discount * running + reward
-        return jnp.where(ended[:, None], 0.0, running), running
+        return jnp.where(ended, 0.0, running), running
 
-    running, sums = jax.lax.scan(step, normaliser.rewards.running, (seen.reward, ends))
-    moments = merged(normaliser.rewards.moments, kind, sums[..., None], _here(seen))
+    running, sums = jax.lax.scan(step, normaliser.rewards.running, (seen.reward, ended))
+    moments = merged(normaliser.rewards.moments, kind, sums[..., None], seen.acted)
     reward = seen.reward / _std(moments)[kind, 0]
     return normaliser._replace(rewards=Rewards(running, moments)), seen._replace(reward=reward)
 
@@ -106,12 +108,12 @@ def merged(
     moments: Moments,
     kind: Int[Array, " agent"],
     values: Float[Array, "time env agent number"],
-    here: Bool[Array, "time env agent"],
+    acted: Bool[Array, "time env agent"] | Bool[np.ndarray, "time env agent"],
 ) -> Moments:
-    """Moments of what was had before and of new values, of agents that were there."""
+    """Moments of what was had before and of new values, of agents that acted."""
     num_kinds = len(moments.num)
     per_kind = lambda x: jax.ops.segment_sum(x, kind, num_kinds)  # noqa: E731
-    weight = here.astype(values.dtype)[..., None]
+    weight = acted.astype(values.dtype)[..., None]
     count = per_kind(weight.sum((0, 1))[:, 0])
     safe = jnp.maximum(count, 1)[:, None]
     mean = per_kind((weight * values).sum((0, 1))) / safe
@@ -129,8 +131,3 @@ def merged(
 def _std(moments: Moments) -> Float[Array, "kind number"]:
     variance = moments.squares / jnp.maximum(moments.num, 1)[:, None]
     return jnp.sqrt(jnp.where(variance > LEAST_VARIANCE, variance, 1.0))
-
-
-def _here(seen: Rollout) -> Bool[Array, "time env agent"]:
-    here = seen.observation.here
-    return jnp.ones(seen.reward.shape, bool) if here is None else here

@@ -101,7 +101,7 @@ def _play_on_host(
             memory, action = choose(key, memory, before, first)
             action = np.asarray(action)
             now = copies.step(action)
-            first = first_of(before, now)
+            first = first_of(first, before, now)
             moments.append(_moment(now, action, copies.picture()))
             if now.ended[0]:
                 return moments
@@ -139,7 +139,7 @@ def _play(
         env_state, new = advance(step_key, env_state, action[0])
         here = everyone if new.observation.here is None else new.observation.here
         seen = (new.final.obs, new.reward, here, action[0])
-        after = (env_state, new.observation, first_of(observation, new), memory)
+        after = (env_state, new.observation, first_of(first, observation, new), memory)
         return after, (env_state, seen, new.ended)
 
     env_state, start = jax.jit(env.reset)(reset_key(number))

@@ -26,6 +26,8 @@ class State(NamedTuple):
     env_state: EnvState
     obs: Float[Array, "agent obs"]
     legal: Bool[Array, "agent action"]
+    over: Bool[Array, " agent"] | None
+    """Whose part of the episode is over; None where agents leave only when their episode ends."""
 
 
 Observations = dict[str, Float[Array, " obs"]]
@@ -61,7 +63,9 @@ class JaxMARLEnv:
 
     Agents are ``agent_0``, ``agent_1``, … in the environment's order. Observations are
     ``float[obs]``; actions are ``int[]`` or, as JaxMARL's learners make them, ``int[1]``. Infos are
-    empty. As everywhere in JaxMARL, ``dones`` holds ends by the rules and by the time limit alike.
+    empty. As everywhere in JaxMARL, ``dones`` holds ends by the rules and by the time limit alike,
+    and holds them until the episode ends. JaxMARL knows no pauses: whoever does not act is given an
+    observation and gives an action all the same, to no effect.
 
     Args:
         env: the environment.
@@ -104,7 +108,9 @@ class JaxMARLEnv:
 
     @functools.partial(jax.jit, static_argnums=0)
     def reset(self, key: AnyKey) -> tuple[Observations, State]:
-        state = _state(*self.env.reset(_typed(key)))
+        env_state, timestep = self.env.reset(_typed(key))
+        nobody = None if timestep.agent_ends is None else jnp.zeros(self.num_agents, bool)
+        state = _state(env_state, timestep, nobody)
         return self.get_obs(state), state
 
     @functools.partial(jax.jit, static_argnums=0)
@@ -137,12 +143,17 @@ class JaxMARLEnv:
         """
         action = jnp.stack([jnp.reshape(actions[agent], ()) for agent in self.agents])
         env_state, timestep = self.env.step(_typed(key), state.env_state, action)
-        ended = cast(Array, timestep.ended)
+        ended, own, over = cast(Array, timestep.ended), timestep.agent_ends, state.over
+        dones = dict.fromkeys([*self.agents, "__all__"], ended)
+        if own is not None and over is not None:
+            over = over | own.terminated | own.truncated
+            dones |= self._by_agent(over | ended)
+            over = over & ~ended
         return (
             self._by_agent(timestep.final.obs),
-            _state(env_state, timestep),
+            _state(env_state, timestep, over),
             self._by_agent(timestep.reward),
-            dict.fromkeys([*self.agents, "__all__"], ended),
+            dones,
             {},
         )
 
@@ -158,9 +169,9 @@ class JaxMARLEnv:
         return {agent: values[i] for i, agent in enumerate(self.agents)}
 
 
-def _state(env_state: EnvState, timestep: Timestep) -> State:
+def _state(env_state: EnvState, timestep: Timestep, over: Bool[Array, " agent"] | None) -> State:
     obs, legal = timestep.observation[:2]
-    return State(env_state, obs, cast(Array, legal))
+    return State(env_state, obs, cast(Array, legal), over)
 
 
 def _typed(key: AnyKey) -> Key[Array, ""]:

@@ -5,6 +5,7 @@ Needs the extra ``pettingzoo``, so only :func:`adaps.envs.to_pettingzoo` imports
 
 import functools
 import secrets
+from collections.abc import Container
 from typing import Any
 
 import jax
@@ -22,8 +23,9 @@ Infos = dict[str, dict[str, np.ndarray]]
 class PettingZooEnv(ParallelEnv[str, np.ndarray, Any]):
     """One copy of an environment, for code that speaks PettingZoo.
 
-    Agents are ``agent_0``, ``agent_1``, … in the environment's order, and all live until the
-    episode ends. Observations are ``float32[obs]``, actions are numbers in ``[0, action)``, and
+    Agents are ``agent_0``, ``agent_1``, … in the environment's order; ``agents`` are those that act
+    next. One that pauses is not among them and has no flag; what it is paid meanwhile is in the
+    rewards. Observations are ``float32[obs]``, actions are numbers in ``[0, action)``, and
     ``infos[agent]["action_mask"]`` is ``int8[action]``, 1 where an action may be taken.
 
     Args:
@@ -70,9 +72,9 @@ class PettingZooEnv(ParallelEnv[str, np.ndarray, Any]):
             self._key = jax.random.key(secrets.randbits(32) if seed is None else seed)
         self._key, self._state, timestep = _reset(self.env, self._key)
         timestep = jax.device_get(timestep)
-        self.agents = self.possible_agents.copy()
+        self.agents = self._acting(timestep)
         obs = np.array(timestep.observation.obs, np.float32)
-        return self._by_agent(obs), self._infos(timestep)
+        return self._by_agent(obs, self.agents), self._infos(timestep, self.agents)
 
     def step(
         self, actions: dict[str, Any]
@@ -87,15 +89,16 @@ class PettingZooEnv(ParallelEnv[str, np.ndarray, Any]):
         action = self._checked(actions)
         self._key, self._state, timestep = _step(self.env, self._key, self._state, action)
         timestep = jax.device_get(timestep)
-        terminated, truncated = bool(timestep.terminated), bool(timestep.truncated)
-        if terminated or truncated:
-            self.agents = []
+        acted, self.agents = self.agents, [] if timestep.ended else self._acting(timestep)
+        told = {*acted, *self.agents}
+        own, ends = timestep.agent_ends, timestep.ends
+        ended = set() if own is None else self._where(own.terminated | own.truncated)
         return (
-            self._by_agent(np.array(timestep.final.obs, np.float32)),
-            self._by_agent(timestep.reward.tolist()),
-            dict.fromkeys(self.possible_agents, terminated),
-            dict.fromkeys(self.possible_agents, truncated),
-            self._infos(timestep),
+            self._by_agent(np.array(timestep.final.obs, np.float32), told),
+            self._by_agent(timestep.reward.tolist(), told | self._where(timestep.reward != 0)),
+            self._by_agent(self._for_all(ends.terminated), told | ended),
+            self._by_agent(self._for_all(ends.truncated), told | ended),
+            self._infos(timestep, told),
         )
 
     def render(self) -> None:
@@ -106,8 +109,10 @@ class PettingZooEnv(ParallelEnv[str, np.ndarray, Any]):
         if not self.agents:
             raise UserError(f"environment '{name}': there is no episode to step; call reset first")
         if actions.keys() != set(self.agents):
+            everyone = self.agents == self.possible_agents
+            who = f"agent_0 to {self.agents[-1]}" if everyone else ", ".join(self.agents)
             raise UserError(
-                f"environment '{name}': actions must be for agent_0 to {self.agents[-1]}, "
+                f"environment '{name}': actions must be for {who}, "
                 f"one for each; they are for {', '.join(map(str, actions)) or 'none'}"
             )
         for agent, action in actions.items():
@@ -116,15 +121,30 @@ class PettingZooEnv(ParallelEnv[str, np.ndarray, Any]):
                     f"environment '{name}': the action of {agent} must be a whole number from 0 to "
                     f"{self.env.num_actions - 1}, not {action!r}"
                 )
-        return np.array([actions[agent] for agent in self.agents], np.int32)
+        return np.array([actions.get(agent, 0) for agent in self.possible_agents], np.int32)
 
-    def _infos(self, timestep: Timestep) -> Infos:
-        masks = self._by_agent(np.array(timestep.observation.legal, np.int8))
+    def _acting(self, timestep: Timestep) -> list[str]:
+        """Who acts next, in the environment's order."""
+        here: Any = timestep.observation.here
+        if here is None:
+            return self.possible_agents.copy()
+        return [agent for agent in self.possible_agents if agent in self._where(here)]
+
+    def _infos(self, timestep: Timestep, who: Container[str]) -> Infos:
+        masks = self._by_agent(np.array(timestep.observation.legal, np.int8), who)
         return {agent: {"action_mask": mask} for agent, mask in masks.items()}
 
-    def _by_agent(self, values: Any) -> dict[str, Any]:
+    def _where(self, flags: Any) -> set[str]:
+        return {agent for agent, flag in zip(self.possible_agents, flags, strict=True) if flag}
+
+    def _for_all(self, flags: Any) -> list[bool]:
+        """Flags of agents, from theirs or from a single one of the episode."""
+        return np.broadcast_to(flags, len(self.possible_agents)).tolist()
+
+    def _by_agent(self, values: Any, who: Container[str]) -> dict[str, Any]:
         """Arrays are copies, since what comes from the device must not be written to."""
-        return dict(zip(self.possible_agents, values, strict=True))
+        each = zip(self.possible_agents, values, strict=True)
+        return {agent: value for agent, value in each if agent in who}
 
 
 @functools.partial(jax.jit, static_argnums=0)

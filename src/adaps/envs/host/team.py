@@ -88,6 +88,8 @@ class Team:
         self._steps = 0
         self._env = self._call("making it", make_env)
         self._agents: list[str] = []
+        self._pausing: set[str] = set()
+        """Who acted in this episode, and left the agents without a flag; some may be back."""
         self._spaces: dict[str, tuple[Any, Any]] = {}
         """Observation and action space of each agent, as they were when last checked."""
         self._seeds = np.random.default_rng()
@@ -118,11 +120,10 @@ class Team:
             record.reward[index[name]] = self._value("reward", name, rewards)
             ends = self._value("termination", name, terminated)
             cut_off = self._value("truncation", name, truncated)
-            if name not in self._agents:
-                self._leave(name, seen, cut_off and not ends, record)
-            elif ends or cut_off:
-                end = "terminated" if ends else "truncated"
-                raise self._wrong(name, f"it is {end}, but still among the environment's agents")
+            if self._is_out(name, ends, cut_off):
+                self._leave(name, seen, ends, cut_off, record)
+        if not len(acted) == len(rewards) == len(terminated) == len(truncated):
+            self._hear_of_others(acted, rewards, terminated, truncated, record)
         for name in self._agents:
             self._see(name, seen, infos, record)
         # A sum is finite only if every number is, and quicker to be had.
@@ -148,6 +149,7 @@ class Team:
     def _begin(self, record: Record) -> None:
         """A new episode's first observations; ``last_obs`` stays what it was."""
         self._steps = 0
+        self._pausing.clear()
         seed = int(self._seeds.integers(2**31))
         seen, infos = self._call("reset", self._env.reset, seed=seed)
         self._agents = self._those_who_act()
@@ -178,12 +180,48 @@ class Team:
         record.legal[i, :num_actions] = legal
         record.here[i] = 1
 
-    def _leave(self, name: str, seen: Any, is_cut_off: bool, record: Record) -> None:
-        """What an agent whose part is over saw last, which matters where it was cut off."""
-        if name in seen or is_cut_off:
+    def _is_out(self, name: str, ends: bool, cut_off: bool) -> bool:
+        """Whether an agent does not act next, as it must not if its part is over."""
+        if name not in self._agents:
+            return True
+        if ends or cut_off:
+            end = "terminated" if ends else "truncated"
+            raise self._wrong(name, f"it is {end}, but still among the environment's agents")
+        return False
+
+    def _leave(self, name: str, seen: Any, ends: bool, cut_off: bool, record: Record) -> None:
+        """What an agent that acted and is out saw last, which matters unless it is terminated."""
+        if name in seen or (cut_off and not ends):
             self._observe(name, seen, record)
-        record.agent_truncated[self._index[name]] = is_cut_off
-        record.agent_terminated[self._index[name]] = not is_cut_off
+        elif not ends:  # it has seen nothing new
+            record.last_obs[self._index[name]] = record.obs[self._index[name]]
+        self._end(name, ends, cut_off, record)
+
+    def _end(self, name: str, ends: bool, cut_off: bool, record: Record) -> None:
+        """Whether the part of an agent that is out is over, which only flags say."""
+        record.agent_terminated[self._index[name]] = ends
+        record.agent_truncated[self._index[name]] = cut_off and not ends
+        if ends or cut_off:
+            self._pausing.discard(name)
+        else:
+            self._pausing.add(name)
+
+    def _hear_of_others(
+        self, acted: list[str], rewards: Any, terminated: Any, truncated: Any, record: Record
+    ) -> None:
+        """What agents that did not act are paid, and whether their part is over."""
+        for name in {**rewards, **terminated, **truncated}:
+            if name in acted:
+                continue
+            if name not in self._index:
+                text = "it has a reward or a flag, but is not among the possible agents"
+                raise self._wrong(name, text)
+            if name in rewards:
+                record.reward[self._index[name]] = self._value("reward", name, rewards)
+            ends = name in terminated and self._value("termination", name, terminated)
+            cut_off = name in truncated and self._value("truncation", name, truncated)
+            if self._is_out(name, ends, cut_off) and name in self._pausing:
+                self._end(name, ends, cut_off, record)
 
     def _observe(self, name: str, seen: Any, record: Record) -> Any:
         """Write down an observation; returns the action mask that comes with it, if one does."""
