@@ -267,7 +267,7 @@ def test_agents_have_their_names_and_what_sets_them_apart_is_said(tmp_path):
     html = page(tmp_path / "a", identity=identity(agent_names=names, parts=parts))
     assert HOSTILE not in html
     text = text_of(html)
-    assert f"kinds by construction: fox_1–3; hen, {HOSTILE}, dog. Within these" in text
+    assert f"by construction: fox_1–3 (Box); hen, {HOSTILE}, dog (Dict). Within" in text
     assert "Kind Agents In figures Number" in text
     assert "0 fox_1–3 0–2 3 3 of type 0" in text
     given = identity(agent_names=names, parts=parts, groups="oracle")

@@ -131,7 +131,7 @@ def identify(group: SeedGroup, params: Params, sharings: list[Sharing]) -> list[
 def gather(group: SeedGroup, params: Params, sharing: Sharing) -> list[Samples]:
     """Transitions of every agent, under the policy as it is unless another is wanted.
 
-    Agents whose spaces differ are kept apart: each part of the team has samples of its own.
+    Agents that cannot be compared are kept apart: each space group has samples of its own.
     """
     _, stages, _, driver, seeds, keys = group
     plan, before = stages.plan, driver.journal.num_identifications
@@ -153,7 +153,7 @@ def steps_gathered(plan: gathering.Plan, before: int, rounds: int) -> int:
 
 
 def cluster_part(group: SeedGroup, part: int, samples: Samples) -> list[Identity]:
-    """Clusters of agents with equal spaces, for every seed."""
+    """Clusters of agents of one space group, for every seed."""
     config, seeds = group.config, group.seeds
     if samples.num_rare.shape[-1] == 1:
         return [identity_of_one_agent(config.encoder.latent_size) for _ in seeds]
@@ -204,7 +204,7 @@ def each_key(keys: SeedKeys, seeds: list[int]) -> list[Key[Array, ""]]:
 
 
 def kinds_of(env: AnyEnvironment, identity: Identity | None) -> Int[Array, " agent"]:
-    """Whose observations and rewards are scaled alike: one cluster's, or those of equal spaces."""
+    """Whose observations and rewards are scaled alike: one cluster's, or a space group's."""
     if identity is not None:
         return jnp.asarray(identity.clusters)
     kinds = {agent: k for k, part in enumerate(space_groups_of(env)) for agent in part.agents}

@@ -177,7 +177,8 @@ def _space(env: str, agent: str, made: Any) -> AgentSpace:
         )
     shape = obs.shape if getattr(obs, "shape", None) else (int(obs.n),)
     size = int(math.prod(shape))
-    return AgentSpace(size, int(actions.n), f"{tuple(shape)} numbers, {int(actions.n)} actions")
+    label = f"{' × '.join(map(str, shape))} numbers, {int(actions.n)} actions"
+    return AgentSpace(size, int(actions.n), label)
 
 
 def _types(made: Any) -> tuple[int, ...] | None:

@@ -45,7 +45,7 @@ class MetricsLine(Struct, kw_only=True):
 
 
 class SpaceGroup(Struct, kw_only=True):
-    """Agents whose spaces are alike."""
+    """Agents with as many actions, and observations of the same layout."""
 
     space: str = ""
     agents: list[Whole]
@@ -68,7 +68,7 @@ class RunIdentity(File, kw_only=True):
     agent_names: list[str] | None = None
     """None where agents have numbers alone."""
     parts: list[SpaceGroup] | None = None
-    """None where all agents' spaces are alike."""
+    """None where all agents can be compared."""
     clusters: list[list[Whole] | None]
     """Of each agent; None also for methods that identify no agents."""
     num_clusters: list[Whole | None]
