@@ -307,10 +307,13 @@ def test_a_run_says_what_is_wrong_with_its_masks(tmp_path, capsys):
     saved = files.read_json(tmp_path / "empty", files.SHARING)
     assert saved["threshold"] == [0.999]
     assert len(saved["warnings"][0]) == 2
-    err = capsys.readouterr().err
+    assert files.read_json(tmp_path / "empty", files.RESULT)["warnings"] == saved["warnings"]
+    assert main(["evaluate", str(tmp_path / "empty"), "--episodes", "8"]) == 0
+    out, err = capsys.readouterr()
     page = (tmp_path / "empty" / files.REPORT).read_text()
     for text in saved["warnings"][0]:
         assert f"warning   seed 0: {text}\n" in err
+        assert out.count(f"warning  seed 0: {text}\n") == 2  # trained and evaluated
         assert text in html.unescape(page)
 
 

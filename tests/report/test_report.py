@@ -151,11 +151,28 @@ def test_a_whole_run_in_one_sentence(whole):
 
 
 def test_warnings_about_masks_are_shown(tmp_path):
+    """In runs of earlier versions, whose result says nothing of warnings."""
     data = {**sharing(), "warnings": [[f"agent 1 {HOSTILE}"], []]}
     html = page(tmp_path / "run", sharing=data, identity=None)
     assert html.count('class="caution"') == 1
     assert "<script" not in html
-    assert "Seed 0: agent 1" in text_of(html)
+    assert "seed 0: agent 1" in text_of(html)
+
+
+def test_warnings_stand_by_the_numbers(tmp_path):
+    skipped, equal = "updates skipped: 3 of 10", f"nearly equal masks: {HOSTILE}"
+    told = result(warnings=[[skipped, equal], [skipped]])
+    html = page(tmp_path / "run", result=told, sharing={**sharing(), "warnings": [["masks of old"], []]})
+    text = text_of(html)
+    assert html.count('class="caution"') == 2
+    assert "Warning, seeds 0, 1: updates skipped: 3 of 10. Warning, seed 0: nearly equal" in text
+    assert text.index("Warning, seeds 0, 1") < text.index("Learning")
+    rows = re.findall(r"<td>(updates skipped[^<]*)</td>", html)
+    assert rows == ["updates skipped, nearly equal masks", "updates skipped"]
+    assert "masks of old" not in text
+    assert "<script" not in html
+    with pytest.raises(UserError, match="warnings must have 2 entries"):
+        page(tmp_path / "wrong", result=result(warnings=[[]]))
 
 
 def test_the_page_loads_nothing(whole):

@@ -8,13 +8,14 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from adaps.cli.tables import number, percent
+from adaps.cli.tables import number, percent, print_warnings
 from adaps.config.parsing import parse
 from adaps.config.saved import saved_env
 from adaps.config.training import Count
 from adaps.envs import make
 from adaps.extensions import Amount, check_options
 from adaps.files.run_folder import CONFIG
+from adaps.report.data import read_run
 from adaps.training.evaluation import evaluate_run
 
 
@@ -39,4 +40,6 @@ def run(words: list[str]) -> int:
     for row in rows:
         table.add_row(str(row.seed), number(row.value), number(row.best), percent(row.regret))
     Console().print(table)
+    known = read_run(command.run).warnings
+    print_warnings({row.seed: known.get(row.seed, []) for row in rows})
     return 0

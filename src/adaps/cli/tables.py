@@ -1,8 +1,10 @@
 """Numbers and tables as the commands print them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
+
+from adaps.files.schema.run import warnings_by_seed
 
 
 def table(title: str, headings: Sequence[str], left: str) -> Table:
@@ -11,6 +13,12 @@ def table(title: str, headings: Sequence[str], left: str) -> Table:
     for heading in headings:
         made.add_column(heading, justify="left" if heading == left else "right")
     return made
+
+
+def print_warnings(of_seeds: Mapping[int, Sequence[str]]) -> None:
+    """What the table above should not be read without."""
+    for text in warnings_by_seed(of_seeds):
+        print(f"warning  {text}")
 
 
 def number(value: float | None) -> str:

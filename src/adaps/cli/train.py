@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from adaps.cli.progress import ConsoleWatch
-from adaps.cli.tables import number, percent, table
+from adaps.cli.tables import number, percent, print_warnings, table
 from adaps.config.parsing import parse_train
 from adaps.envs import make
 from adaps.errors import HostEnvironmentError, NotFiniteError, RunError, StorageError, UserError
@@ -82,4 +82,5 @@ def _print_result(env: AnyEnvironment, result: Result) -> None:
     shown.add_section()
     shown.add_row("mean", "", "", number(result.return_mean), percent(result.regret_mean))
     Console().print(shown)
+    print_warnings(dict(zip(result.seeds, result.warnings, strict=True)))
     print(f"trained at {result.env_steps_per_second:,.0f} environment steps per second")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adaps.files.run_folder import CONFIG, IDENTITY, METRICS, RESULT, SHARING
+from adaps.files.schema import short_form, warnings_by_seed
 from adaps.report import figures, formatting
 from adaps.report.data import Run
 from adaps.report.templates import fill
@@ -50,11 +51,7 @@ def _context(run: Run) -> dict[str, Any]:
         "curves": _curves(run),
         "maps": _maps(run),
         "masks": _masks(run),
-        "warnings": [
-            f"Seed {seed}: {text}."
-            for seed, shared in sorted(run.shared.items())
-            for text in shared.warnings
-        ],
+        "warnings": warnings_by_seed(run.warnings),
         "sizes": _sizes(run),
         "seed_rows": list(_seed_rows(run)),
         "last": run.result is None,
@@ -195,7 +192,8 @@ def _seed_rows(run: Run) -> Iterator[tuple[str, ...]]:
             formatting.number(returns.get(seed)),
             formatting.percent(regrets.get(seed), 2),
         )
-        yield (str(seed), *found, value, regret)
+        warned = ", ".join(map(short_form, run.warnings.get(seed, []))) or formatting.NONE
+        yield (str(seed), *found, value, regret, warned)
 
 
 def _groups(run: Run) -> dict[str, Any] | None:

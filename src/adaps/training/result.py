@@ -2,8 +2,8 @@
 
 import resource
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -47,6 +47,9 @@ class Result:
     env_steps_per_second: float
     policies: list[Policy]
     folder: Path | None
+    warnings: list[list[str]] = field(default_factory=list)
+    """What a seed's numbers should not be read without: one line each, which begins with a short
+    form and a colon, such as ``nearly equal masks:``."""
 
     @property
     def return_mean(self) -> float:
@@ -61,9 +64,13 @@ class Result:
 
 
 def summarise(
-    env: AnyEnvironment, seeds: Sequence[SeedResult], times: Times, folder: Path | None
+    env: AnyEnvironment,
+    seeds: Sequence[SeedResult],
+    times: Times,
+    folder: Path | None,
+    warnings_of: Callable[[int], list[str]],
 ) -> Result:
-    """Seeds' results side by side."""
+    """Seeds' results side by side; ``warnings_of`` says what there is to say of a seed."""
     return Result(
         seeds=[s.seed for s in seeds],
         returns=[mean_return(s.episodes) for s in seeds],
@@ -74,6 +81,7 @@ def summarise(
         env_steps_per_second=times.steps_per_second,
         policies=[s.policy for s in seeds],
         folder=folder,
+        warnings=[warnings_of(s.seed) for s in seeds],
     )
 
 
@@ -104,6 +112,7 @@ def result_json(
         saving_seconds=round(times.saving, 3),
         peak_memory_mb=round(peak_memory_mb(), 1),
         adjusted_rand_index=result.adjusted_rand_index,
+        warnings=result.warnings,
     )
     return schema.as_json(file)
 

@@ -121,7 +121,7 @@ def run(
     ):
         recorder = Recorder(env, config, placement, folder, watch, others, found)
         seeds = _trained(stages, recorder)
-        result = summarise(env, seeds, recorder.times, out)
+        result = summarise(env, seeds, recorder.times, out, recorder.warnings_of)
         recorder.finish(result_json(env, config, result, seeds[0].episodes, recorder.times))
     return result
 
@@ -173,7 +173,7 @@ def _folder(
             yield RunFolder(out), {}
         return
     with locked(out):
-        found = checkpoints_of(out, env, config, placement, resume, watch.warn)
+        found = checkpoints_of(out, env, config, placement, resume, watch.tell)
         for checkpoint in found.values():
             check_fits(config, stages, checkpoint)
         yield RunFolder(out, resumes=True), found

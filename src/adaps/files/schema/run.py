@@ -4,6 +4,7 @@ Lists of identity.json, sharing.json and result.json have one entry per seed; nu
 seed has not come so far.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
 from msgspec import Meta, Struct, field
@@ -189,11 +190,18 @@ class Result(File, kw_only=True):
     saving_seconds: float = 0.0
     peak_memory_mb: float = 0.0
     adjusted_rand_index: list[float | None] = field(default_factory=list)
+    warnings: list[list[str]] | None = None
+    """Of each seed, what its numbers should not be read without; see :func:`short_form`."""
 
     def __post_init__(self) -> None:
         check_per_seed(self, "return_per_seed", "regret_per_seed")
+        check_length("warnings", self.warnings, len(self.seeds))
         if all(value is None for value in self.return_per_seed):
             raise ValueError("no seed has a return")
+
+    def warnings_of(self, seed: int) -> list[str]:
+        """What this seed's numbers should not be read without."""
+        return dict(zip(self.seeds, self.warnings or (), strict=False)).get(seed, [])
 
     @property
     def best(self) -> float | None:
@@ -211,6 +219,31 @@ class Result(File, kw_only=True):
         """By seed; None where the best possible return is not known."""
         both = zip(self.seeds, self.regret_per_seed, strict=True)
         return {seed: known(value) for seed, value in both}
+
+
+def short_form(warning: str) -> str:
+    """What a warning is about: all before its first colon, the same for every run.
+
+    >>> short_form("updates skipped: 3 of 100 were not finite")
+    'updates skipped'
+    """
+    return warning.partition(": ")[0]
+
+
+def warnings_by_seed(warnings: Mapping[int, Sequence[str]]) -> list[str]:
+    """Each different warning once, with the seeds that it is of.
+
+    >>> warnings_by_seed({0: ["a: b"], 1: ["a: b", "c: d"]})
+    ['seeds 0, 1: a: b', 'seed 1: c: d']
+    """
+    seeds_of: dict[str, list[int]] = {}
+    for seed, texts in sorted(warnings.items()):
+        for text in texts:
+            seeds_of.setdefault(text, []).append(seed)
+    return [
+        f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}: {text}"
+        for text, seeds in seeds_of.items()
+    ]
 
 
 def check_per_seed(file: Any, *columns: str) -> None:
