@@ -162,7 +162,9 @@ def test_warnings_about_masks_are_shown(tmp_path):
 def test_warnings_stand_by_the_numbers(tmp_path):
     skipped, equal = "updates skipped: 3 of 10", f"nearly equal masks: {HOSTILE}"
     told = result(warnings=[[skipped, equal], [skipped]])
-    html = page(tmp_path / "run", result=told, sharing={**sharing(), "warnings": [["masks of old"], []]})
+    html = page(
+        tmp_path / "run", result=told, sharing={**sharing(), "warnings": [["masks of old"], []]}
+    )
     text = text_of(html)
     assert html.count('class="caution"') == 2
     assert "Warning, seeds 0, 1: updates skipped: 3 of 10. Warning, seed 0: nearly equal" in text
@@ -171,8 +173,18 @@ def test_warnings_stand_by_the_numbers(tmp_path):
     assert rows == ["updates skipped, nearly equal masks", "updates skipped"]
     assert "masks of old" not in text
     assert "<script" not in html
-    with pytest.raises(UserError, match="warnings must have 2 entries"):
+    with pytest.raises(UserError, match="warnings must be a list of 2"):
         page(tmp_path / "wrong", result=result(warnings=[[]]))
+
+
+def test_what_a_sum_hides_and_what_was_not_measured_is_shown(tmp_path):
+    own = [[30.0, -20.0, 0.0, 1.0, 2.0, None], [10.0, -30.0, 0.0, 1.0, 2.0, None]]
+    told = result(return_per_agent=own, env_steps_per_second=0.0, regret_per_seed=[-0.1, -0.3])
+    text = text_of(page(tmp_path / "run", result=told))
+    assert "agent 0 20.00 agent 1 −25.00 agent 2 0 agent 3 1.00 agent 4 2.00 agent 5 –" in text
+    assert "Training speed –" in text
+    assert "Regret −20.0 % negative: above −100.0, which was taken for the best" in text
+    assert "Each agent's return" not in text_of(page(tmp_path / "old"))
 
 
 def test_the_page_loads_nothing(whole):

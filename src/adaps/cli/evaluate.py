@@ -8,11 +8,12 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from adaps.cli.tables import number, percent, print_warnings
+from adaps.cli.tables import number, percent, print_each_agent, print_warnings
 from adaps.config.parsing import parse
 from adaps.config.saved import saved_env
 from adaps.config.training import Count
 from adaps.envs import make
+from adaps.envs.agent_io import agents_of
 from adaps.extensions import Amount, check_options
 from adaps.files.run_folder import CONFIG
 from adaps.report.data import read_run
@@ -35,11 +36,12 @@ def run(words: list[str]) -> int:
     check_options(command)
     env = make(*saved_env(command.run / CONFIG))
     rows = evaluate_run(env, command.run, command.episodes)
-    title = f"{command.run}: greedy, mean over {command.episodes:,} episodes"
-    table = Table("seed", "return", "best possible", "regret", title=title)
+    title = f"{command.run}: greedy, mean over {command.episodes:,} episodes, sum over all agents"
+    table = Table("seed", "return", "best possible", "regret to the best", title=title)
     for row in rows:
         table.add_row(str(row.seed), number(row.value), number(row.best), percent(row.regret))
     Console().print(table)
+    print_each_agent(agents_of(env).names, [row.per_agent for row in rows])
     known = read_run(command.run).warnings
     print_warnings({row.seed: known.get(row.seed, []) for row in rows})
     return 0

@@ -202,7 +202,8 @@ def by_construction(run: Run) -> str:
     more = f"; and {len(parts) - NAMES:,} more groups" if len(parts) > NAMES else ""
     return (
         f"Agents that see or do different things are of different kinds by construction: "
-        f"{shown}{more}. Within these, kinds were looked for one by one."
+        f"{shown}{more}. Within these, kinds were looked for one by one; how far they lie apart on "
+        "a map says nothing."
     )
 
 

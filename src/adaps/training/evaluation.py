@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from adaps.collect.episodes import best_return, mean_return, regret
+from adaps.collect.episodes import best_return, mean_return, regret, returns_per_agent
 from adaps.collect.evaluate import batch_episodes, in_batches, player
 from adaps.files import compile_cache
 from adaps.files.run_folder import saved_seeds
@@ -14,12 +14,13 @@ from adaps.types import AnyEnvironment
 
 
 class SeedReturn(NamedTuple):
-    """A seed's mean greedy return, and the best possible on the same resets."""
+    """A seed's mean greedy return over all agents, and the best possible on the same resets."""
 
     seed: int
     value: float
     best: float | None
     regret: float | None
+    per_agent: list[float]
 
 
 def evaluate_run(env: AnyEnvironment, folder: Path, num_episodes: int) -> list[SeedReturn]:
@@ -35,6 +36,6 @@ def evaluate_run(env: AnyEnvironment, folder: Path, num_episodes: int) -> list[S
             policy = load(folder, seed)
             one = partial(play, policy.agent, greedy, policy.params, policy.sharing)
             episodes = in_batches(one, num_episodes, most=most)
-            row = SeedReturn(seed, mean_return(episodes), best_return(episodes), regret(episodes))
-            rows.append(row)
+            best, own = best_return(episodes), returns_per_agent(episodes)
+            rows.append(SeedReturn(seed, mean_return(episodes), best, regret(episodes), own))
     return rows

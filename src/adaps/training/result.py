@@ -10,7 +10,14 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import psutil
 
-from adaps.collect.episodes import Episodes, best_return, mean_return, regret
+from adaps.collect.episodes import (
+    Episodes,
+    best_return,
+    mean_return,
+    opposed,
+    regret,
+    returns_per_agent,
+)
 from adaps.config.training import TrainConfig, num_updates, steps_taken
 from adaps.files import schema
 from adaps.identity.clusters import rand_index
@@ -47,6 +54,8 @@ class Result:
     env_steps_per_second: float
     policies: list[Policy]
     folder: Path | None
+    returns_per_agent: list[list[float]] = field(default_factory=list)
+    """The same of each agent alone."""
     warnings: list[list[str]] = field(default_factory=list)
     """What a seed's numbers should not be read without: one line each, which begins with a short
     form and a colon, such as ``nearly equal masks:``."""
@@ -81,7 +90,11 @@ def summarise(
         env_steps_per_second=times.steps_per_second,
         policies=[s.policy for s in seeds],
         folder=folder,
-        warnings=[warnings_of(s.seed) for s in seeds],
+        returns_per_agent=(per_agent := [returns_per_agent(s.episodes) for s in seeds]),
+        warnings=[
+            [*warnings_of(seed.seed), *filter(None, [opposed(own)])]
+            for seed, own in zip(seeds, per_agent, strict=True)
+        ],
     )
 
 
@@ -102,6 +115,7 @@ def result_json(
         parameters_nops=fups * env.num_agents,
         return_mean=result.return_mean,
         return_per_seed=[*result.returns],
+        return_per_agent=[[*own] for own in result.returns_per_agent],
         regret_mean=result.regret_mean,
         regret_per_seed=result.regrets,
         best_return_mean=best_return(episodes),

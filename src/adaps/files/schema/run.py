@@ -180,6 +180,9 @@ class Result(File, kw_only=True):
     """Of one network for each agent."""
     return_mean: float | None = None
     return_per_seed: list[float | None]
+    """Summed over all agents."""
+    return_per_agent: list[list[float | None]] | None = None
+    """Of each seed's agents."""
     regret_mean: float | None = None
     regret_per_seed: list[float | None]
     best_return_mean: float | None
@@ -196,6 +199,7 @@ class Result(File, kw_only=True):
     def __post_init__(self) -> None:
         check_per_seed(self, "return_per_seed", "regret_per_seed")
         check_length("warnings", self.warnings, len(self.seeds))
+        check_length("return_per_agent", self.return_per_agent, len(self.seeds))
         if all(value is None for value in self.return_per_seed):
             raise ValueError("no seed has a return")
 
