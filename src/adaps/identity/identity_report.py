@@ -139,7 +139,7 @@ def findings_of_team(
     confidence = IdentityConfidence(shares, min(agreements, default=None))
     groups = [_comparable(team, group) for group in team.space_groups]
     few = gathering.too_little(team.agent_names, team.gathered) if known else []
-    doubts = [f"{text}." for text in few] + [
+    doubts = _sentences(few) + [
         f"Of {group}: {found['advice']['sentence']}"
         for group, found in zip(groups, of_groups, strict=True)
         if found["advice"]["verdict"] == "not sure"
@@ -166,18 +166,22 @@ def _comparable(team: GatheredTeam, group: SpaceGroup) -> Comparable:
 
 def too_little(team: GatheredTeam, fit: IdentityFit) -> list[str]:
     """Why nothing that was found can be sure, one sentence each; nothing where it can."""
-    found = [f"{text}." for text in gathering.too_little(team.agent_names, team.gathered)]
-    rows = (fit.samples.common.target, fit.samples.rare.target)
-    varies = np.any([np.asarray(part).std(axis=(0, 1, 2)) > 0 for part in rows], axis=0)
-    outputs = np.array([varies[-1], varies[:-1].sum()])  # reward and dynamics
+    found = _sentences(gathering.too_little(team.agent_names, team.gathered))
+    dynamics = np.ptp(fit.samples.common.target[..., :-1], axis=(0, 1, 2)) > 0
+    reward = any(np.ptp(rows.target[..., -1]) > 0 for rows in fit.samples[:2])
+    num_outputs = np.array([reward, dynamics.sum()])
     own = np.mean(fit.evidence.errors[: fit.evidence.num_agents], axis=(0, 1, 2))
-    if not (own < PREDICTED * outputs).any():
+    if not (own < PREDICTED * num_outputs).any():
         found.append(
             "Neither rewards nor next observations are predicted better than by their mean, so "
             "nothing tells agents apart: gather more, or train the encoder longer "
             "(--encoder.updates)."
         )
     return found
+
+
+def _sentences(texts: list[str]) -> list[str]:
+    return [f"{text[:1].upper()}{text[1:]}." for text in texts]
 
 
 def _answer(settings: Settings, team: GatheredTeam, identity: Identity) -> dict[str, Any]:
