@@ -255,7 +255,7 @@ def test_without_identity(tmp_path):
     assert "toy · FuPS" in text
     assert "All 6 agents share one network; greedy return" in text
     assert "all agents share every neuron" in text
-    assert "Kinds found" in text  # the column, with nothing in it
+    assert "Seed Kinds Rand index" in text  # the column, with nothing in it
     assert html.count("<svg") == 3
 
 

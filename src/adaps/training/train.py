@@ -165,13 +165,15 @@ def cluster_part(group: SeedGroup, part: int, samples: Samples) -> list[Identity
     encoder = learn_codes(group, part, samples)
     each = zip(*(unstack(x, len(seeds)) for x in (encoder, samples)), seeds, strict=True)
     how, identities = clustering(config), []
+    first = agents_of(group.stages.env).names[space_groups_of(group.stages.env)[part].agents[0]]
     for coder, own, seed in each:
         found = cluster_agents.find(config.encoder, how, coder.params, own, coder.key, seed)
         if found.agreeing < SURE:
             group.recorder.warn(
                 seed,
-                f"kinds not sure: {found.agreeing:.0%} of resamples find as many as were found, "
-                f"{len(found.identity.centres)}; try more --gather-steps",
+                f"kinds not sure: only {found.agreeing:.0%} of resamples find "
+                f"{len(found.identity.centres)} among the {samples.num_rare.shape[-1]} agents like "
+                f"{first}; try more --gather-steps",
             )
         identities.append(found.identity)
     return identities
