@@ -115,7 +115,8 @@ class AgentSpace(NamedTuple):
     obs_size: int
     num_actions: int
     label: str
-    """In words; agents whose labels differ are of different kinds by construction."""
+    """What the numbers are, in words, such as ``12 numbers, 5 actions``. Agents whose labels differ
+    cannot be compared: those are of different kinds by construction."""
     first_action: int = 0
     """What the environment calls its first action."""
     layout: str = ""

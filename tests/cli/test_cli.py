@@ -20,6 +20,7 @@ import adaps_command
 from adaps.cli import commands
 from adaps.cli.commands import main
 from adaps.cli.list import rows_of
+from adaps.cli.tables import print_each_agent
 from adaps.config.choices import algo_options, sharing_options
 from adaps.config.groups import as_identity
 from adaps.config.saved import SavedEnv, from_json, saved_env, to_json
@@ -301,16 +302,31 @@ def test_a_run_is_run_again_from_its_configuration(short_run, tmp_path, monkeypa
     assert again == dataclasses.replace(first, seeds=1, seed=7)
 
 
+def test_each_agents_return_is_printed_where_the_sum_says_little(capsys):
+    print_each_agent(["wolf", "hen"], [[30.0, -20.0], [10.0, -30.0]])
+    assert capsys.readouterr().out == "each agent's return: wolf 20.00, hen -25.00\n"
+    print_each_agent(["wolf", "hen"], [[-30.0, -20.0]])
+    print_each_agent(["wolf", "hen"], [[30.0, -1.0]])
+    assert capsys.readouterr().out == ""
+    print_each_agent([f"a{i}" for i in range(20)], [[1.0, -1.0] * 10])
+    assert capsys.readouterr().out.endswith("a15 -1.00 and 4 more\n")
+
+
 def test_a_run_says_what_is_wrong_with_its_masks(tmp_path, capsys):
     words = f"train bps:2-2 {TINY} --sharing.groups oracle --sharing.threshold 0.999 --out"
     assert main([*words.split(), str(tmp_path / "empty")]) == 0
     saved = files.read_json(tmp_path / "empty", files.SHARING)
     assert saved["threshold"] == [0.999]
     assert len(saved["warnings"][0]) == 2
-    err = capsys.readouterr().err
+    result = files.read_json(tmp_path / "empty", files.RESULT)
+    assert result["warnings"] == saved["warnings"]
+    assert sum(result["return_per_agent"][0]) == pytest.approx(result["return_per_seed"][0])
+    assert main(["evaluate", str(tmp_path / "empty"), "--episodes", "8"]) == 0
+    out, err = capsys.readouterr()
     page = (tmp_path / "empty" / files.REPORT).read_text()
     for text in saved["warnings"][0]:
         assert f"warning   seed 0: {text}\n" in err
+        assert out.count(f"warning  seed 0: {text}\n") == 2  # trained and evaluated
         assert text in html.unescape(page)
 
 

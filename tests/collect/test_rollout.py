@@ -11,6 +11,7 @@ from adaps.collect.episodes import (
     Episodes,
     best_return,
     mean_return,
+    opposed,
     regret,
     returns_per_type,
 )
@@ -150,3 +151,13 @@ def test_batches_end_with_the_wish_to_stop():
     found = in_batches(play, 450, stopping=lambda: len(played) == 2)
     assert played == [0, 100]
     np.testing.assert_array_equal(found.returns[:, 0], np.arange(200))
+
+
+@pytest.mark.parametrize("own", [[-3.0, -4.0], [5.0, 1.0], [10.0, -1.0], [0.0, 0.0]])
+def test_returns_of_a_team_are_summed(own):
+    assert opposed(own) is None
+
+
+@pytest.mark.parametrize("own", [[10.0, -10.0], [3.0, 3.0, 3.0, -40.0], [-5.0, 0.6]])
+def test_returns_of_opponents_cancel_out(own):
+    assert opposed(own).startswith("returns cancel out: ")

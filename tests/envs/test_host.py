@@ -6,6 +6,7 @@ import textwrap
 import threading
 import time
 import types
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -22,6 +23,7 @@ from adaps.envs.agent_io import Agents, agents_of, as_arrays
 from adaps.envs.host.spaces import flatten_as, view_of
 from adaps.envs.names import full_name
 from adaps.errors import HostEnvironmentError, UserError
+from adaps.identity.space_groups import space_groups_of
 from adaps.types import AgentEnds, AgentSpace
 from envs.teams_in_python import Counting, Mixed, Weighing, counting, mixed, odd
 
@@ -120,6 +122,59 @@ FIVE = {"observation": 4, "action_mask": [1, 0]}
 def test_what_an_observation_has_too_much_or_too_little_is_named(kind, seen, reason):
     with pytest.raises(HostEnvironmentError, match=f"is not in its space: {reason}"):
         played(from_pettingzoo(sees(SPACES[kind], seen)), [])
+
+
+NUMBERS = Box(-1, 1, (4,))
+READ_ALIKE = {
+    "bounds": (NUMBERS, Box(-9, np.arange(4, 8, dtype=np.float32))),
+    "types of numbers": (NUMBERS, Box(0, 255, (4,), np.uint8), MultiBinary(4)),
+    "starts": (Discrete(3), Discrete(3, start=1), MultiDiscrete([3], start=[5])),
+    "names of keys": (Dict({"a": NUMBERS, "z": PAIR}), Dict({"b": NUMBERS, "c": PAIR})),
+    "a mask": (NUMBERS, Dict({"observation": NUMBERS, **MASKED})),
+}
+
+
+@pytest.mark.parametrize("spaces", READ_ALIKE.values(), ids=READ_ALIKE)
+def test_what_spaces_state_is_no_evidence_that_agents_are_unlike(spaces):
+    names = tuple(f"agent_{i}" for i in range(len(spaces)))
+    of = dict(zip(names, spaces, strict=True))
+    made = odd(observation_space=lambda self, agent: of[agent])
+    (group,) = space_groups_of(from_pettingzoo(partial(made, names)))
+    assert group.agents == tuple(range(len(names)))
+
+
+UNLIKE = {
+    "sizes": (NUMBERS, PAIR),
+    "layouts": (NUMBERS, Box(-1, 1, (2, 2)), Discrete(4), MultiDiscrete([2, 2])),
+}
+
+
+@pytest.mark.parametrize("spaces", UNLIKE.values(), ids=UNLIKE)
+def test_agents_who_cannot_read_each_others_observations_are_kept_apart(spaces):
+    names = tuple(f"agent_{i}" for i in range(len(spaces)))
+    of = dict(zip(names, spaces, strict=True))
+    made = odd(observation_space=lambda self, agent: of[agent])
+    env = from_pettingzoo(partial(made, names))
+    assert [group.agents for group in space_groups_of(env)] == [(i,) for i in range(len(names))]
+    fewer = odd(action_space=lambda self, agent: Discrete(2 if agent == "a" else 3))
+    assert len(space_groups_of(from_pettingzoo(fewer))) == 2
+
+
+def test_a_space_is_told_by_what_its_numbers_are():
+    of = {"a": SPACES["unsorted"], "b": Box(0, 9, (2, 2))}
+    env = from_pettingzoo(odd(observation_space=lambda self, agent: of[agent]))
+    assert [space.label for space in env.spaces] == [
+        "2 numbers and one of 3, 2 actions",
+        "2 × 2 numbers, 2 actions",
+    ]
+
+
+def test_bounds_may_change_from_reset_to_reset():
+    def observation_space(self, agent):
+        return Box(-1 - self.episode, 9, (3,), np.float32)
+
+    steps = played(from_pettingzoo(odd(observation_space=observation_space)), [1] * 9)
+    assert sum(step.truncated.sum() for step in steps) == 2
 
 
 def test_integers_of_another_width_are_taken_where_they_fit():

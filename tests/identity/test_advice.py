@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from adaps.identity.advice import IdentityConfidence, advise
+from adaps.identity.advice import Comparable, IdentityConfidence, advise, advise_space_groups
 from adaps.networks.mlp import num_params
 from adaps.types import Discrete, NetworkShape
 
@@ -98,3 +98,60 @@ def test_parameters_are_counted_for_every_choice():
         "seps": 3 * one,
         "nops": 6 * one,
     }
+
+
+def test_what_agrees_with_itself_is_not_sure_where_there_is_too_little():
+    shape = NetworkShape(4, 8, Discrete(5), (64, 64))
+    clusters, sure = np.zeros(4, int), IdentityConfidence({1: 1.0}, 1.0)
+    found = advise(clusters, sure, growth(4, 1), shape, ["Only 5 steps."])
+    assert found["verdict"] == "not sure"
+    assert found["sentence"] == (
+        "Not sure: there is too little evidence, so one kind is no more than a guess."
+    )
+    assert found["reasons"][0] == "Only 5 steps."
+
+
+def of_groups(*sizes, confidence, too_little=()):
+    """Advice on groups of agents, by how many agents and numbers each has."""
+    groups = [
+        Comparable([f"a{size}_{i}" for i in range(count)], f"{size} numbers, 5 actions", size, 5)
+        for count, size in sizes
+    ]
+    clusters = np.repeat(np.arange(len(sizes)), [count for count, _ in sizes])
+    shape = NetworkShape(len(clusters), 8, Discrete(5), (64, 64))
+    return advise_space_groups(clusters, confidence, groups, shape, too_little)
+
+
+def test_agents_that_cannot_be_compared_are_not_said_to_be_surely_different():
+    found = of_groups((1, 12), (1, 8), confidence=IdentityConfidence({}, None))
+    assert found["verdict"] == "nothing to compare"
+    assert found["sentence"] == (
+        "Nothing to compare: the 2 agents differ by construction (12 and 8 numbers)."
+    )
+    assert found["reasons"] == [
+        "Agents whose observations or actions are of another number or layout cannot be compared, "
+        "and are of different kinds by construction: a12_0 (12 numbers, 5 actions); a8_0 (8 "
+        "numbers, 5 actions)."
+    ]
+
+
+def test_what_is_sure_within_groups_is_told_from_what_is_by_construction():
+    sure = IdentityConfidence({2: 1.0}, 1.0)
+    found = of_groups((2, 12), (1, 8), confidence=sure)
+    assert found["sentence"] == (
+        "Share by kind: K = 2, 2 kinds of 2 and 1 agents. 2 groups differ by construction "
+        "(12 and 8 numbers)."
+    )
+    unsure = of_groups((2, 12), (1, 8), confidence=sure, too_little=["Of a12: not sure."])
+    assert unsure["verdict"] == "not sure"
+    assert unsure["reasons"][1] == "Of a12: not sure."
+
+
+def test_groups_that_differ_in_actions_or_layout_alone_are_told_by_that():
+    space = {"names": ["a"], "label": "x"}
+    both = [Comparable(**space, obs_size=4, num_actions=n) for n in (3, 5)]
+    shape, nothing = NetworkShape(2, 4, Discrete(5), (64,)), IdentityConfidence({}, None)
+    found = advise_space_groups(np.arange(2), nothing, both, shape)
+    assert "(3 and 5 actions)" in found["sentence"]
+    found = advise_space_groups(np.arange(2), nothing, [both[0]] * 2, shape)
+    assert "(the layout of what they see)" in found["sentence"]

@@ -55,8 +55,11 @@ def test_codes_have_their_size_and_are_finite(noise, trained, name):
 def test_learnt_codes_are_like_those_of_the_same_kind(noise, trained, name):
     state, _ = trained[name]
     how = Clustering(criterion="prediction")
-    found = cluster_agents.find(OPTIONS[name], how, state.params, noise, state.key, seed=0)
+    found, agreeing = cluster_agents.find(
+        OPTIONS[name], how, state.params, noise, state.key, seed=0
+    )
     assert found.clusters.tolist() == KINDS.tolist()
+    assert agreeing >= 0.8
 
 
 def test_all_numbers_start_at_one_code(noise):

@@ -52,6 +52,33 @@ def test_pieces_come_to_the_whole(total, pieces):
     assert not found or max(found) - min(found) <= 1
 
 
+def counts(rare, seen):
+    """What counts, block by agent: rare rewards and steps."""
+    none = samples.empty(2, 3, 2, 4)
+    rare, seen = (np.broadcast_to(x, (samples.BLOCKS, 2)).astype(np.int32) for x in (rare, seen))
+    return none._replace(num_rare=jnp.asarray(rare), num_seen=jnp.asarray(seen))
+
+
+def test_enough_is_enough():
+    assert gathering.too_little(["a", "b"], counts(rare=20, seen=100)) == []  # not rare at all
+    assert gathering.too_little(["a", "b"], counts(rare=[1, 0], seen=100)) == []
+
+
+def test_too_few_steps_or_rewards_are_told():
+    one = counts(rare=20, seen=[100, 2])
+    assert gathering.too_little(["a", "b"], one) == [
+        "too little gathered: b acted in 64 steps, and at least 1,000 are needed "
+        "(see --gather-steps)"
+    ]
+    first_block = np.eye(samples.BLOCKS, 2)
+    assert gathering.too_little(["a", "b"], counts(rare=first_block, seen=100)) == [
+        "too few rewards gathered: no agent met more than 1 that were not the usual one, and at "
+        "least 32 are needed (see --gather-steps)"
+    ]
+    everybody = counts(rare=20, seen=100)._replace(num_seen=jnp.int32(30))
+    assert len(gathering.too_little(["a", "b"], everybody)) == 1
+
+
 def test_half_of_the_actions_are_of_either_policy():
     def always(action):
         return lambda key, memory, observation, first: (memory, jnp.full(first.shape, action))

@@ -56,7 +56,9 @@ def test_random_actions_in_every_family(env, tmp_path, monkeypatch, capsys):
     (path,) = tmp_path.iterdir()
     assert path.name == env.replace(":", "-") + ".gif"
     out = capsys.readouterr().out
-    assert re.search(rf"^return \S+ in 3 steps\n{path.name}$", out.strip())
+    assert re.search(
+        rf"^return \S+ in 3 steps, over all agents, where .* ended it\n{path.name}$", out.strip()
+    )
     frames = frames_of(path)
     assert (len(frames), frames.shape[2]) == (4, 161)
     assert all((a != b).any() for a, b in itertools.pairwise(frames))

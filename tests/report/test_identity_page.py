@@ -240,6 +240,17 @@ def test_one_agent(tmp_path):
     assert "would choose" not in text
 
 
+def test_agents_that_cannot_be_compared_are_not_said_to_lie_apart(tmp_path):
+    advice = {"verdict": "nothing to compare", "sentence": "Nothing to compare: so it is."}
+    data = identity(2, 2, parts=[], pairs=None, replace=None)
+    data["advice"] |= advice
+    data["confidence"] |= {"num_clusters": {}, "agreement": None}
+    text = text_of(page(tmp_path / "a", {**data, "parts": [{"agents": [0]}, {"agents": [1]}]}))
+    assert "How far agents that cannot be compared lie apart says nothing." in text
+    assert "Nothing to compare: so it is." in text
+    assert "of resamples find" not in text
+
+
 def test_one_kind(tmp_path):
     text = text_of(page(tmp_path / "alike", identity(5, 1)))
     assert "There is one kind, so there are no pairs of kinds to compare." in text

@@ -151,11 +151,40 @@ def test_a_whole_run_in_one_sentence(whole):
 
 
 def test_warnings_about_masks_are_shown(tmp_path):
+    """In runs of earlier versions, whose result says nothing of warnings."""
     data = {**sharing(), "warnings": [[f"agent 1 {HOSTILE}"], []]}
     html = page(tmp_path / "run", sharing=data, identity=None)
     assert html.count('class="caution"') == 1
     assert "<script" not in html
-    assert "Seed 0: agent 1" in text_of(html)
+    assert "seed 0: agent 1" in text_of(html)
+
+
+def test_warnings_stand_by_the_numbers(tmp_path):
+    skipped, equal = "updates skipped: 3 of 10", f"nearly equal masks: {HOSTILE}"
+    told = result(warnings=[[skipped, equal], [skipped]])
+    html = page(
+        tmp_path / "run", result=told, sharing={**sharing(), "warnings": [["masks of old"], []]}
+    )
+    text = text_of(html)
+    assert html.count('class="caution"') == 2
+    assert "Warning, seeds 0, 1: updates skipped: 3 of 10. Warning, seed 0: nearly equal" in text
+    assert text.index("Warning, seeds 0, 1") < text.index("Learning")
+    rows = re.findall(r"<td>(updates skipped[^<]*)</td>", html)
+    assert rows == ["updates skipped, nearly equal masks", "updates skipped"]
+    assert "masks of old" not in text
+    assert "<script" not in html
+    with pytest.raises(UserError, match="warnings must be a list of 2"):
+        page(tmp_path / "wrong", result=result(warnings=[[]]))
+
+
+def test_what_a_sum_hides_and_what_was_not_measured_is_shown(tmp_path):
+    own = [[30.0, -20.0, 0.0, 1.0, 2.0, None], [10.0, -30.0, 0.0, 1.0, 2.0, None]]
+    told = result(return_per_agent=own, env_steps_per_second=0.0, regret_per_seed=[-0.1, -0.3])
+    text = text_of(page(tmp_path / "run", result=told))
+    assert "agent 0 20.00 agent 1 −25.00 agent 2 0 agent 3 1.00 agent 4 2.00 agent 5 –" in text
+    assert "Training speed –" in text
+    assert "Regret −20.0 % negative: above −100.0, which was taken for the best" in text
+    assert "Each agent's return" not in text_of(page(tmp_path / "old"))
 
 
 def test_the_page_loads_nothing(whole):
@@ -226,7 +255,7 @@ def test_without_identity(tmp_path):
     assert "toy · FuPS" in text
     assert "All 6 agents share one network; greedy return" in text
     assert "all agents share every neuron" in text
-    assert "Kinds found" in text  # the column, with nothing in it
+    assert "Seed Kinds Rand index" in text  # the column, with nothing in it
     assert html.count("<svg") == 3
 
 
@@ -267,7 +296,7 @@ def test_agents_have_their_names_and_what_sets_them_apart_is_said(tmp_path):
     html = page(tmp_path / "a", identity=identity(agent_names=names, parts=parts))
     assert HOSTILE not in html
     text = text_of(html)
-    assert f"kinds by construction: fox_1–3; hen, {HOSTILE}, dog. Within these" in text
+    assert f"by construction: fox_1–3 (Box); hen, {HOSTILE}, dog (Dict). Within" in text
     assert "Kind Agents In figures Number" in text
     assert "0 fox_1–3 0–2 3 3 of type 0" in text
     given = identity(agent_names=names, parts=parts, groups="oracle")

@@ -530,6 +530,53 @@ def test_a_sweep_of_one_option(tmp_path):
     assert {p.stem for p in folder.glob("figures/sweep*")} == {"sweep-bps-1", "sweep-bps-2"}
 
 
+def warn(folder, *texts):
+    """Give a run's result warnings."""
+    data = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps({**data, "warnings": [texts]}))
+
+
+def test_warnings_stand_wherever_a_number_does(tmp_path):
+    folder = write_study_folder(tmp_path / "study")
+    for seed in (0, 2):
+        warn(folder / f"runs/0/0/seed-{seed}", f"nearly equal masks: {HOSTILE}")
+    html = write_study(folder).read_text()
+    text = text_of(html)
+    warned = "nearly equal masks in 2 of 3 runs"
+    assert f"In bps-1, AdaPS (which warns of {warned}) leads with a return of" in text
+    assert Tables(html).tables[0][1][-1] == warned
+    assert Tables(html).tables[0][2][-1] == "–"
+    assert ["bps-1", "AdaPS", warned, f"seed 0: nearly equal masks: {HOSTILE}"] in Tables(
+        html
+    ).tables[1]
+    assert "Some runs have warnings" in text
+    assert "AdaPS* −1" in html  # as figures say it to who cannot see them
+    assert "<script" not in html
+    scores = rows_of(folder / "scores.csv")
+    assert [row["warnings"] for row in scores][:2] == [f"nearly equal masks: {HOSTILE}", ""]
+    assert rows_of(folder / "curves.csv")[0]["warnings"] == "nearly equal masks"
+    data = json.loads((folder / "statistics.json").read_text())
+    assert data["envs"]["bps-1"]["adaps"]["warnings"][1:] == [
+        [],
+        [f"nearly equal masks: {HOSTILE}"],
+    ]
+
+
+@pytest.mark.parametrize("more", [{}, {"clusters": ["1", "2"]}])
+def test_a_sweep_marks_values_whose_runs_have_warnings(tmp_path, more):
+    plan = plan_of(["bps-1"], seeds=[0], **swept(threshold=["0.1", "0.9"], **more))
+    folder = write_study_folder(tmp_path / "study", plan)
+    warn(folder / "runs/0/0/seed-0", "nearly equal masks: all")
+    html = write_study(folder).read_text()
+    values = "0.1, 1" if more else "0.1"
+    caption = f"values whose runs have warnings: {values}: nearly equal masks in 1 of 1 run."
+    assert caption in text_of(html)
+    cells = json.loads((folder / "statistics.json").read_text())["sweep"]["bps-1"]["cells"]
+    assert [cell["warns_of"] for cell in cells if cell["warns_of"]] == [
+        "nearly equal masks in 1 of 1 run"
+    ]
+
+
 @pytest.mark.parametrize("third", [{}, {"keep": ["0.5", "1"]}])
 def test_sweeps_of_several_options(tmp_path, third):
     over = {"threshold": ["0.3", "0.5"], "clusters": ["1", "2", "3"], **third}

@@ -63,8 +63,8 @@ def test_no_warnings_for_reasonable_shares(options, seed):
 
 def test_a_threshold_that_keeps_next_to_nothing():
     dead, empty = warnings_of(AdaPS(threshold=0.999))
-    assert dead.startswith("no agent uses ")
-    assert empty.startswith("agent ")
+    assert dead.startswith("nearly unused layers: no agent uses ")
+    assert empty.startswith("nearly empty masks: agent ")
     for text in (dead, empty):
         assert text.endswith("; try another --sharing.threshold or another --sharing.keep")
         assert "\n" not in text
@@ -73,8 +73,8 @@ def test_a_threshold_that_keeps_next_to_nothing():
 def test_a_threshold_that_keeps_everything():
     (equal,) = warnings_of(AdaPS(threshold=1e-9))
     assert equal == (
-        "clusters 0 and 1 have nearly equal masks (100.0 % of what they keep is in common, and 2 "
-        "more pairs likewise), so they can hardly learn different things; try another "
+        "nearly equal masks: clusters 0 and 1 have 100.0 % of what they keep in common, and 2 more "
+        "pairs likewise, so they can hardly learn different things; try another "
         "--sharing.threshold or another --sharing.keep"
     )
 
@@ -97,7 +97,7 @@ def test_nearly_equal_by_hand():
 
     # With the other layer's 40 of 40: 2 * (15 + 40) of (20 + 15 + 80), and 2 * (0 + 40) of 120.
     (equal,) = about(first(15))
-    assert equal.startswith("clusters 0 and 1 have nearly equal masks (95.7 % of what they keep is")
+    assert equal.startswith("nearly equal masks: clusters 0 and 1 have 95.7 % of what they keep in")
     assert equal.endswith("; try other options of the sharing method")
     assert about(first(20, start=12)) == []
     assert about(first(15), param_set=[0, 0, 1, 1]) == []
@@ -113,8 +113,8 @@ def test_nearly_empty_by_hand():
 
     assert about(first(2), first(40)) == []  # 5 %
     assert about(first(1), first(40), first(0)) == [
-        "agent 2 keeps 0.0 % of the actor's hidden layer 1, and 1 more agent likewise: too little "
-        "to learn with; try another --sharing.keep-ratio"
+        "nearly empty masks: agent 2 keeps 0.0 % of the actor's hidden layer 1, and 1 more agent "
+        "likewise, too little to learn with; try another --sharing.keep-ratio"
     ]
 
 
@@ -124,8 +124,8 @@ def test_nearly_dead_by_hand():
 
     assert about(first(2), first(2, start=2)) == []  # 90 %
     assert about(first(2), first(2, start=1)) == [
-        "no agent uses 92.5 % of the actor's hidden layer 1, and 1 more layer likewise; "
-        "try another --sharing.keep-ratio"
+        "nearly unused layers: no agent uses 92.5 % of the actor's hidden layer 1, and 1 more "
+        "layer likewise; try another --sharing.keep-ratio"
     ]
 
 

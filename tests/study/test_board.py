@@ -42,4 +42,7 @@ def test_elsewhere_a_line_for_each_run_that_ends(tmp_path):
     with board.live:
         board.started(one)
         board.ended(one, Outcome(3.0, 1.0, -12.25))
-    assert said.getvalue() == "1/1  bps:2-2, fups, seed 0: return -12.25  3 s\n"
+        board.ended(one, Outcome(3.0, 1.0, -9.0, warnings=("kinds not sure", "updates skipped")))
+    done, warned = said.getvalue().splitlines(keepends=True)
+    assert warned.endswith("return -9.00  3 s  warns of kinds not sure, updates skipped\n")
+    assert done == "1/1  bps:2-2, fups, seed 0: return -12.25  3 s\n"

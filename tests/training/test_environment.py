@@ -15,6 +15,7 @@ import pytest
 import adaps
 from adaps.cli.commands import main
 from adaps.config.groups import given_groups, saved_identity
+from adaps.config.saved import SavedEnv
 from adaps.config.training import TrainConfig, network_of
 from adaps.envs.agent_io import agents_of
 from adaps.envs.description import described, differences, plain

@@ -54,7 +54,7 @@ class StopAt(Watch):
     def skip(self, name, amount):
         self.skipped[name] = self.skipped.get(name, 0) + amount
 
-    def warn(self, text):
+    def tell(self, text):
         self.texts.append(text)
 
 
@@ -189,8 +189,15 @@ def test_changes_are_refused_field_by_field(tmp_path):
         go_on(changed, out)
     assert "config.algo.entropy: 0.01 there, 0.5 here" in str(caught.value)
     assert "config.num_envs: 8 there, 4 here" in str(caught.value)
-    go_on(dataclasses.replace(changed, num_envs=8), out, allow_changes=True)
+    changed = dataclasses.replace(changed, num_envs=8)
+    with pytest.raises(KeyboardInterrupt):
+        go_on(changed, out, StopAt("train", 1_000), allow_changes=True)
+    result = go_on(changed, out)
     assert files.read_json(out, files.CONFIG)["config"]["algo"]["entropy"] == 0.5
+    assert result.warnings[0][-1] == (
+        "resumed with changes: config.algo.entropy: 0.01 there, 0.5 here"
+    )
+    assert files.read_json(out, files.RESULT)["warnings"] == result.warnings
 
 
 @pytest.fixture(scope="module")
@@ -353,6 +360,8 @@ def test_updates_that_are_not_finite_can_be_skipped_and_are_counted(tmp_path):
     (line,) = metrics_of(out)
     # Of the steps from 70 to 499, every seventh; two of them never fall into one update.
     assert line["skipped_updates"] == 62
+    ((warning,),) = result.warnings
+    assert warning.startswith("updates skipped: 62 of ")
     assert np.isfinite(line["value_loss"])
 
 

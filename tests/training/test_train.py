@@ -15,7 +15,9 @@ from adaps.config.saved import from_json
 from adaps.config.training import TrainConfig, num_updates
 from adaps.errors import Stopped, UserError
 from adaps.files import run_folder as files
+from adaps.files.schema import short_form
 from adaps.identity.matching import Match
+from adaps.training.checkpoint_metadata import Progress
 from adaps.training.device_placement import Placement
 from adaps.training.driver import Driver
 from adaps.training.progress import Watch
@@ -43,6 +45,27 @@ def test_a_seeds_result_does_not_depend_on_the_others():
         (a != b).any()
         for a, b in zip(*(jax.tree.leaves(p.params) for p in both.policies), strict=True)
     )
+
+
+def test_what_is_told_of_the_run_or_of_a_seed_is_in_that_seeds_result():
+    env, watch = adaps.make("bps:2-2"), Watch()
+    config = config_of(env.name, "fups", **SHORT, seeds=2)
+    recorder = Recorder(env, config, Placement([[0, 1]], workers=1), None, watch)
+    watch.warn("evaluation cut: at 10 steps")
+    watch.tell("a newer checkpoint is damaged")
+    for _ in range(2):
+        recorder.warn(1, "kinds not sure: 2")
+    assert recorder.warnings_of(0) == ["evaluation cut: at 10 steps"]
+    assert recorder.warnings_of(1) == ["evaluation cut: at 10 steps", "kinds not sure: 2"]
+    saved = recorder._metadata([0, 1], Progress({}, 0, 0, [], []))
+    assert saved.warnings == [[], ["kinds not sure: 2"]]
+
+
+def test_a_run_says_that_its_kinds_rest_on_too_little():
+    result = adaps.train("bps:2-2", **SHORT | {"gather_steps": 320, "steps": 600}, seeds=1)
+    forms = [short_form(text) for text in result.warnings[0]]
+    assert forms[0] == "too little gathered"
+    assert "agent_0 acted in 320 steps" in result.warnings[0][0]
 
 
 def test_seeds_in_one_program_learn_what_they_learn_alone():

@@ -95,9 +95,14 @@ def test_agents_whose_spaces_differ_are_of_different_kinds(told_apart):
     assert told_apart.clusters.tolist() == [0, 1, 2, 3]
     findings = told_apart.findings
     assert findings["adjusted_rand_index"] == 1
-    assert "different kinds by construction: dict; masked; tuple; number" in " ".join(
-        findings["advice"]["reasons"]
+    advice, confidence = findings["advice"], findings["confidence"]
+    assert advice["verdict"] == "nothing to compare"
+    assert advice["sentence"] == (
+        "Nothing to compare: the 4 agents differ by construction (7, 2, 8 and 5 numbers)."
     )
+    (reason,) = advice["reasons"]
+    assert "by construction: dict (one of 3 and 2 × 2 numbers, 2 actions); masked (" in reason
+    assert (confidence["num_clusters"], confidence["agreement"]) == ({}, None)
     assert [part["agents"] for part in findings["parts"]] == [[0], [1], [2], [3]]
     assert np.linalg.norm(np.diff(told_apart.centres, axis=0), axis=1).min() > 1
 
@@ -121,7 +126,8 @@ def test_unlike_spaces_share_a_network(tmp_path):
     assert all(actions[a] in Mixed().action_space(a) for a in actions)
     assert actions["masked"] in (1, 3)
     page = write_report(tmp_path / "run").read_text()
-    assert "different kinds by construction: dict; masked; tuple; number." in page
+    assert "by construction: dict (one of 3 and 2 × 2 numbers, 2 actions); masked (" in page
+    assert "4 agents in 4 kinds, all of them by construction" in page
 
 
 def test_illegal_actions_are_never_drawn():

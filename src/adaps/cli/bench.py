@@ -266,7 +266,9 @@ def _seconds(work: Callable[[], Any]) -> float:
 def _table(figures: dict[str, Any]) -> Table:
     measured_on, methods = figures["machine"], figures["methods"]
     title = f"{figures['env']} on {measured_on['processor']}, {measured_on['cores']} cores"
-    table = Table("method, one seed on one core", "steps/s", "over FuPS", "parameters", title=title)
+    table = Table(
+        "method, one seed on one core", "steps/s", "speed over FuPS", "parameters", title=title
+    )
     for name, figure in methods.items():
         rate, ratio = f"{figure['steps_per_second']:,.0f}", f"{figure['over_fups']:.3f}"
         table.add_row(name, rate, ratio, f"{figure['parameters']:,}")

@@ -69,7 +69,10 @@ def run(words: list[str]) -> int:
     watch = ConsoleWatch()
     with watch.showing():
         episode = render.film(team, out, command.episode, limit, command.fps, command.size, watch)
-    print(f"return {number(float(episode.returns[-1]))} in {len(episode.returns) - 1} steps")
+    length = len(episode.returns) - 1
+    cut = ", where --max-steps ended it" if length == limit else ""
+    value = number(float(episode.returns[-1]))
+    print(f"return {value} in {length} steps, over all agents{cut}")
     print(out)
     return 0
 

@@ -90,7 +90,7 @@ class ConsoleWatch(Watch):
             self.phases[name].done += amount
             self.phases[name].before += amount
 
-    def warn(self, text: str) -> None:
+    def tell(self, text: str) -> None:
         with self._lock:
             self.console.print(f"warning   {text}", soft_wrap=True, markup=False)
 

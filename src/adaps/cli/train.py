@@ -8,10 +8,11 @@ from pathlib import Path
 from rich.console import Console
 
 from adaps.cli.progress import ConsoleWatch
-from adaps.cli.tables import number, percent, table
+from adaps.cli.tables import number, percent, print_each_agent, print_warnings, table
 from adaps.config.parsing import TrainCommand, parse_train
 from adaps.config.saved import SavedEnv
 from adaps.envs import make
+from adaps.envs.agent_io import agents_of
 from adaps.errors import (
     EndlessEpisodeError,
     HostEnvironmentError,
@@ -86,8 +87,9 @@ def _saved(out: Path) -> str:
 
 
 def _print_result(env: AnyEnvironment, result: Result) -> None:
-    title = f"{env.name}: {result.parameters:,} trainable parameters"
-    headings = ("seed", "kinds found", "Rand index", "greedy return", "regret to the best")
+    agents = "all agents" if env.num_agents > 1 else "its only agent"
+    title = f"{env.name}: {result.parameters:,} trainable parameters; returns are of {agents}"
+    headings = ("seed", "kinds", "Rand index", "greedy return", "regret to the best")
     shown = table(title, headings, left="")
     rows = zip(
         result.seeds,
@@ -103,4 +105,8 @@ def _print_result(env: AnyEnvironment, result: Result) -> None:
     shown.add_section()
     shown.add_row("mean", "", "", number(result.return_mean), percent(result.regret_mean))
     Console().print(shown)
-    print(f"trained at {result.env_steps_per_second:,.0f} environment steps per second")
+    print_warnings(dict(zip(result.seeds, result.warnings, strict=True)))
+    print_each_agent(agents_of(env).names, result.returns_per_agent)
+    if result.env_steps_per_second:
+        speed = f"{result.env_steps_per_second:,.0f} environment steps per second"
+        print(f"trained at {speed}, all seeds side by side, without compiling and evaluating")

@@ -1,5 +1,6 @@
 """Whole episodes: which resets they begin with, and what they come to. Stage: collect."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -17,6 +18,11 @@ ENDLESS = (
     f"an episode was not over after {MOST_STEPS:,} steps: say with --max-steps after how many to "
     "cut it off"
 )
+
+
+OPPOSED = 0.1
+"""Gains of some agents and losses of others cancel out where the smaller sum is above this share of
+the greater."""
 
 
 class Episodes(NamedTuple):
@@ -91,6 +97,23 @@ def cut_warning(env: AnyEnvironment, max_steps: int | None) -> str:
 def mean_return(episodes: Episodes) -> float:
     """Return summed over agents, averaged over episodes."""
     return float(np.asarray(episodes.returns, np.float64).sum(axis=1).mean())
+
+
+def returns_per_agent(episodes: Episodes) -> list[float]:
+    """Each agent's return, averaged over episodes."""
+    return np.asarray(episodes.returns, np.float64).mean(axis=0).tolist()
+
+
+def opposed(per_agent: Sequence[float]) -> str | None:
+    """What to say where agents' returns cancel out, as those of opponents do; None elsewhere."""
+    gained = sum(value for value in per_agent if value > 0)
+    lost = -sum(value for value in per_agent if value < 0)
+    if min(gained, lost) <= OPPOSED * max(gained, lost):
+        return None
+    return (
+        f"returns cancel out: some agents come to {gained:,.2f} together and others to "
+        f"-{lost:,.2f}, so the sum over all agents says little; look at each agent's return"
+    )
 
 
 def best_return(episodes: Episodes) -> float | None:

@@ -1,6 +1,8 @@
 """What to do with the clusters that were found, in a sentence with reasons. Stage: identity."""
 
+import textwrap
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +29,7 @@ def advise(
     confidence: IdentityConfidence,
     growth: GrowthByNumber,
     shape: NetworkShape,
+    too_little: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Verdict, sentence, reasons, and the trainable parameters that each choice would have.
 
@@ -35,13 +38,15 @@ def advise(
         confidence: how sure that is.
         growth: see :func:`adaps.identity.prediction.growth_by_number`; may be empty.
         shape: of the network that would be trained.
+        too_little: why the evidence does not do, however far it agrees with itself.
     """
     sizes = [size for _, size in sorted(Counter(clusters.tolist()).items())]
-    verdict, sentence = _verdict(sizes, confidence)
+    verdict, sentence = _verdict(sizes, confidence, too_little)
     return {
         "verdict": verdict,
         "sentence": sentence,
         "reasons": [
+            *too_little,
             *_fewer_kinds(len(sizes), growth),
             *_more_kinds(len(sizes), len(clusters), growth),
             *_confidence_reasons(confidence),
@@ -55,29 +60,72 @@ def advise(
     }
 
 
+class Comparable(NamedTuple):
+    """A space group in words."""
+
+    names: list[str]
+    """Its agents'."""
+    label: str
+    """What they see and may do."""
+    obs_size: int
+    num_actions: int
+
+    def __str__(self) -> str:
+        names = ", ".join(self.names[:6])
+        names += f" and {len(self.names) - 6} more" if len(self.names) > 6 else ""
+        return f"{names} ({textwrap.shorten(self.label, 80, placeholder=' …')})"
+
+
 def advise_space_groups(
     clusters: np.ndarray,
     confidence: IdentityConfidence,
-    names: list[list[str]],
+    groups: Sequence[Comparable],
     shape: NetworkShape,
+    too_little: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The same for a team of several space groups, given the names of each group's agents."""
-    advice = advise(clusters, confidence, {}, shape)
+    """The same for a team of several space groups."""
+    advice = advise(clusters, confidence, {}, shape, too_little)
     reason = (
-        "Agents whose observations or actions differ are of different kinds by construction: "
-        f"{'; '.join(map(_shortened, names))}. Kinds are found within each of these groups."
+        "Agents whose observations or actions are of another number or layout cannot be compared, "
+        f"and are of different kinds by construction: {'; '.join(map(str, groups))}."
     )
-    return {**advice, "reasons": [reason, *advice["reasons"]]}
+    if len(groups) == len(clusters):
+        verdict = "nothing to compare"
+        sentence = f"Nothing to compare: the {len(groups)} agents differ by construction"
+    else:
+        verdict, reason = advice["verdict"], f"{reason} Kinds are found within each of these."
+        sentence = f"{advice['sentence']} {len(groups)} groups differ by construction"
+    sentence = f"{sentence} ({_difference(groups)})."
+    reasons = [reason, *advice["reasons"]]
+    return {**advice, "verdict": verdict, "sentence": sentence, "reasons": reasons}
 
 
-def _shortened(names: list[str]) -> str:
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+def _difference(groups: Sequence[Comparable]) -> str:
+    """In what groups differ, such as ``12 and 8 numbers``."""
+    for what, each in (
+        ("numbers", [group.obs_size for group in groups]),
+        ("actions", [group.num_actions for group in groups]),
+    ):
+        if len(different := list(dict.fromkeys(each))) > 1:
+            return f"{_listed(different)} {what}"
+    return "the layout of what they see"
 
 
-def _verdict(sizes: list[int], confidence: IdentityConfidence) -> tuple[str, str]:
+def _listed(numbers: Sequence[int]) -> str:
+    return f"{', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
+
+
+def _verdict(
+    sizes: list[int], confidence: IdentityConfidence, too_little: Sequence[str]
+) -> tuple[str, str]:
     num_kinds, num_agents = len(sizes), sum(sizes)
     if num_agents == 1:
         return "share all", "There is one agent: it has nobody to share with."
+    if too_little:
+        return "not sure", (
+            f"Not sure: there is too little evidence, so {_kinds(num_kinds)} "
+            f"{'is' if num_kinds == 1 else 'are'} no more than a guess."
+        )
     agreed = confidence.agreement is None or confidence.agreement >= SURE
     if not agreed or confidence.num_clusters.get(num_kinds, 0.0) < SURE:
         return "not sure", (
@@ -88,8 +136,7 @@ def _verdict(sizes: list[int], confidence: IdentityConfidence) -> tuple[str, str
         return "share all", f"Share all: the {num_agents} agents are alike."
     if num_kinds == num_agents:
         return "do not share", f"Do not share: the {num_agents} agents are all different."
-    each = f"{', '.join(map(str, sizes[:-1]))} and {sizes[-1]}"
-    many = f" of {each} agents" if num_kinds <= 12 else f" among {num_agents} agents"
+    many = f" of {_listed(sizes)} agents" if num_kinds <= 12 else f" among {num_agents} agents"
     return "share by kind", f"Share by kind: K = {num_kinds}, {_kinds(num_kinds)}{many}."
 
 

@@ -1,6 +1,7 @@
 """A trained encoder and decoder → clusters of agents. Stage: identity."""
 
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +10,9 @@ from jaxtyping import Array, Float, Int, Key
 
 from adaps.identity import autoencoder
 from adaps.identity.autoencoder import CoderParams
-from adaps.identity.clusters import Clustering, cluster
+from adaps.identity.clusters import PREDICTION, Clustering, cluster
 from adaps.identity.encoders import Encoder
-from adaps.identity.prediction import Evidence, gather_evidence
+from adaps.identity.prediction import Evidence, gather_evidence, resampled
 from adaps.identity.samples import BLOCKS, LARGE_TEAM, Samples
 from adaps.types import Identity
 
@@ -19,8 +20,18 @@ MOST_ROWS, LEAST_ROWS = 200, 8
 """Held-out transitions per block over which an agent's errors are averaged;"""
 MOST_DECODINGS = 4_000_000
 """fewer in larger teams, so that no more than these are decoded in all."""
+RESAMPLES = 20
+"""Of the held-out data, so that a run can say how sure its kinds are."""
 PADDING = 128
 """Numbers of pairs are padded to a multiple of this, so that few programs are compiled."""
+
+
+class Found(NamedTuple):
+    """Clusters, and how sure their number is."""
+
+    identity: Identity
+    agreeing: float
+    """Share of resamples of the held-out data that find as many; 1 where it was not asked."""
 
 
 def find(
@@ -30,11 +41,15 @@ def find(
     samples: Samples,
     key: Key[Array, ""],
     seed: int,
-) -> Identity:
+) -> Found:
     """Codes, held-out errors where the clustering needs them, clusters."""
     codes = codes_of(options, params, samples, key)
     evidence = evidence_of(codes, params, samples, key) if how.needs_evidence else None
-    return cluster(codes, how, evidence, seed)
+    identity = cluster(codes, how, evidence, seed)
+    if evidence is None or how.clusters is not None or how.criterion != PREDICTION:
+        return Found(identity, 1.0)
+    counts = [len(set(labels.tolist())) for labels in resampled(evidence, RESAMPLES, seed)]
+    return Found(identity, counts.count(len(identity.centres)) / RESAMPLES)
 
 
 def codes_of(

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -38,6 +38,9 @@ MAX_COPIES, ROUND_LENGTH = 256, 50
 """Copies side by side, and steps in each between two choices of what to keep."""
 HOST_COPIES = 8
 """Copies of an environment that runs in Python."""
+LEAST_TRANSITIONS, LEAST_RARE = 1_000, samples.BLOCKS
+"""Steps of an agent, and rare rewards of some agent, that any sure answer needs: about 30, and one,
+for each part that the data is divided into."""
 ROUND_NUMBERS = 100_000_000
 """Numbers that one round's transitions may hold."""
 
@@ -157,6 +160,24 @@ def check_finite(env: AnyEnvironment, gathered: Gathered) -> None:
             f"{env.name}: an observation or reward of agent {agent} is not finite (kept step "
             f"{place[1]} of block {place[0]})"
         )
+
+
+def too_little(names: Sequence[str], gathered: Gathered) -> list[str]:
+    """Why agents cannot be said to be alike or not for sure, one line each."""
+    found = []
+    seen = np.broadcast_to(np.asarray(gathered.num_seen), gathered.num_rare.shape).sum(axis=0)
+    if seen.min() < LEAST_TRANSITIONS:
+        found.append(
+            f"too little gathered: {names[int(seen.argmin())]} acted in {seen.min():,} steps, and "
+            f"at least {LEAST_TRANSITIONS:,} are needed (see --gather-steps)"
+        )
+    rare = np.asarray(gathered.num_rare).sum(axis=0)
+    if samples.rare_share(gathered) < samples.RARE and rare.max() < LEAST_RARE:
+        found.append(
+            f"too few rewards gathered: no agent met more than {rare.max():,} that were not the "
+            f"usual one, and at least {LEAST_RARE} are needed (see --gather-steps)"
+        )
+    return found
 
 
 def half_and_half(one: Policy, other: Policy) -> Policy:

@@ -6,8 +6,13 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from adaps.identity import cluster_agents, samples
-from adaps.identity.advice import IdentityConfidence, advise, advise_space_groups
+from adaps.identity import cluster_agents, gathering, samples
+from adaps.identity.advice import (
+    Comparable,
+    IdentityConfidence,
+    advise,
+    advise_space_groups,
+)
 from adaps.identity.autoencoder import CoderState
 from adaps.identity.clusters import CRITERIA, rand_index, weigh
 from adaps.identity.prediction import (
@@ -26,6 +31,8 @@ from adaps.types import SCHEMA, Discrete, Identity, NetworkShape
 RESAMPLES = 200
 MOST_AGENTS = 200
 """Teams larger than this get no agent × agent tables, fewer resamples and one criterion."""
+PREDICTED = 0.95
+"""Share of the variance that the error must be below for anything to be called predicted."""
 CLOSEST_OUTPUTS = 5
 """Observation entries that are named for a pair of clusters."""
 
@@ -93,7 +100,7 @@ def findings_of_group(
     by_prediction = len(cluster_nodes(evidence))
     return {
         **_answer(settings, team, identity),
-        "advice": advise(identity.clusters, confidence, growth, team.shape),
+        "advice": advise(identity.clusters, confidence, growth, team.shape, too_little(team, fit)),
         "confidence": _confidence_json(confidence, _coassignment(labels) if small else None),
         **_criteria_json(cast(np.ndarray, identity.latent), by_prediction, growth, settings.seed),
         "prediction": {c: {str(k): list(v) for k, v in growth[c].items()} for c in CHANNELS},
@@ -106,7 +113,7 @@ def findings_of_one_agent(
     settings: Settings, team: GatheredTeam, identity: Identity
 ) -> dict[str, Any]:
     """Of a team of one agent, for which nothing is trained."""
-    certain = IdentityConfidence({1: 1.0}, None)
+    certain = IdentityConfidence({}, None)
     return {
         **_answer(settings, team, identity),
         "advice": advise(identity.clusters, certain, {}, team.shape),
@@ -126,20 +133,55 @@ def findings_of_team(
     """Of a team of several space groups: each group's own findings, and what they come to."""
     own = [found["confidence"] for found in of_groups]
     agreements = [each["agreement"] for each in own if each["agreement"] is not None]
-    shares = _distribution_of_sum([each["num_clusters"] for each in own])
+    known = [each["num_clusters"] for each in own if each["num_clusters"]]
+    of_one = [{"1": 1.0}] * (len(own) - len(known))
+    shares = _distribution_of_sum([*known, *of_one]) if known else {}
     confidence = IdentityConfidence(shares, min(agreements, default=None))
-    names = [[team.agent_names[agent] for agent in group.agents] for group in team.space_groups]
+    groups = [_comparable(team, group) for group in team.space_groups]
+    few = gathering.too_little(team.agent_names, team.gathered) if known else []
+    doubts = _sentences(few) + [
+        f"Of {group}: {found['advice']['sentence']}"
+        for group, found in zip(groups, of_groups, strict=True)
+        if found["advice"]["verdict"] == "not sure"
+    ]
     return {
         **_answer(settings, team, identity),
-        "advice": advise_space_groups(identity.clusters, confidence, names, team.shape),
+        "advice": advise_space_groups(identity.clusters, confidence, groups, team.shape, doubts),
         "confidence": _confidence_json(confidence, None),
-        # Only agents with equal spaces can be compared by these.
+        # Only agents of one group can be compared by these.
         **dict.fromkeys(("criteria", "choices", "prediction", "tree", "pairs", "replace")),
         "parts": [
             {"space": group.space.label, "agents": list(group.agents), **found}
             for group, found in zip(team.space_groups, of_groups, strict=True)
         ],
     }
+
+
+def _comparable(team: GatheredTeam, group: SpaceGroup) -> Comparable:
+    space = group.space
+    label = space.label or f"{space.obs_size} numbers, {space.num_actions} actions"
+    names = [team.agent_names[agent] for agent in group.agents]
+    return Comparable(names, label, space.obs_size, space.num_actions)
+
+
+def too_little(team: GatheredTeam, fit: IdentityFit) -> list[str]:
+    """Why nothing that was found can be sure, one sentence each; nothing where it can."""
+    found = _sentences(gathering.too_little(team.agent_names, team.gathered))
+    dynamics = np.ptp(fit.samples.common.target[..., :-1], axis=(0, 1, 2)) > 0
+    reward = any(np.ptp(rows.target[..., -1]) > 0 for rows in fit.samples[:2])
+    num_outputs = np.array([reward, dynamics.sum()])
+    own = np.mean(fit.evidence.errors[: fit.evidence.num_agents], axis=(0, 1, 2))
+    if not (own < PREDICTED * num_outputs).any():
+        found.append(
+            "Neither rewards nor next observations are predicted better than by their mean, so "
+            "nothing tells agents apart: gather more, or train the encoder longer "
+            "(--encoder.updates)."
+        )
+    return found
+
+
+def _sentences(texts: list[str]) -> list[str]:
+    return [f"{text[:1].upper()}{text[1:]}." for text in texts]
 
 
 def _answer(settings: Settings, team: GatheredTeam, identity: Identity) -> dict[str, Any]:

@@ -1,7 +1,9 @@
-"""Groups of agents with equal spaces: clusters are found within each. Stage: identity.
+"""Groups of agents who can read each other's observations. Stage: identity.
 
-Agents with other observations or actions are of different types by construction. Padding of the
-smaller spaces is removed, so that no encoder sees it.
+Clusters are found within each group. Agents whose observations or actions are of another number or
+layout cannot be compared: they are of different types by construction. What else their spaces
+state, such as bounds, is no evidence. Padding of the smaller spaces is removed, so that no encoder
+sees it.
 """
 
 from collections.abc import Sequence
@@ -19,19 +21,20 @@ APART = 3.0
 
 
 class SpaceGroup(NamedTuple):
-    """Agents with equal spaces."""
+    """Agents with as many actions, and observations of the same layout."""
 
     agents: tuple[int, ...]
     space: AgentSpace
+    """The first one's."""
 
 
 def space_groups_of(env: AnyEnvironment) -> tuple[SpaceGroup, ...]:
     """A team's space groups, in the order of their first agents; most teams have one."""
     spaces = agents_of(env).spaces
-    return tuple(
-        SpaceGroup(tuple(i for i, other in enumerate(spaces) if other == space), space)
-        for space in dict.fromkeys(spaces)
-    )
+    members: dict[tuple[int, int, str], list[int]] = {}
+    for agent, space in enumerate(spaces):
+        members.setdefault((space.obs_size, space.num_actions, space.label), []).append(agent)
+    return tuple(SpaceGroup(tuple(agents), spaces[agents[0]]) for agents in members.values())
 
 
 def gathered_of_group(gathered: Gathered, group: SpaceGroup) -> Gathered:

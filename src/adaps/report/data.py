@@ -151,6 +151,14 @@ class Run:
             if group is not None and masks is not None and summary is not None
         }
 
+    @cached_property
+    def warnings(self) -> dict[int, list[str]]:
+        """What each seed's numbers should not be read without; those of masks in old runs."""
+        file = self.result
+        if file is not None and file.warnings is not None:
+            return {seed: file.warnings_of(seed) for seed in file.seeds}
+        return {seed: list(shared.warnings) for seed, shared in self.shared.items()}
+
     @property
     def num_agents(self) -> int | None:
         """None while no seed is so far that it is known."""

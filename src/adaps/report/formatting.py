@@ -193,15 +193,17 @@ def kinds_range(run: Run) -> str:
 
 
 def by_construction(run: Run) -> str:
-    """Which agents are of different kinds since their spaces differ; nothing where none are."""
+    """Which agents cannot be compared, and so are of different kinds; nothing where all can."""
     parts = run.identity.parts
     if parts is None or run.identity.groups != "discovered":
         return ""
-    shown = "; ".join(who(part.agents, run.identity.agent_names) for part in parts[:NAMES])
+    names = run.identity.agent_names
+    shown = "; ".join(f"{who(part.agents, names)} ({part.space})" for part in parts[:NAMES])
     more = f"; and {len(parts) - NAMES:,} more groups" if len(parts) > NAMES else ""
     return (
         f"Agents that see or do different things are of different kinds by construction: "
-        f"{shown}{more}. Within these, kinds were looked for one by one."
+        f"{shown}{more}. Within these, kinds were looked for one by one; how far they lie apart on "
+        "a map says nothing."
     )
 
 
@@ -237,6 +239,8 @@ def _kinds_found(run: Run) -> str:
         return f"{agents} in {kinds} kinds, {given}{agreement}"
     if run.settings.sharing.clusters is not None:
         return f"split {agents} into {kinds} kinds, as it was told to{agreement}"
+    if run.identity.parts is not None and kinds == str(len(run.identity.parts)):
+        return f"{agents} in {kinds} kinds, all of them by construction{agreement}"
     if kinds == "1":
         return f"found all {agents} to be alike{everywhere}{agreement}"
     if kinds.isdigit():

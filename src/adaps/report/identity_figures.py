@@ -69,6 +69,8 @@ def code_map(found: IdentityReport) -> Picture:
     agents, kinds = counted(found.num_agents, "agent"), counted(found.num_clusters, "kind")
     held = f"The two axes hold {percent(min(1.0, sum(shares)), 0)} of the variance."
     crosses = " Crosses are the centres of kinds." if len(centres) else ""
+    if found.parts:
+        held += " How far agents that cannot be compared lie apart says nothing."
     if not any(shares):
         held = "There is no more than one code."
     drawn = picture(

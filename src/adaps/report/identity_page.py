@@ -91,11 +91,13 @@ def _tiles(found: IdentityReport) -> Iterator[Tile]:
     shares = found.confidence.shares
     if shares:
         share = formatting.percent(shares.get(found.num_clusters, 0.0), 0)
-        yield Tile("Sure of that number", share, "of resamples find as many")
+        yield Tile("Resamples that agree", share, "of the data drawn anew find as many kinds")
     if found.confidence.agreement is not None:
         agreement = formatting.index(found.confidence.agreement)
         yield Tile("Halves agree", agreement, "adjusted Rand index of both halves' groupings")
     note = "agreement with true types; 1 is perfect"
+    if found.advice.verdict == "nothing to compare":
+        note = "agreement with true types, by construction alone"
     if found.adjusted_rand_index is None:
         note = "true types are not known"
     yield Tile("Adjusted Rand index", formatting.index(found.adjusted_rand_index), note)

@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adaps.files.run_folder import CONFIG, IDENTITY, METRICS, RESULT, SHARING
+from adaps.files.schema import short_form, warnings_by_seed
 from adaps.report import figures, formatting
 from adaps.report.data import Run
 from adaps.report.templates import fill
 
 MAPS = 6
 """Seeds that get a map."""
-CUT_NOTE = "before they were over: returns are not those of whole episodes"
+LISTED = 65
+"""Teams of fewer agents than this have each agent's return listed."""
 FILES = {
     CONFIG: "every setting, and the versions of what was used",
     METRICS: "one line per seed and evaluation",
@@ -51,11 +53,7 @@ def _context(run: Run) -> dict[str, Any]:
         "curves": _curves(run),
         "maps": _maps(run),
         "masks": _masks(run),
-        "warnings": [
-            f"Seed {seed}: {text}."
-            for seed, shared in sorted(run.shared.items())
-            for text in shared.warnings
-        ],
+        "warnings": warnings_by_seed(run.warnings),
         "sizes": _sizes(run),
         "seed_rows": list(_seed_rows(run)),
         "last": run.result is None,
@@ -64,6 +62,7 @@ def _context(run: Run) -> dict[str, Any]:
         "versions": run.config.versions,
         "command": _command(run),
         "folder": str(run.folder.resolve()),
+        "each_agent": _each_agent(run),
         "episodes": f"{run.result.episodes:,}" if run.result else "some",
         "files": {k: v for k, v in FILES.items() if (run.folder / k).exists()},
     }
@@ -91,8 +90,9 @@ def _tiles(run: Run) -> Iterator[Tile]:
     if result:
         note = "; ".join(formatting.compared_sizes(result))
         yield Tile("Trainable parameters", f"{result.parameters:,}", note)
-        speed = f"{result.env_steps_per_second:,.0f}"
-        yield Tile("Training speed", speed, "environment steps per second, over all seeds")
+        speed = result.env_steps_per_second
+        note = "environment steps per second, all seeds side by side, while they trained"
+        yield Tile("Training speed", f"{speed:,.0f}" if speed else formatting.NONE, note)
         yield Tile("Wall time", formatting.duration(result.wall_seconds), "the whole run")
 
 
@@ -106,11 +106,11 @@ def _result_tiles(run: Run) -> Iterator[Tile]:
     spread = seeds if reach is None else f"± {around} (95 % interval over {seeds})"
     label = "Greedy return" if run.result else "Greedy return, latest"
     yield Tile(label, formatting.number(mean), spread)
-    if run.result and run.result.episodes_cut:
-        yield Tile("Episodes cut off", f"{run.result.episodes_cut:,}", CUT_NOTE)
     regret = formatting.mean_regret(run.result) if run.result else None
     if run.result and regret is not None:
-        note = f"below the best possible, {formatting.number(run.result.best)}"
+        best = formatting.number(run.result.best)
+        above = f"negative: above {best}, which was taken for the best possible"
+        note = f"below the best possible, {best}" if regret >= 0 else above
         yield Tile("Regret", formatting.percent(regret), note)
 
 
@@ -198,7 +198,21 @@ def _seed_rows(run: Run) -> Iterator[tuple[str, ...]]:
             formatting.number(returns.get(seed)),
             formatting.percent(regrets.get(seed), 2),
         )
-        yield (str(seed), *found, value, regret)
+        warned = ", ".join(map(short_form, run.warnings.get(seed, []))) or formatting.NONE
+        yield (str(seed), *found, value, regret, warned)
+
+
+def _each_agent(run: Run) -> list[tuple[str, str]]:
+    """Agents and their returns at the end, mean over seeds, where the team is small enough."""
+    file = run.result
+    if file is None or not file.return_per_agent or (run.num_agents or 0) not in range(2, LISTED):
+        return []
+    names = run.identity.agent_names or [f"agent {i}" for i in range(run.num_agents or 0)]
+    means = []
+    for own in zip(*file.return_per_agent, strict=True):
+        known = [value for value in own if value is not None]
+        means.append(float(np.mean(known)) if known else None)
+    return list(zip(names, map(formatting.number, means), strict=True))
 
 
 def _groups(run: Run) -> dict[str, Any] | None:

@@ -1,7 +1,8 @@
 """What a study's folder holds, read and checked. Stage: report."""
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -10,7 +11,16 @@ from msgspec.structs import replace
 
 from adaps.errors import UserError
 from adaps.files.run_folder import CONFIG, METRICS, RESULT
-from adaps.files.schema import Failures, MetricsLine, Plan, Planned, References, Result, read
+from adaps.files.schema import (
+    Failures,
+    MetricsLine,
+    Plan,
+    Planned,
+    References,
+    Result,
+    read,
+    short_form,
+)
 from adaps.files.schema.fields import known
 from adaps.files.schema.study import LARGEST
 from adaps.report.data import Run, read_run
@@ -37,8 +47,8 @@ class Finished(NamedTuple):
     wall_seconds: float | None
     points: list[MetricsLine]
     """Its evaluations, in the order of their steps."""
-    episodes_cut: int = 0
-    """Of the final evaluation, those that were cut off before they were over."""
+    warnings: list[str]
+    """What its numbers should not be read without."""
 
 
 class LeftOut(NamedTuple):
@@ -64,6 +74,18 @@ class Study(NamedTuple):
     def of(self, env: str, variant: str) -> list[Finished]:
         """Finished runs of one variant in one environment."""
         return [run for run in self.runs if run.planned.place[:2] == (env, variant)]
+
+
+def warned_of(runs: Iterable[Finished]) -> str:
+    """What runs warn of, and how many of them; nothing where none does.
+
+    >>> warned_of([])
+    ''
+    """
+    runs = list(runs)
+    each = Counter(short for run in runs for short in set(map(short_form, run.warnings)))
+    of_all = f"of {len(runs)} run{'' if len(runs) == 1 else 's'}"
+    return ", ".join(f"{short} in {count} {of_all}" for short, count in sorted(each.items()))
 
 
 def read_study(folder: Path) -> Study:
@@ -214,7 +236,7 @@ def _finished(planned: Planned, run: Run, result: Result) -> Finished:
         steps_per_second=known(result.env_steps_per_second),
         wall_seconds=known(result.wall_seconds),
         points=_in_order([point for point in run.points if math.isfinite(point.return_greedy)]),
-        episodes_cut=result.episodes_cut,
+        warnings=run.warnings.get(planned.seed, []),
     )
 
 

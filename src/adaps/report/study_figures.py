@@ -1,7 +1,7 @@
 """A study's pictures, each for the page and as a file of its own. Stage: report."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache
 from itertools import product
 from typing import Any, NamedTuple
@@ -49,10 +49,14 @@ class Look(NamedTuple):
     """The point of a scatter plot."""
 
 
-def looks_of(plan: Plan) -> dict[str, Look]:
-    """Every variant's look: of up to eight by colour alone, then by dashes and shapes too."""
+def looks_of(plan: Plan, warned: Collection[str] = ()) -> dict[str, Look]:
+    """Every variant's look: of up to eight by colour alone, then by dashes and shapes too.
+
+    Variants whose runs have warnings get a star after their label.
+    """
     names = [variant.name for variant in plan.variants]
     labels = figure_labels([label(name, plan.over) for name in names])
+    labels = [_starred(own, name in warned) for own, name in zip(labels, names, strict=True)]
     shapes = list(MARKERS)
     return {
         name: Look(
@@ -63,6 +67,10 @@ def looks_of(plan: Plan) -> dict[str, Look]:
         )
         for i, name in enumerate(names)
     }
+
+
+def _starred(text: str, warned: bool) -> str:
+    return f"{text}*" if warned else text
 
 
 def figure_labels(names: Sequence[str]) -> list[str]:
@@ -267,7 +275,7 @@ def sweep_line(name: str, title: str, plan: Plan, sweep: Sweep) -> Picture:
             reach = (band.value - band.low, band.high - band.value)
             style = {"ecolor": PALETTE[0], "capsize": 3, "elinewidth": 1.2}
             axes.errorbar(known, band.value, yerr=reach, fmt="none", **style)
-        _value_ticks(axes, values)
+        _value_ticks(axes, [_starred(value, (value,) in sweep.warned) for value in values])
         axes.set_xlim(-0.4, len(values) - 0.6)
 
     return picture(
@@ -276,7 +284,7 @@ def sweep_line(name: str, title: str, plan: Plan, sweep: Sweep) -> Picture:
         draw,
         f"{title}: final {up} for each value of {option}, in the order of the plan and evenly "
         "spaced; interquartile mean over seeds with 95\u00a0% interval. Shaded: recommended, "
-        "the best and those whose interval reaches into its own.",
+        f"the best and those whose interval reaches into its own.{_warned_values(sweep)}",
         f"Line chart of {up} against {option} in {title}: "
         + ", ".join(f"{values[i]} {number(e.value)}" for i, e in zip(known, ends, strict=True))
         + ".",
@@ -294,8 +302,7 @@ def sweep_map(name: str, title: str, plan: Plan, sweep: Sweep, rest: dict[str, s
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        write = score if sweep.scored else number
-        texts = [[NONE if np.isnan(v) else write(v) for v in row] for row in values]
+        texts = [[_cell_text(sweep, (column, row, *others)) for column in columns] for row in rows]
         colours = matplotlib.colormaps["viridis"]
         _cells(axes, values, (min(every), max(every)), texts, colours)
         axes.set_title(_shortened(_drawable(title)), loc="left", fontsize=9.5)
@@ -315,9 +322,22 @@ def sweep_map(name: str, title: str, plan: Plan, sweep: Sweep, rest: dict[str, s
         draw,
         f"{title}{fixed}: final {up}, interquartile mean over seeds, for each pair of values; "
         "lighter is better, a dash is no finished run. Framed: recommended, the best and those "
-        "whose interval reaches into its own.",
+        f"whose interval reaches into its own.{_warned_values(sweep)}",
         f"Heat map of {up} over {across} and {down} in {title}{fixed}.",
     )
+
+
+def _cell_text(sweep: Sweep, values: tuple[str, ...]) -> str:
+    if values not in sweep.each:
+        return NONE
+    write = score if sweep.scored else number
+    return _starred(write(sweep.each[values].value), values in sweep.warned)
+
+
+def _warned_values(sweep: Sweep) -> str:
+    """What a caption says of values whose runs have warnings."""
+    each = "; ".join(f"{', '.join(values)}: {text}" for values, text in sweep.warned.items())
+    return f" With a star, values whose runs have warnings: {each}." if each else ""
 
 
 def log_ticks(low: float, high: float) -> list[float]:

@@ -4,13 +4,14 @@ import csv
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from io import StringIO
 from typing import Any
 
 from msgspec.structs import asdict
 
-from adaps.report.study_data import LeftOut, Study
+from adaps.files.schema import short_form
+from adaps.report.study_data import Finished, LeftOut, Study
 from adaps.report.study_statistics import Cell, Numbers, Reached, Verdict, sweep_of
 from adaps.report.study_words import answer
 from adaps.types import SCHEMA
@@ -24,6 +25,7 @@ CURVES = (
     "return_greedy",
     "return_sampled",
     "snd",
+    "warnings",
 )
 
 
@@ -42,6 +44,7 @@ def scores_csv(study: Study, numbers: Numbers) -> str:
             "adjusted_rand_index": run.rand_index,
             "env_steps_per_second": run.steps_per_second,
             "wall_seconds": run.wall_seconds,
+            "warnings": "; ".join(run.warnings),
             "folder": run.planned.folder,
         }
         for cell in numbers.cells.values()
@@ -52,12 +55,14 @@ def scores_csv(study: Study, numbers: Numbers) -> str:
 
 def curves_csv(study: Study) -> str:
     """One line per finished run and evaluation."""
-    rows = (
-        (*run.planned.place, p.env_steps, p.seconds, p.return_greedy, p.return_sampled, p.snd)
-        for run in study.runs
-        for p in run.points
-    )
-    return _table(CURVES, rows)
+    return _table(CURVES, (row for run in study.runs for row in _curve(run)))
+
+
+def _curve(run: Finished) -> Iterator[tuple[Any, ...]]:
+    warned = "; ".join(map(short_form, run.warnings))
+    for p in run.points:
+        values = p.env_steps, p.seconds, p.return_greedy, p.return_sampled, p.snd
+        yield (*run.planned.place, *values, warned)
 
 
 def statistics_json(study: Study, numbers: Numbers, figures: list[str]) -> str:
@@ -188,6 +193,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "parameters": cell.parameters,
         "adjusted_rand_index": cell.rand_index,
         "env_steps_per_second": cell.steps_per_second,
+        "warnings": [run.warnings for run in cell.runs],
     }
 
 
@@ -221,6 +227,7 @@ def _sweep(study: Study, numbers: Numbers) -> dict[str, Any] | None:
                     **dict(zip(over, values, strict=True)),
                     "interval": one,
                     "recommended": values in sweep.recommended,
+                    "warns_of": sweep.warned.get(values),
                 }
                 for values, one in sweep.each.items()
             ],

@@ -10,8 +10,8 @@ from adaps.report import study_figures as figures
 from adaps.report import study_words as words
 from adaps.report.figures import Picture
 from adaps.report.formatting import NONE, counted, duration, index, percent
-from adaps.report.page import CUT_NOTE, Tile
-from adaps.report.study_data import Finished, Study
+from adaps.report.page import Tile
+from adaps.report.study_data import Finished, Study, warned_of
 from adaps.report.study_figures import Look
 from adaps.report.study_statistics import TARGET, Cell, Numbers, sweep_of
 from adaps.report.templates import fill
@@ -47,7 +47,8 @@ class Plates(NamedTuple):
 
 def draw(study: Study, numbers: Numbers) -> Plates:
     """All figures."""
-    looks = figures.looks_of(study.plan)
+    warned = {run.planned.variant for run in study.runs if run.warnings}
+    looks = figures.looks_of(study.plan, warned)
     slugs = figures.slugs(study.plan.envs)
     drawn = [env for env in study.plan.envs if any(one == env for one, _ in numbers.cells)]
 
@@ -101,6 +102,7 @@ def _context(study: Study, numbers: Numbers, plates: Plates) -> dict[str, Any]:
         "measured": list(words.measured(study, numbers)),
         "tables": [(env, list(_rows(study, numbers, env))) for env in plan.envs],
         "overall": list(_overall_rows(study, numbers)),
+        "warnings": list(words.warnings(study)),
         "compared": overall,
         "left_behind": [env for env in plan.envs if env not in overall.scored],
         "plates": plates,
@@ -124,8 +126,6 @@ def _tiles(study: Study) -> Iterator[Tile]:
     steps = sum(run.points[-1].env_steps for run in study.runs if run.points)
     text = f"{steps:,}" if steps < 1e7 else f"{steps / 1e6:,.0f} million"
     yield Tile("Environment steps", text, "of all finished runs, up to their last evaluation")
-    if cut := sum(run.episodes_cut for run in study.runs):
-        yield Tile("Episodes cut off", f"{cut:,}", CUT_NOTE)
     times = [run.wall_seconds for run in study.runs if run.wall_seconds is not None]
     if times:
         yield Tile(
@@ -139,7 +139,7 @@ def _rows(study: Study, numbers: Numbers, env: str) -> Iterator[Row]:
     for variant in study.plan.variants:
         cell = numbers.cells.get((env, variant.name))
         planned = sum(run.place[:2] == (env, variant.name) for run in study.plan.runs)
-        cells = _cells(cell, planned) if cell else [f"0 of {planned}", *[NONE] * 9]
+        cells = _cells(cell, planned) if cell else [f"0 of {planned}", *[NONE] * 10]
         name = words.label(variant.name, study.plan.over)
         yield Row(name, looks[variant.name].colour, cells)
 
@@ -157,6 +157,7 @@ def _cells(cell: Cell, planned: int) -> list[str]:
         _sizes_of(cell.runs),
         index(cell.rand_index),
         NONE if cell.steps_per_second is None else f"{cell.steps_per_second:,.0f}",
+        warned_of(cell.runs) or NONE,
     ]
 
 
@@ -166,13 +167,15 @@ def _sizes_of(runs: list[Finished]) -> str:
     return f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,}–{sizes[-1]:,}"
 
 
-def _overall_rows(study: Study, numbers: Numbers) -> Iterator[tuple[str, str]]:
+def _overall_rows(study: Study, numbers: Numbers) -> Iterator[tuple[str, str, str]]:
     """Scores over all environments, the best first."""
     verdict = numbers.overall.verdict
     if verdict is None:
         return
     for name in verdict.ranked:
-        yield words.label(name, study.plan.over), words.score_with_ends(verdict.each[name])
+        warned = warned_of(r for env in numbers.overall.scored for r in study.of(env, name))
+        score = words.score_with_ends(verdict.each[name])
+        yield words.label(name, study.plan.over), score, warned or NONE
 
 
 def _options(variant: Variant) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from adaps.files.schema import MetricsLine, Variant
 from adaps.report import statistics
 from adaps.report.statistics import Interval
-from adaps.report.study_data import Finished, Study
+from adaps.report.study_data import Finished, Study, warned_of
 
 TARGET = 0.9
 """How far of the way from random to the best a run has to come to count as having learnt."""
@@ -304,6 +304,8 @@ class Sweep(NamedTuple):
     """Whether these are scores, and not returns."""
     each: dict[tuple[str, ...], Interval]
     """By the values of the options that vary."""
+    warned: dict[tuple[str, ...], str]
+    """What runs warn of, of those values whose runs do."""
 
     @property
     def recommended(self) -> set[tuple[str, ...]]:
@@ -322,13 +324,16 @@ def sweep_of(study: Study, numbers: Numbers, envs: list[str]) -> Sweep:
     """
     scored = all(not numbers.scales[env].lacking for env in envs)
     found: dict[tuple[str, ...], Interval] = {}
+    warned = {}
     for values in product(*study.plan.over.values()):
         at = dict(zip(study.plan.over, values, strict=True))
         names = [v.name for v in study.plan.variants if _is_at(v, at)]
         pooled = [_pooled(numbers, env, names, scored) for env in envs]
         if all(len(one) for one in pooled):
             found[values] = statistics.interval(pooled)
-    return Sweep(scored, found)
+            if text := warned_of(run for env in envs for n in names for run in study.of(env, n)):
+                warned[values] = text
+    return Sweep(scored, found, warned)
 
 
 def _is_at(variant: Variant, values: dict[str, str]) -> bool:

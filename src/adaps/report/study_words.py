@@ -1,10 +1,10 @@
 """A study's findings in words. Stage: report."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from adaps.report.formatting import NONE, counted, method, number
 from adaps.report.statistics import Interval
-from adaps.report.study_data import Study
+from adaps.report.study_data import Study, warned_of
 from adaps.report.study_statistics import LEAST_RUNS, Numbers, Reached, Verdict
 
 FEW_RUNS = 6
@@ -73,11 +73,11 @@ def answer(study: Study, numbers: Numbers) -> str:
         return f"Of {only} alone there are finished runs: nothing to compare it with; {runs}."
     if len(study.plan.envs) == 1:
         (env,) = overall.envs
-        found = verdict_text(numbers.verdicts[env], study, "return")
+        found = verdict_text(numbers.verdicts[env], study, "return", [env])
         return f"In {env}, {found}; {runs}."
     if overall.verdict is None:
         return f"No winner can be named over all environments: {_no_scores(numbers)}; {runs}."
-    found = verdict_text(overall.verdict, study, "score")
+    found = verdict_text(overall.verdict, study, "score", overall.scored)
     count = len(overall.scored)
     every = count == len(study.plan.envs)
     where = f"{'all ' if every else ''}{counted(count, 'environment')}"
@@ -89,6 +89,18 @@ def _no_scores(numbers: Numbers) -> str:
     if not numbers.overall.envs:
         return "there is none where every variant has a finished run"
     return "none of those that all variants have in common has scores"
+
+
+def warnings(study: Study) -> Iterator[tuple[str, str, str, str]]:
+    """Environment, variant, what its runs warn of, and that of one run in full."""
+    for env in study.plan.envs:
+        for variant in study.plan.variants:
+            runs = study.of(env, variant.name)
+            told = [run for run in runs if run.warnings]
+            if told:
+                name, first = label(variant.name, study.plan.over), told[0]
+                texts = "; ".join(first.warnings)
+                yield env, name, warned_of(runs), f"seed {first.planned.seed}: {texts}"
 
 
 def doubt(numbers: Numbers) -> str | None:
@@ -108,28 +120,34 @@ def by_environment(study: Study, numbers: Numbers) -> Iterator[tuple[str, str]]:
         if env not in numbers.verdicts:
             yield env, "no run is finished."
         else:
-            text = verdict_text(numbers.verdicts[env], study, "return")
+            text = verdict_text(numbers.verdicts[env], study, "return", [env])
             yield env, f"{text}."
 
 
-def verdict_text(verdict: Verdict, study: Study, what: str) -> str:
-    """Who leads, or why nobody can be said to; to follow a comma.
+def verdict_text(verdict: Verdict, study: Study, what: str, envs: Sequence[str]) -> str:
+    """Who leads, or why nobody can be said to, and what their runs warn of; to follow a comma.
 
     Args:
         verdict: which.
         study: whose variants they are.
         what: "score" or "return".
+        envs: those that it is over.
     """
+
+    def named(variant: str) -> str:
+        warned = warned_of(run for env in envs for run in study.of(env, variant))
+        return label(variant, study.plan.over) + (f" (which warns of {warned})" if warned else "")
+
     ends = score_with_ends if what == "score" else with_ends
     first, *others = verdict.ranked
-    name, value = label(first, study.plan.over), ends(verdict.each[first])
+    name, value = named(first), ends(verdict.each[first])
     if not others or verdict.rival is None:
         return f"only {name} has finished runs, with a {what} of {value}"
     if verdict.leader is not None:
-        following = label(others[0], study.plan.over)
+        following = named(others[0])
         second = ends(verdict.each[others[0]])
         return f"{name} leads with a {what} of {value}; next is {following} with {second}"
-    rival = label(verdict.rival, study.plan.over)
+    rival = named(verdict.rival)
     theirs = ends(verdict.each[verdict.rival])
     if verdict.fewest < LEAST_RUNS:
         return (

@@ -23,6 +23,8 @@ def mask_warnings(
 ) -> list[str]:
     """What is wrong with masks and what to do about it, one line each; nothing where all is well.
 
+    A line begins with a short form and a colon, as every warning of a result does.
+
     Args:
         sharing: one seed's.
         clusters: cluster of each agent; None where none were looked for.
@@ -58,8 +60,8 @@ def _nearly_equal(
         return ""
     a, b = most = max(alike, key=alike.__getitem__)
     return (
-        f"clusters {a} and {b} have nearly equal masks ({_percent(alike[most])} of what they keep "
-        f"is in common{_more(len(alike) - 1, 'pair')}), so they can hardly learn different things"
+        f"nearly equal masks: clusters {a} and {b} have {_percent(alike[most])} of what they keep "
+        f"in common{_more(len(alike) - 1, 'pair')}, so they can hardly learn different things"
     )
 
 
@@ -73,8 +75,8 @@ def _nearly_empty(layers: dict[str, Bool[np.ndarray, "agent _hidden"]]) -> str:
     agent = least.argmin()
     layer = min(kept, key=lambda name: kept[name][agent])
     return (
-        f"agent {agent} keeps {_percent(least[agent])} of the {layer}"
-        f"{_more(len(poor) - 1, 'agent')}: too little to learn with"
+        f"nearly empty masks: agent {agent} keeps {_percent(least[agent])} of the {layer}"
+        f"{_more(len(poor) - 1, 'agent')}, too little to learn with"
     )
 
 
@@ -85,7 +87,10 @@ def _nearly_dead(layers: dict[str, Bool[np.ndarray, "agent _hidden"]]) -> str:
     if not poor:
         return ""
     layer = max(poor, key=unused.__getitem__)
-    return f"no agent uses {_percent(unused[layer])} of the {layer}{_more(len(poor) - 1, 'layer')}"
+    return (
+        f"nearly unused layers: no agent uses {_percent(unused[layer])} of the {layer}"
+        f"{_more(len(poor) - 1, 'layer')}"
+    )
 
 
 def _advice(method: Any) -> str:

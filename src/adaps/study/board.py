@@ -43,6 +43,7 @@ class Board:
             else:
                 self.done += 1
                 text = f"return {outcome.value:,.2f}  {outcome.seconds:.0f} s"
+                text += f"  warns of {', '.join(outcome.warnings)}" if outcome.warnings else ""
             line = f"{self.done}/{self.total}"
             line += f", {len(self.failures)} failed" if self.failures else ""
             self.live.update(self._all, completed=self.done + len(self.failures), line=line)

@@ -46,6 +46,8 @@ class Outcome(NamedTuple):
     """Greedy return at the end; None where the run failed."""
     failure: str | None = None
     """In one line."""
+    warnings: tuple[str, ...] = ()
+    """Short forms of what the return should not be read without."""
 
 
 Worker = Callable[[Job, Path], Outcome]

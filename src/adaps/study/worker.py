@@ -9,7 +9,8 @@ from adaps.config.training import TrainConfig
 from adaps.envs import make
 from adaps.errors import RunError, UserError
 from adaps.files.checkpoint import InUseError, Series, locked, numbers
-from adaps.files.run_folder import CONFIG, METRICS, RESULT, read_json
+from adaps.files.run_folder import CONFIG, METRICS, RESULT
+from adaps.files.schema import Result, read, short_form
 from adaps.study.job import Job, Outcome
 from adaps.training.progress import Watch
 from adaps.training.result import memory_mb
@@ -24,11 +25,12 @@ def work(job: Job, out: Path) -> Outcome:
     """Train and leave a run's folder; a failure is returned, not raised."""
     started = time.perf_counter()
     folder = out / job.folder
-    value, failure = None, None
+    value, failure, warnings = None, None, ()
     try:
         _train(job.config, folder)
         (folder / ERROR).unlink(missing_ok=True)
-        value = read_json(folder, RESULT)["return_mean"]
+        result = read(folder / RESULT, Result)
+        value, warnings = result.return_mean, tuple(map(short_form, result.warnings_of(job.seed)))
     except UserError as error:
         # The line is enough, and the folder may belong to another run.
         failure = str(error)
@@ -38,7 +40,7 @@ def work(job: Job, out: Path) -> Outcome:
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             (folder / ERROR).write_text(traceback.format_exc())
-    return Outcome(time.perf_counter() - started, memory_mb(), value, failure)
+    return Outcome(time.perf_counter() - started, memory_mb(), value, failure, warnings)
 
 
 def _train(config: TrainConfig, folder: Path) -> None:

@@ -97,6 +97,8 @@ class Metadata(Statement, kw_only=True):
     moves: list[list[dict[str, Any]]]
     """What each identification after the first changed, for each seed; read by people alone."""
     progress: Progress
+    warnings: list[list[str]] = msgspec.field(default_factory=list)
+    """Of each seed's result, those that would not be found again; none at all in old files."""
 
 
 class RunCheckpoint(NamedTuple):
@@ -166,7 +168,11 @@ def _check(metadata: Metadata, parts: dict[str, Arrays]) -> None:
     """Raises ``ValueError`` where what a checkpoint says does not agree with itself."""
     seeds, progress = metadata.seeds, metadata.progress
     num_assigned = len(seeds) if progress.looks else 0
-    lengths = {"moves": len(metadata.moves) == len(seeds)}
+    lengths = {
+        "moves": len(metadata.moves) == len(seeds),
+        "warnings": len(metadata.warnings) in (0, len(seeds))
+        and all(len(text.splitlines()) == 1 for own in metadata.warnings for text in own),
+    }
     lengths |= {n: len(getattr(progress, n)) == num_assigned for n in ("identities", "thresholds")}
     most = metadata.config.get("num_identifications", 1)
     right = {

@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from adaps.collect.episodes import best_return, mean_return, num_cut, regret
+from adaps.collect.episodes import best_return, mean_return, num_cut, regret, returns_per_agent
 from adaps.collect.evaluate import batch_episodes, in_batches, player
 from adaps.config.saved import saved_env
 from adaps.errors import UserError
@@ -17,12 +17,13 @@ from adaps.types import AnyEnvironment
 
 
 class SeedReturn(NamedTuple):
-    """A seed's mean greedy return, and the best possible on the same resets."""
+    """A seed's mean greedy return over all agents, and the best possible on the same resets."""
 
     seed: int
     value: float
     best: float | None
     regret: float | None
+    per_agent: list[float]
     num_cut: int
     """Episodes that were cut off before they were over."""
 
@@ -64,5 +65,6 @@ def evaluate(
             one = partial(play, policy.agent, greedy, policy.params, policy.sharing)
             played = in_batches(one, episodes, most=batch_episodes(env))
             values = mean_return(played), best_return(played), regret(played)
-            rows.append(SeedReturn(seed, *values, num_cut(played)))
+            own = returns_per_agent(played), num_cut(played)
+            rows.append(SeedReturn(seed, *values, *own))
     return rows

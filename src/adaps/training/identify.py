@@ -143,8 +143,8 @@ def identify(
 def run_identify(env: AnyEnvironment | None, config: IdentifyConfig, watch: Watch) -> Identity:
     """Gather, then encode and cluster twice, with the halves of the data exchanged.
 
-    Agents with different spaces are different by construction, so each space group is identified
-    by itself.
+    Agents that cannot be compared are different by construction, so each space group is
+    identified by itself.
 
     Raises:
         UserError: an option is out of range, or transitions cannot be used.

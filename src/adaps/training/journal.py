@@ -45,7 +45,7 @@ class Journal:
         every: environment steps between two; None goes by time.
         metadata: makes a checkpoint's metadata of the progress, whenever one is saved.
         found: what to resume from; None begins.
-        warn: is told once if the state cannot be saved.
+        tell: is told once if the state cannot be saved.
     """
 
     def __init__(
@@ -54,9 +54,9 @@ class Journal:
         every: int | None,
         metadata: Callable[[Progress], Any],
         found: RunCheckpoint | None,
-        warn: Callable[[str], None],
+        tell: Callable[[str], None],
     ) -> None:
-        self._series, self._every, self._metadata, self._warn = series, every, metadata, warn
+        self._series, self._every, self._metadata, self._tell = series, every, metadata, tell
         progress = found.metadata.progress if found else Progress({}, 0, 0, [], [])
         each = found.parts.items() if found else ()
         self._parts = {n: Part(progress.counts[n], lambda x=x: x) for n, x in each}
@@ -130,7 +130,7 @@ class Journal:
         try:
             parts = {name: part.arrays() for name, part in self._parts.items()}
         except UserError as error:
-            self._warn(f"this run cannot be resumed later: {error}")
+            self._tell(f"this run cannot be resumed later: {error}")
             self._series = None
             return
         if self.assignments is not None:

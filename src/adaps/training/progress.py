@@ -21,6 +21,8 @@ class Watch:
 
     def __init__(self) -> None:
         self.stop = threading.Event()
+        self.warnings: list[str] = []
+        """Of every seed's result, in the order in which they came."""
 
     def plan(self, name: str, unit: str, total: int, timed: bool = False) -> None:
         """Announce a phase and how much there is to do in it, over all seeds."""
@@ -35,11 +37,20 @@ class Watch:
         """Say that ``amount`` of a phase was done before this process began."""
 
     def warn(self, text: str) -> None:
-        """Say what the user may want to change, in one line."""
+        """Take down, and say, what nobody should read the result without.
+
+        Args:
+            text: one line that begins with a short form and a colon, such as ``updates skipped:``.
+        """
+        self.warnings.append(text)
+        self.tell(text)
+
+    def tell(self, text: str) -> None:
+        """Say in one line what the user may want to change."""
 
 
 class LoggingWatch(Watch):
-    """Leaves warnings to Python's logging, which shows them unless it is told otherwise."""
+    """Leaves what it is told to Python's logging, which shows it unless it is told otherwise."""
 
-    def warn(self, text: str) -> None:
+    def tell(self, text: str) -> None:
         logging.getLogger("adaps").warning("%s", text)

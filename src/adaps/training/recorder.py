@@ -81,7 +81,9 @@ class Recorder:
         self._statement = statement(env, config)
         self._found: dict[int, tuple[Identity | None, Sharing]] = {}
         self._thresholds: dict[int, float | None] = {}
-        self._warnings: dict[int, list[str]] = {}
+        self._mask_warnings: dict[int, list[str]] = {}
+        self._warnings: dict[int, list[str]] = defaultdict(list)
+        """Those that would not be found again, so that checkpoints hold them."""
         self._moves: dict[int, list[dict[str, Any]]] = defaultdict(list)
         self._lines: dict[int, list[Line]] = defaultdict(list)
         self._latest: dict[int, float] = {}
@@ -143,10 +145,26 @@ class Recorder:
             both = zip(shared.identities, shared.sharings, strict=True)
             self._found |= dict(zip(seeds, both, strict=True))
             self._thresholds |= dict(zip(seeds, shared.thresholds, strict=True))
-            self._warn(seeds)
+            self._check_masks(seeds)
             if self.folder is not None:
                 self.folder.write_json(files.IDENTITY, self._identity_json())
                 self.folder.write_json(files.SHARING, self._sharing_json())
+
+    def warn(self, seed: int, text: str) -> None:
+        """Take down, and say, what a seed's numbers should not be read without.
+
+        Args:
+            seed: whose.
+            text: one line that begins with a short form and a colon.
+        """
+        if text not in self._warnings[seed]:
+            self._warnings[seed].append(text)
+            self.watch.tell(f"seed {seed}: {text}")
+
+    def warnings_of(self, seed: int) -> list[str]:
+        """All that a seed's numbers should not be read without."""
+        own = [*self._warnings[seed], *self._mask_warnings.get(seed, []), *self._skipped(seed)]
+        return [*self.watch.warnings, *own]
 
     def moved(self, seeds: list[int], number: int, matches: list[Match]) -> None:
         """Agents were identified for the ``number``-th time."""
@@ -305,8 +323,8 @@ class Recorder:
     def _journal(self, seeds: list[int]) -> Journal:
         series = None if self.folder is None else Series(self.folder.path, seeds[0])
         found = self._found_checkpoints.pop(seeds[0], None)
-        every, warn = self.config.checkpoint_every, self.watch.warn
-        return Journal(series, every, partial(self._metadata, seeds), found, warn)
+        every, tell = self.config.checkpoint_every, self.watch.tell
+        return Journal(series, every, partial(self._metadata, seeds), found, tell)
 
     def _metadata(self, seeds: list[int], progress: Progress) -> Metadata:
         """What a checkpoint says besides its arrays."""
@@ -318,6 +336,7 @@ class Recorder:
             lines=[line for seed in seeds for line in self._lines[seed]],
             moves=[self._moves[seed] for seed in seeds],
             progress=progress,
+            warnings=[self._warnings[seed] for seed in seeds],
         )
 
     def _take_up(self, metadata: Metadata) -> None:
@@ -328,15 +347,27 @@ class Recorder:
         for line in metadata.lines:
             self._lines[line.seed].append(line)
         self._moves |= dict(zip(seeds, metadata.moves, strict=True))
+        for seed, texts in zip(seeds, metadata.warnings or [[] for _ in seeds], strict=True):
+            for text in texts:
+                self.warn(seed, text)
 
-    def _warn(self, seeds: list[int]) -> None:
+    def _skipped(self, seed: int) -> Iterator[str]:
+        """What is to be said of updates that were skipped, if any were."""
+        last = json.loads(self._lines[seed][-1].text) if self._lines[seed] else {}
+        if skipped := int(last.get("skipped_updates", 0)):
+            yield (
+                f"updates skipped: {skipped:,} of {num_updates(self.config):,} were not finite and "
+                "had no effect; try a smaller --algo.learning-rate"
+            )
+
+    def _check_masks(self, seeds: list[int]) -> None:
         """Say what is wrong with the seeds' masks."""
         for seed in seeds:
             identity, sharing = self._found[seed]
             clusters = None if identity is None else identity.clusters
-            self._warnings[seed] = mask_warnings(sharing, clusters, self.config.sharing)
-            for text in self._warnings[seed]:
-                self.watch.warn(f"seed {seed}: {text}")
+            self._mask_warnings[seed] = mask_warnings(sharing, clusters, self.config.sharing)
+            for text in self._mask_warnings[seed]:
+                self.watch.tell(f"seed {seed}: {text}")
 
     def _seeds(self) -> list[int]:
         return [seed for seeds in self.placement.seed_groups for seed in seeds]
@@ -376,7 +407,7 @@ class Recorder:
             group=[_each(s, lambda s: s.param_set.tolist()) for s in found],
             threshold=[self._thresholds.get(seed) for seed in self._seeds()],
             summary=[_each(s, _summary) for s in found],
-            warnings=[self._warnings.get(seed) for seed in self._seeds()],
+            warnings=[self._mask_warnings.get(seed) for seed in self._seeds()],
             masks=[_each(s, _kept) for s in found],
         )
         return schema.as_json(file)

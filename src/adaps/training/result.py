@@ -2,15 +2,23 @@
 
 import resource
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 import psutil
 
-from adaps.collect.episodes import Episodes, best_return, mean_return, num_cut, regret
+from adaps.collect.episodes import (
+    Episodes,
+    best_return,
+    mean_return,
+    num_cut,
+    opposed,
+    regret,
+    returns_per_agent,
+)
 from adaps.config.training import TrainConfig, num_updates, steps_taken
 from adaps.files import schema
 from adaps.identity.clusters import rand_index
@@ -50,6 +58,11 @@ class Result:
     env_steps_per_second: float
     policies: list[Policy]
     folder: Path | None
+    returns_per_agent: list[list[float]] = field(default_factory=list)
+    """The same of each agent alone."""
+    warnings: list[list[str]] = field(default_factory=list)
+    """What a seed's numbers should not be read without: one line each, which begins with a short
+    form and a colon, such as ``nearly equal masks:``."""
 
     @property
     def return_mean(self) -> float:
@@ -64,9 +77,13 @@ class Result:
 
 
 def summarise(
-    env: AnyEnvironment, seeds: Sequence[SeedResult], times: Times, folder: Path | None
+    env: AnyEnvironment,
+    seeds: Sequence[SeedResult],
+    times: Times,
+    folder: Path | None,
+    warnings_of: Callable[[int], list[str]],
 ) -> Result:
-    """Seeds' results side by side."""
+    """Seeds' results side by side; ``warnings_of`` says what there is to say of a seed."""
     return Result(
         seeds=[s.seed for s in seeds],
         returns=[mean_return(s.episodes) for s in seeds],
@@ -78,6 +95,11 @@ def summarise(
         env_steps_per_second=times.steps_per_second,
         policies=[s.policy for s in seeds],
         folder=folder,
+        returns_per_agent=(per_agent := [returns_per_agent(s.episodes) for s in seeds]),
+        warnings=[
+            [*warnings_of(seed.seed), *filter(None, [opposed(own)])]
+            for seed, own in zip(seeds, per_agent, strict=True)
+        ],
     )
 
 
@@ -98,6 +120,7 @@ def result_json(
         parameters_nops=fups * env.num_agents,
         return_mean=result.return_mean,
         return_per_seed=[*result.returns],
+        return_per_agent=[[*own] for own in result.returns_per_agent],
         regret_mean=result.regret_mean,
         regret_per_seed=result.regrets,
         best_return_mean=best_return(episodes),
@@ -109,6 +132,7 @@ def result_json(
         saving_seconds=round(times.saving, 3),
         peak_memory_mb=round(peak_memory_mb(), 1),
         adjusted_rand_index=result.adjusted_rand_index,
+        warnings=result.warnings,
     )
     return schema.as_json(file)
 

@@ -105,7 +105,7 @@ def checkpoints_of(
     config: TrainConfig,
     placement: Placement,
     resume: Resume,
-    warn: Callable[[str], None],
+    tell: Callable[[str], None],
 ) -> dict[int, RunCheckpoint]:
     """What there is to resume from, by the first seed of each program.
 
@@ -119,9 +119,9 @@ def checkpoints_of(
     for seeds in placement.seed_groups:
         series = Series(out, seeds[0])
         if not numbers(series):
-            warn(f"seed {seeds[0]} has no checkpoint yet, and begins anew")
+            tell(f"seed {seeds[0]} has no checkpoint yet, and begins anew")
             continue
-        checkpoint = load(series, warn, decoded)
+        checkpoint = load(series, tell, decoded)
         metadata = checkpoint.metadata
         _refuse_changes(out, metadata, now, resume)
         _refuse_what_is_over(out, metadata, now, config)
@@ -130,9 +130,13 @@ def checkpoints_of(
                 f"{checkpoint.path} is of seeds {metadata.seeds} in one program, and here "
                 f"seeds {seeds} would be one: resume where it was begun"
             )
+        if changed := _changes_that_count(metadata, now):
+            text = f"resumed with changes: {'; '.join(changed)}"
+            each = metadata.warnings or [[] for _ in seeds]
+            metadata.warnings = [[*own, text] for own in each]
         found[seeds[0]] = checkpoint
     if found:
-        _warn_of_other_bits(next(iter(found.values())).metadata, now, warn)
+        _tell_of_other_bits(next(iter(found.values())).metadata, now, tell)
     return found
 
 
@@ -161,29 +165,32 @@ def _changes(saved: Statement, now: Statement) -> list[Difference]:
     return differences(*({name: getattr(own, name) for name in parts} for own in (saved, now)))
 
 
-def _refuse_changes(out: Path, saved: Statement, now: Statement, resume: Resume) -> None:
-    if resume.allow_changes:
-        return
+def _changes_that_count(saved: Statement, now: Statement) -> list[str]:
+    """Those after which a run is no longer what it was."""
     free = [
         f"config.{n}" for n in FREE if now.config["num_identifications"] == 1 or n not in SCHEDULE
     ]
-    changed = [
+    return [
         str(change)
         for change in _changes(saved, now)
         if change.name not in free and not change.name.startswith(ARITHMETIC)
     ]
-    if changed:
+
+
+def _refuse_changes(out: Path, saved: Statement, now: Statement, resume: Resume) -> None:
+    changed = _changes_that_count(saved, now)
+    if changed and not resume.allow_changes:
         raise UserError(
             f"{out} was begun with other settings: {'; '.join(changed)} ({resume.advice})"
         )
 
 
-def _warn_of_other_bits(saved: Statement, now: Statement, warn: Callable[[str], None]) -> None:
+def _tell_of_other_bits(saved: Statement, now: Statement, tell: Callable[[str], None]) -> None:
     """Say what may make the result another one than that of a run that was not interrupted."""
     changes = [change for change in _changes(saved, now) if change.name.startswith(ARITHMETIC)]
     if changes:
         text = "; ".join(str(c).removeprefix(ARITHMETIC) for c in changes)
-        warn(f"the last bits of all numbers may differ from those of one machine's run: {text}")
+        tell(f"the last bits of all numbers may differ from those of one machine's run: {text}")
 
 
 def _refuse_what_is_over(out: Path, saved: Metadata, now: Statement, config: TrainConfig) -> None:

@@ -77,7 +77,7 @@ def train(
     folder, how = None if out is None else Path(out), Resume() if resume else None
     watch = LoggingWatch()
     if folder is not None and not isinstance(env, str) and (why := why_not_again(made)):
-        watch.warn(f"only Python can make this run's environment again: {why}; {IN_PYTHON}")
+        watch.tell(f"only Python can make this run's environment again: {why}; {IN_PYTHON}")
     return run(made, config, folder, watch, sinks=sinks, resume=how)
 
 
@@ -129,7 +129,7 @@ def run(
     ):
         recorder = Recorder(env, config, placement, folder, watch, others, found)
         seeds = _trained(stages, recorder)
-        result = summarise(env, seeds, recorder.times, out)
+        result = summarise(env, seeds, recorder.times, out, recorder.warnings_of)
         recorder.finish(result_json(env, config, result, seeds[0].episodes, recorder.times))
     return result
 
@@ -181,7 +181,7 @@ def _folder(
             yield RunFolder(out), {}
         return
     with locked(out):
-        found = checkpoints_of(out, env, config, placement, resume, watch.warn)
+        found = checkpoints_of(out, env, config, placement, resume, watch.tell)
         for checkpoint in found.values():
             check_fits(config, stages, checkpoint)
         yield RunFolder(out, resumes=True), found

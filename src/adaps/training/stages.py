@@ -310,7 +310,7 @@ def fresh_keys(keys: SeedKeys, number: Int[Array, ""]) -> SeedKeys:
 
 @over_seeds(static=1)
 def samples_of(groups: tuple[Any, ...], gathered: Gathered) -> list[Samples]:
-    """What the agents of each group with equal spaces are told apart by."""
+    """What the agents of each space group are told apart by."""
     return [as_samples(gathered_of_group(gathered, group)) for group in groups]
 
 

@@ -25,6 +25,7 @@ from adaps.config.training import (
 )
 from adaps.envs.agent_io import agents_of
 from adaps.identity import cluster_agents, gathering
+from adaps.identity.advice import SURE
 from adaps.identity.autoencoder import CoderState
 from adaps.identity.encoders import updates_of
 from adaps.identity.matching import Match, match
@@ -131,9 +132,9 @@ def identify(group: SeedGroup, params: Params, sharings: list[Sharing]) -> list[
 def gather(group: SeedGroup, params: Params, sharing: Sharing) -> list[Samples]:
     """Transitions of every agent, under the policy as it is unless another is wanted.
 
-    Agents whose spaces differ are kept apart: each part of the team has samples of its own.
+    Agents that cannot be compared are kept apart: each space group has samples of its own.
     """
-    _, stages, _, driver, seeds, keys = group
+    _, stages, recorder, driver, seeds, keys = group
     plan, before = stages.plan, driver.journal.num_identifications
     task = Task("gather", "gather", plan.steps_per_round, partial(steps_gathered, plan, before))
 
@@ -142,9 +143,13 @@ def gather(group: SeedGroup, params: Params, sharing: Sharing) -> list[Samples]:
 
     state, done = driver.restore_or(task, stages.begin_gathering(keys))
     state = driver.carry_out(task, state, done, plan.rounds, step)
-    for gathered in unstack(state.gathered, len(seeds)):
+    names, parts = agents_of(stages.env).names, space_groups_of(stages.env)
+    for seed, gathered in zip(seeds, unstack(state.gathered, len(seeds)), strict=True):
         gathering.check_finite(stages.env, gathered)
-    return samples_of(space_groups_of(stages.env), state.gathered)
+        if len(parts) < len(names):
+            for text in gathering.too_little(names, gathered):
+                recorder.warn(seed, text)
+    return samples_of(parts, state.gathered)
 
 
 def steps_gathered(plan: gathering.Plan, before: int, rounds: int) -> int:
@@ -153,17 +158,25 @@ def steps_gathered(plan: gathering.Plan, before: int, rounds: int) -> int:
 
 
 def cluster_part(group: SeedGroup, part: int, samples: Samples) -> list[Identity]:
-    """Clusters of agents with equal spaces, for every seed."""
+    """Clusters of agents of one space group, for every seed."""
     config, seeds = group.config, group.seeds
     if samples.num_rare.shape[-1] == 1:
         return [identity_of_one_agent(config.encoder.latent_size) for _ in seeds]
     encoder = learn_codes(group, part, samples)
     each = zip(*(unstack(x, len(seeds)) for x in (encoder, samples)), seeds, strict=True)
-    how = clustering(config)
-    return [
-        cluster_agents.find(config.encoder, how, coder.params, own, coder.key, seed)
-        for coder, own, seed in each
-    ]
+    how, identities = clustering(config), []
+    first = agents_of(group.stages.env).names[space_groups_of(group.stages.env)[part].agents[0]]
+    for coder, own, seed in each:
+        found = cluster_agents.find(config.encoder, how, coder.params, own, coder.key, seed)
+        if found.agreeing < SURE:
+            group.recorder.warn(
+                seed,
+                f"kinds not sure: only {found.agreeing:.0%} of resamples find "
+                f"{len(found.identity.centres)} among the {samples.num_rare.shape[-1]} agents like "
+                f"{first}; try more --gather-steps",
+            )
+        identities.append(found.identity)
+    return identities
 
 
 def learn_codes(group: SeedGroup, part: int, samples: Samples) -> CoderState:
@@ -204,7 +217,7 @@ def each_key(keys: SeedKeys, seeds: list[int]) -> list[Key[Array, ""]]:
 
 
 def kinds_of(env: AnyEnvironment, identity: Identity | None) -> Int[Array, " agent"]:
-    """Whose observations and rewards are scaled alike: one cluster's, or those of equal spaces."""
+    """Whose observations and rewards are scaled alike: one cluster's, or a space group's."""
     if identity is not None:
         return jnp.asarray(identity.clusters)
     kinds = {agent: k for k, part in enumerate(space_groups_of(env)) for agent in part.agents}

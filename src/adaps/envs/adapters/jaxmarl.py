@@ -306,8 +306,9 @@ def _space(env: str, agent: str, made: Any, seen: Any) -> AgentSpace:
             "can be trained: choose the environment's discrete setting (action_type)"
         )
     size = jax.eval_shape(lambda x: numbers(env, f"observation of {agent}", x), seen).size
-    shapes = jax.tree.map(lambda x: tuple(x.shape), seen)
-    return AgentSpace(size, int(actions.n), f"{shapes} numbers, {int(actions.n)} actions")
+    shapes = [" × ".join(map(str, leaf.shape)) or "1" for leaf in jax.tree.leaves(seen)]
+    label = f"{' and '.join(shapes)} numbers, {int(actions.n)} actions"
+    return AgentSpace(size, int(actions.n), label)
 
 
 def _types(made: Any) -> tuple[int, ...] | None:

@@ -34,7 +34,7 @@ class PettingZooTeam(SizedBySpaces):
 
     name: str
     spaces: tuple[AgentSpace, ...] = field(repr=False)
-    """What each agent sees and may do; those that differ are of different kinds."""
+    """What each agent sees and may do."""
     roster: Roster = field(repr=False)
     make_env: MakeEnv = field(repr=False)
     agent_types: tuple[int, ...] | None = None

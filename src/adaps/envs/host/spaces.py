@@ -43,12 +43,12 @@ class View(NamedTuple):
 
     @property
     def described(self) -> dict[str, Any]:
-        """Sizes, and the spaces in words: what makes an :class:`adaps.types.AgentSpace`."""
+        """Sizes, and the layout in words: what makes an :class:`adaps.types.AgentSpace`."""
         layout = {"masked": self.masked, "unpacked": self.unpacked, "space": _to_json(self.space)}
         return {
             "obs_size": self.size,
             "num_actions": self.num_actions,
-            "label": f"{self.space}, {self.num_actions} actions",
+            "label": f"{' and '.join(_parts(self.space))}, {self.num_actions} actions",
             "first_action": self.first_action,
             "layout": json.dumps(layout),
         }
@@ -119,6 +119,27 @@ def _numbered(env: str, agent: str, action: Any) -> tuple[int, int]:
 def _short(space: Any) -> str:
     """In words, on one line."""
     return textwrap.shorten(str(space), 200, placeholder=" …")
+
+
+def _parts(space: spaces.Space) -> list[str]:
+    """What an observation's numbers are, one after the other.
+
+    Only what they must be to be read by another agent: bounds, types of numbers and names of keys
+    are what an environment states, and no evidence that agents are unlike.
+    """
+    match space:
+        case spaces.Box() | spaces.MultiBinary():
+            size = " × ".join(map(str, space.shape)) or "1"
+            return [f"{size} number{'' if size == '1' else 's'}"]
+        case spaces.Discrete():
+            return [f"one of {space.n}"]
+        case spaces.MultiDiscrete():
+            return [f"one of {n}" for n in space.nvec.ravel()]
+        case spaces.Dict():
+            return [part for own in space.spaces.values() for part in _parts(own)]
+        case spaces.Tuple():
+            return [part for own in space.spaces for part in _parts(own)]
+    raise NotImplementedError
 
 
 def flatten_as(layout: str, seen: Any) -> tuple[np.ndarray, Any]:

@@ -17,6 +17,8 @@ from adaps.files.schema.run import (
     RunIdentity,
     RunSharing,
     SpaceGroup,
+    short_form,
+    warnings_by_seed,
 )
 from adaps.files.schema.study import Failures, Options, Plan, Planned, References, Variant
 
@@ -41,4 +43,6 @@ __all__ = [
     "as_json",
     "decoded",
     "read",
+    "short_form",
+    "warnings_by_seed",
 ]

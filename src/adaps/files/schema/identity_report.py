@@ -41,7 +41,7 @@ class Gathered(Struct):
 class Advice(Struct):
     """What to do about sharing."""
 
-    verdict: Literal["share by kind", "share all", "do not share", "not sure"]
+    verdict: Literal["share by kind", "share all", "do not share", "not sure", "nothing to compare"]
     sentence: str
     reasons: list[str]
     parameters: dict[str, Whole | None] | None
@@ -139,7 +139,7 @@ class IdentityReport(File, kw_only=True):
     environment: dict[str, Any] | None = None
     """What the environment was, as in a run's ``config.json``; None where there was none."""
     parts: list[dict[str, Any]] | None = None
-    """The same of each group of agents whose spaces are alike, where not all agents' are."""
+    """The same of each group of agents that can be compared, where not all agents can."""
 
     def __post_init__(self) -> None:
         self._check_agents()

@@ -4,6 +4,7 @@ Lists of identity.json, sharing.json and result.json have one entry per seed; nu
 seed has not come so far.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
 from msgspec import Meta, Struct, field
@@ -48,7 +49,7 @@ class MetricsLine(Struct, kw_only=True):
 
 
 class SpaceGroup(Struct, kw_only=True):
-    """Agents whose spaces are alike."""
+    """Agents with as many actions, and observations of the same layout."""
 
     space: str = ""
     agents: list[Whole]
@@ -71,7 +72,7 @@ class RunIdentity(File, kw_only=True):
     agent_names: list[str] | None = None
     """None where agents have numbers alone."""
     parts: list[SpaceGroup] | None = None
-    """None where all agents' spaces are alike."""
+    """None where all agents can be compared."""
     clusters: list[list[Whole] | None]
     """Of each agent; None also for methods that identify no agents."""
     num_clusters: list[Whole | None]
@@ -182,6 +183,9 @@ class Result(File, kw_only=True):
     """Of one network for each agent."""
     return_mean: float | None = None
     return_per_seed: list[float | None]
+    """Summed over all agents."""
+    return_per_agent: list[list[float | None]] | None = None
+    """Of each seed's agents."""
     regret_mean: float | None = None
     regret_per_seed: list[float | None]
     best_return_mean: float | None
@@ -195,11 +199,19 @@ class Result(File, kw_only=True):
     saving_seconds: float = 0.0
     peak_memory_mb: float = 0.0
     adjusted_rand_index: list[float | None] = field(default_factory=list)
+    warnings: list[list[str]] | None = None
+    """Of each seed, what its numbers should not be read without; see :func:`short_form`."""
 
     def __post_init__(self) -> None:
         check_per_seed(self, "return_per_seed", "regret_per_seed")
+        check_length("warnings", self.warnings, len(self.seeds))
+        check_length("return_per_agent", self.return_per_agent, len(self.seeds))
         if all(value is None for value in self.return_per_seed):
             raise ValueError("no seed has a return")
+
+    def warnings_of(self, seed: int) -> list[str]:
+        """What this seed's numbers should not be read without."""
+        return dict(zip(self.seeds, self.warnings or (), strict=False)).get(seed, [])
 
     @property
     def best(self) -> float | None:
@@ -217,6 +229,31 @@ class Result(File, kw_only=True):
         """By seed; None where the best possible return is not known."""
         both = zip(self.seeds, self.regret_per_seed, strict=True)
         return {seed: known(value) for seed, value in both}
+
+
+def short_form(warning: str) -> str:
+    """What a warning is about: all before its first colon, the same for every run.
+
+    >>> short_form("updates skipped: 3 of 100 were not finite")
+    'updates skipped'
+    """
+    return warning.partition(": ")[0]
+
+
+def warnings_by_seed(warnings: Mapping[int, Sequence[str]]) -> list[str]:
+    """Each different warning once, with the seeds that it is of.
+
+    >>> warnings_by_seed({0: ["a: b"], 1: ["a: b", "c: d"]})
+    ['seeds 0, 1: a: b', 'seed 1: c: d']
+    """
+    seeds_of: dict[str, list[int]] = {}
+    for seed, texts in sorted(warnings.items()):
+        for text in texts:
+            seeds_of.setdefault(text, []).append(seed)
+    return [
+        f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}: {text}"
+        for text, seeds in seeds_of.items()
+    ]
 
 
 def check_per_seed(file: Any, *columns: str) -> None:
