@@ -159,7 +159,7 @@ def test_environments_and_algorithms_of_others():
         ("theirs:FRUIT", "must be a dataclass"),
         ("theirs:boom", "must be a dataclass"),
         ("theirs:Plain", "must be a dataclass"),
-        ("subprocess:Popen", "must be a dataclass"),
+        ("subprocess:Popen", "is of Python's standard library"),
         ("theirs:Unfinished", "lacks needs_identity, build"),
         ("theirs:NeedsMore", "every option needs a default"),
     ],

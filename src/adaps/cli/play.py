@@ -15,7 +15,7 @@ from adaps.config.saved import saved_env
 from adaps.config.training import Count
 from adaps.envs import make
 from adaps.errors import UserError
-from adaps.extensions import check_options, from_to
+from adaps.extensions import check_options, code_allowed, from_to
 from adaps.files.run_folder import CONFIG
 
 
@@ -44,6 +44,8 @@ class PlayCommand:
     """Stop after this many steps; None: at the end of the episode."""
     size: Annotated[Count, from_to(100, 2_000)] = 480
     """Width of the film, in pixels."""
+    allow_code: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Import code that is somebody's own and that the run names."""
 
 
 def run(words: list[str]) -> int:
@@ -55,8 +57,9 @@ def run(words: list[str]) -> int:
         out = command.out or Path(re.sub(r"[^\w.-]+", "-", team.env.name) + ".gif")
     else:
         folder = Path(command.run)
-        env = make(*saved_env(folder / CONFIG))
-        team = render.trained_team(env, folder, command.seed)
+        with code_allowed(command.allow_code):
+            env = make(*saved_env(folder / CONFIG))
+            team = render.trained_team(env, folder, command.seed)
         out = command.out or folder / "episode.gif"
     steps = command.max_steps or team.env.max_steps
     watch = ConsoleWatch()

@@ -1,21 +1,34 @@
 """A run's ``config.json``: a configuration as plain data, and back. Stage: settings."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import msgspec
 
 from adaps.config.choices import CHOICES, options_of
 from adaps.config.training import TrainConfig
-from adaps.errors import UserError
-from adaps.extensions import dotted_name, hints_of
+from adaps.envs import check_env_code
+from adaps.errors import CodeError, UserError
+from adaps.extensions import (
+    Source,
+    check_code,
+    close_folder,
+    dotted_name,
+    hints_of,
+    is_dotted,
+    is_imported,
+)
 from adaps.files.plain_files import read_json
+from adaps.files.run_folder import CONFIG
 
 T = TypeVar("T")
+
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def to_json(config: TrainConfig) -> dict[str, Any]:
@@ -31,26 +44,58 @@ def part_to_json(part: str, options: Any) -> dict[str, Any]:
     return {**dataclasses.asdict(options), "name": name}
 
 
+def source_of(path: Path) -> Source:
+    """A file with a configuration, which belongs to its folder where that is a run's."""
+    return Source(path, path.parent if path.name == CONFIG else None)
+
+
 def from_json(path: Path) -> TrainConfig:
     """The configuration that a ``config.json`` holds.
 
     Raises:
-        UserError: the file cannot be read, or says something else than a configuration.
+        UserError: the file cannot be read, says something else than a configuration, or names code
+            that is not allowed.
     """
-    with _saved(path) as data:
-        parts = {part: part_from_json(part, data[part]) for part in CHOICES}
+    source = source_of(path)
+    config = recorded(source)
+    check_env_code(config.env, source)
+    return config
+
+
+def recorded(source: Source, others: Mapping[str, str] = NONE) -> TrainConfig:
+    """The same, as a record: its environment's name need not be one that may be made.
+
+    Args:
+        source: the file.
+        others: names to take for parts, instead of what the file says of them.
+
+    Raises:
+        UserError: as from :func:`from_json`.
+    """
+    with _saved(source) as data:
+        parts = {part: _part(part, data[part], others.get(part), source) for part in CHOICES}
         return with_saved(TrainConfig("", **parts), {"env": data["env"], **data, **parts})
 
 
-def part_from_json(part: str, data: Any) -> Any:
+def _part(part: str, data: Any, other: str | None, source: Source) -> Any:
+    """Options as saved, unless the name of something else is given."""
+    if other is not None and other != data.get("name"):
+        return options_of(part, other)
+    return part_from_json(part, data, source)
+
+
+def part_from_json(part: str, data: Any, source: Source) -> Any:
     """Options that :func:`part_to_json` wrote.
 
     Raises:
+        CodeError: the file names code that is not allowed.
         AttributeError, KeyError, TypeError, ValueError: the data say something else.
     """
     saved = {option: _with_tuples(value) for option, value in data.items()}
     if not isinstance(name := saved.pop("name"), str):
         raise TypeError(f"{part}'s name is {name!r:.40}")
+    if is_dotted(name) and not is_imported(name):
+        check_code(CHOICES[part].kind, name, name.partition(":")[0], source)
     return with_saved(options_of(part, name), saved, f"{part}.")
 
 
@@ -64,18 +109,26 @@ def saved_env(path: Path) -> tuple[str, int]:
     """The environment's name and its task seed in a ``config.json``, as ``make`` takes them.
 
     Raises:
-        UserError: the file cannot be read, or says something else than a configuration.
+        UserError: the file cannot be read, says something else than a configuration, or names code
+            that is not allowed.
     """
-    with _saved(path) as data:
+    source = source_of(path)
+    with _saved(source) as data:
         named = {"env": data["env"], "task_seed": data.get("task_seed", 0)}
-        return dataclasses.astuple(with_saved(_SavedEnv(), named))
+        saved = with_saved(_SavedEnv(), named)
+    check_env_code(saved.env, source)
+    return dataclasses.astuple(saved)
 
 
 @contextmanager
-def _saved(path: Path) -> Iterator[dict[str, Any]]:
+def _saved(source: Source) -> Iterator[dict[str, Any]]:
     """What a ``config.json`` says, with tuples for lists; whatever is wrong with it is told."""
+    path = source.file
+    close_folder(source)
     try:
         yield {name: _with_tuples(value) for name, value in read_json(path)["config"].items()}
+    except CodeError:
+        raise
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except KeyError as error:

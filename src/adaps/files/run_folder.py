@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from adaps.errors import StorageError, UserError, reason, refusal
-from adaps.files.plain_files import replace, told_json
+from adaps.files.plain_files import refuse_links, replace, told_json
 
 T = TypeVar("T")
 
@@ -45,6 +45,7 @@ class RunFolder:
         self._lock = threading.Lock()
         if not resumes:
             check_free(self.path)
+        refuse_links(self.path, METRICS, "checkpoints")
         with writable(self.path):
             (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
             (self.path / RESULT).unlink(missing_ok=True)
@@ -56,7 +57,8 @@ class RunFolder:
 
     def append_metrics(self, line: str) -> None:
         """Add one line to ``metrics.jsonl``."""
-        with self._lock, self._refusals(METRICS), (self.path / METRICS).open("a") as file:
+        path = self.path / METRICS
+        with self._lock, self._refusals(METRICS), open(path, "a", opener=_without_links) as file:
             file.write(line + "\n")
 
     def write_metrics(self, lines: Sequence[str]) -> None:
@@ -87,6 +89,11 @@ class RunFolder:
         except (OSError, SafetensorError) as error:
             why = refusal(error) if isinstance(error, OSError) else str(error)
             raise StorageError(f"cannot write {self.path / name}: {why}") from None
+
+
+def _without_links(path: str, flags: int) -> int:
+    """Neither a link is followed, nor is a pipe's reader waited for."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -1,6 +1,5 @@
 """What a user sees while a study runs: what is done, and how far each run is. Stage: study."""
 
-import json
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from adaps.files.plain_files import parsed, read_text
 from adaps.files.run_folder import METRICS
 from adaps.study.job import Job, Outcome
 
@@ -77,7 +77,7 @@ class _Bars(Progress):
 def _latest(path: Path) -> tuple[int, float | None]:
     """Environment steps and greedy return of the last complete line."""
     try:
-        line = json.loads(path.read_text().rstrip("\n").rsplit("\n", 1)[-1])
+        line = parsed(read_text(path).rstrip("\n").rsplit("\n", 1)[-1])
         return line["env_steps"], line["return_greedy"]
     except (OSError, ValueError, KeyError, TypeError):
         return 0, None

@@ -20,6 +20,7 @@ import psutil
 
 from adaps.collect.cores import cores
 from adaps.errors import UserError
+from adaps.extensions import process_started, starting_processes
 from adaps.study.job import ATTEMPTS, GIB, Job, Listener, Outcome, Worker, check_memory
 
 MEMORY_CHECK_SECONDS = 0.5
@@ -141,11 +142,12 @@ class Lane:
     def start(self, job: Job) -> Future[Outcome]:
         """Start a run; the process may have died since the last one."""
         self.setting = job.setting
-        try:
-            return self._process.submit(self.work, job, self.out)
-        except BrokenProcessPool:
-            self.replace_process()
-            return self._process.submit(self.work, job, self.out)
+        with starting_processes():
+            try:
+                return self._process.submit(self.work, job, self.out)
+            except BrokenProcessPool:
+                self.replace_process()
+                return self._process.submit(self.work, job, self.out)
 
     def replace_process(self) -> None:
         """Start a fresh process, which holds no memory."""
@@ -182,6 +184,7 @@ def _prepare(core: int) -> None:
 
     What one process has compiled, the others load: see :mod:`adaps.files.compile_cache`.
     """
+    process_started()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "sched_setaffinity"):
         allowed = sorted(os.sched_getaffinity(0))

@@ -28,7 +28,7 @@ def evaluate_run(env: AnyEnvironment, folder: Path, num_episodes: int) -> list[S
     Raises:
         UserError: nothing is saved there, or a file is damaged.
     """
-    compile_cache.enable()
+    compile_cache.enable(folder)
     rows, most = [], batch_episodes(env)
     with player(env) as play:
         for seed in saved_seeds(folder):

@@ -109,7 +109,7 @@ def run(
         RunError, KeyboardInterrupt: an environment failed, a loss was not finite, the disk was
             full, or it was told to stop; what was learned has been saved as far as it could be.
     """
-    compile_cache.enable()
+    compile_cache.enable(out)
     check_sinks(sinks, out)
     check_method(config.sharing)
     config = _resolved(env, config, out, resume)

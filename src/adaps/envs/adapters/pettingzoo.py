@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -25,7 +26,13 @@ from adaps.envs.host.spaces import view_of
 from adaps.envs.host.team import Roster
 from adaps.envs.names import full_name
 from adaps.errors import UserError, unknown
-from adaps.extensions import dotted_name, look_in_working_directory, theirs, told
+from adaps.extensions import (
+    check_not_standard,
+    dotted_name,
+    look_in_working_directory,
+    theirs,
+    told,
+)
 from adaps.types import STEP_TIMEOUT, AgentSpace
 
 MAX_STEPS = 10_000
@@ -192,9 +199,13 @@ def _maker(name: str, make_env: Any) -> Callable[..., Any]:
 
 def _module(name: str) -> ModuleType:
     """The module of this name, which may leave out ``pettingzoo.``, or be where one works."""
-    look_in_working_directory()
+    check_not_standard("PettingZoo environment", name, name)
+    known = known_modules()
+    if name not in known:
+        look_in_working_directory()
     is_name = re.fullmatch(r"\w+(\.\w+)*", name)
-    for full in (name, f"pettingzoo.{name}") if is_name else ():
+    guesses = (name, f"pettingzoo.{name}") if is_name else ()
+    for full in (known[name],) if name in known else guesses:
         try:
             return importlib.import_module(full)
         except ModuleNotFoundError as error:
@@ -205,19 +216,28 @@ def _module(name: str) -> ModuleType:
         except (Exception, SystemExit) as error:
             raise UserError(f"environment '{name}' cannot be imported: {told(error)}") from error
     hint = "name its module, such as mpe2.simple_tag_v3"
-    raise unknown("PettingZoo environment", name, _known(), see=hint)
+    raise unknown("PettingZoo environment", name, known, see=hint)
 
 
-def _known() -> list[str]:
-    """Modules with environments, without importing them: pettingzoo's families and mpe2's."""
+def known_modules() -> dict[str, str]:
+    """Modules of environments that come with PettingZoo and MPE2, by the names they may be given.
+
+    Nothing is imported, and a package in the working directory is none of theirs.
+    """
     families = {"mpe2": "mpe2"} | {f"pettingzoo.{f}": f for f in ("butterfly", "classic", "atari")}
-    return [
-        f"{short}.{module.name}"
-        for package, short in families.items()
-        if (spec := importlib.util.find_spec(package)) and spec.submodule_search_locations
-        for module in pkgutil.iter_modules(spec.submodule_search_locations)
-        if re.search(r"_v\d+$", module.name)
-    ]
+    found = {}
+    for package, short in families.items():
+        spec = importlib.util.find_spec(package)
+        paths = list(spec.submodule_search_locations or ()) if spec else []
+        for module in pkgutil.iter_modules([p for p in paths if not _is_here(Path(p), package)]):
+            if re.search(r"_v\d+$", module.name):
+                found[f"{short}.{module.name}"] = f"{package}.{module.name}"
+    return found | {full: full for full in found.values()}
+
+
+def _is_here(folder: Path, package: str) -> bool:
+    """Whether a package's folder was found in the working directory."""
+    return folder.resolve().parents[package.count(".")] == Path.cwd().resolve()
 
 
 def _name_of(make_env: Any, options: dict[str, Any]) -> str:
