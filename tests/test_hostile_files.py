@@ -5,31 +5,45 @@ Each case plants a module whose import leaves a mark, names it in a file, and gi
 
 import itertools
 import json
+import math
+import os
 import sys
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import msgspec
+import numpy.lib.format as npy
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import adaps
 from adaps.cli.commands import main
+from adaps.config.checks import resolved
 from adaps.config.choices import algo_options, sharing_options
 from adaps.config.parsing import parse, parse_train
 from adaps.config.saved import from_json, saved_env, to_json
 from adaps.config.training import TrainConfig
 from adaps.envs.agent_io import agents_of
+from adaps.envs.host.spaces import flatten_as
+from adaps.errors import StorageError
 from adaps.extensions import code_allowed
+from adaps.files import logged
 from adaps.files import run_folder as files
+from adaps.files.sinks import TensorBoard
 from adaps.networks import MLP
 from adaps.networks.agent import Agent
 from adaps.sharing.method import DATA_ONLY
+from adaps.study import worker
+from adaps.study.board import latest
 from adaps.study.commands import CompareCommand, compared
+from adaps.study.job import Job
 from adaps.study.plan import slug
 from adaps.study.plan_file import from_file
 from adaps.training.policy import Policy
+from adaps.training.resume import statement
 
 PLANTED = """
 with open({mark!r}, "a") as mark:
@@ -407,6 +421,180 @@ def test_groups_in_a_file_are_numbers(flag, sent, monkeypatch, tmp_path, capsys)
     (sent / "identity.json").write_text(json.dumps({"encoder": name, "clusters": [name, name]}))
     refused(["train", "bps:1-1", "--sharing", "adaps", flag, "identity.json"], capsys)
     assert not planted.was_run
+
+
+# Links lead nowhere, and sizes are no promises.
+
+
+def write_run(folder):
+    """A run that has begun and saved nothing, which can be resumed."""
+    env = adaps.make("bps:1-1")
+    config = TrainConfig("bps:1-1", sharing_options("fups"), algo_options("a2c"), steps=400)
+    folder.mkdir()
+    said = msgspec.structs.asdict(statement(env, resolved(config, env)))
+    (folder / files.CONFIG).write_text(json.dumps({"schema": 1, **said}))
+    return folder
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """What a link of the folder leads to: a file and a folder."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("mine")
+    yield {"file": tmp_path / "file", "folder": tmp_path / "folder"}
+    assert (tmp_path / "file").read_text() == "mine"
+    assert not list((tmp_path / "folder").iterdir())
+
+
+@pytest.mark.parametrize("how", ["--resume", "--auto-resume"])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        (files.METRICS, "file"),
+        (".lock", "file"),
+        ("checkpoints", "folder"),
+        ("checkpoints/state", "folder"),
+        ("checkpoints/state/seed-0", "folder"),
+    ],
+)
+def test_no_run_is_written_through_a_link(how, name, kind, sent, elsewhere, capsys):
+    folder = write_run(sent)
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).symlink_to(elsewhere[kind])
+    words = ["--resume", folder] if how == "--resume" else ["bps:1-1", how, "--out", folder]
+    said = refused(["train", *words, "--sharing", "fups", "--steps", "400"], capsys)
+    assert f"{name} is a symbolic link" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [(".lock", "file"), ("runs", "folder"), (f"runs/{slug('bps:1-1')}/fups/seed-0", "folder")],
+)
+def test_no_study_is_written_through_a_link(name, kind, sent, elsewhere, capsys):
+    (sent / name).parent.mkdir(parents=True)
+    (sent / name).symlink_to(elsewhere[kind])
+    words = ["compare", "--envs", "bps:1-1", "--methods", "fups", "--seeds", "1", "--out", sent]
+    assert f"{name} is a symbolic link" in refused(words, capsys)
+
+
+def test_no_metrics_are_added_through_a_link_or_to_a_pipe(sent, elsewhere):
+    folder = files.RunFolder(sent)
+    for make in (lambda path: path.symlink_to(elsewhere["file"]), os.mkfifo):
+        make(sent / files.METRICS)
+        with pytest.raises(StorageError, match=f"cannot write .*{files.METRICS}"):
+            folder.append_metrics("{}")
+        (sent / files.METRICS).unlink()
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "tensorboard/seed-0"])
+def test_no_events_are_written_through_a_link(name, sent, elsewhere):
+    (sent / name).parent.mkdir(parents=True)
+    (sent / name).symlink_to(elsewhere["folder"])
+    with pytest.raises(adaps.UserError, match=f"{name} is a symbolic link"):
+        TensorBoard(sent, {}).log(0, 1, {"return_greedy": 1.0})
+
+
+def test_no_error_is_written_through_a_link(sent, elsewhere, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("as it may happen")
+
+    monkeypatch.setattr(worker, "_train", fail)
+    job = Job("bps:1-1", "fups", TrainConfig("bps:1-1", None, None), "run")
+    (sent / "run").mkdir(parents=True)
+    (sent / "run" / worker.ERROR).symlink_to(elsewhere["file"])
+    assert worker.work(job, sent).failure == "RuntimeError: as it may happen"
+    assert "as it may happen" in (sent / "run" / worker.ERROR).read_text()
+
+
+def test_a_board_waits_for_no_pipe(sent):
+    sent.mkdir()
+    os.mkfifo(sent / files.METRICS)
+    assert latest(sent / files.METRICS) == (0, None)
+
+
+SPARSE = {
+    "evaluate {}": "config.json",
+    "train --resume {}": "config.json",
+    "train --config {}/config.json": "config.json",
+    "report {}": "config.json",
+    "report ./{}": "study.json",
+    "train bps:1-1 --identity {}/identity.json": "identity.json",
+    "train bps:1-1 --sharing.groups {}/groups.json": "groups.json",
+    "compare {}/plan.toml": "plan.toml",
+    "identify --transitions {}/log.npz": "log.npz",
+    "play {}": "checkpoints/seed-0.safetensors",
+}
+
+
+@pytest.mark.parametrize("command", SPARSE)
+def test_a_file_that_claims_more_than_the_memory_is_not_begun(command, sent, capsys):
+    folder = write_config(sent)
+    path = folder / SPARSE[command]
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    os.truncate(path, 2**41)
+    words = command.format("../sent").split()
+    assert "it is larger than the memory that is free" in refused(words, capsys)
+
+
+def write_log(path, **claims):
+    """Transitions; of some arrays another shape is claimed."""
+    shapes = {"obs": (80, 2, 3), "next_obs": (80, 2, 3), "action": (80, 2), "reward": (80, 2)}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, shape in shapes.items():
+            with archive.open(f"{name}.npy", "w") as file:
+                facts = {"descr": "<f8", "fortran_order": False, "shape": claims.get(name, shape)}
+                npy.write_array_header_1_0(file, facts)
+                file.write(bytes(8 * math.prod(shape)))
+
+
+@pytest.mark.parametrize("shape", [(2**20, 2**20), (80, 2**38), (81, 2)])
+@pytest.mark.parametrize("name", ["reward", "obs"])
+def test_an_array_that_claims_more_numbers_than_there_are(name, shape, sent, capsys):
+    sent.mkdir()
+    write_log(sent / "log.npz", **{name: shape})
+    words = ["identify", "--transitions", sent / "log.npz"]
+    assert f"{name}.npy has" in refused(words, capsys)
+
+
+def test_arrays_that_are_more_than_the_memory_unpacked(sent, monkeypatch, capsys):
+    sent.mkdir()
+    with zipfile.ZipFile(sent / "log.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("obs.npy", bytes(10_000_000))
+    monkeypatch.setattr(logged, "free_memory", lambda: 1_000_000)
+    words = ["identify", "--transitions", sent / "log.npz"]
+    assert "its arrays do not fit into the memory that is free" in refused(words, capsys)
+
+
+SIZES = {
+    "obs_size": 2**24,
+    "action_space": {"num_actions": 2**24},
+    "hidden": [2**24, 2**24],
+    "num_agents": 2**24,
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_policy_that_claims_a_larger_network(size, sent, policy_of_bps, capsys):
+    env = adaps.make("bps:1-1")
+    shape = {"num_agents": 2, "obs_size": env.obs_size, "hidden": [8]}
+    shape |= {"action_space": {"num_actions": env.num_actions}, size: SIZES[size]}
+    write_policy(write_config(sent), policy_of_bps, shape=shape)
+    assert "is damaged" in refused(words_of("evaluate", sent), capsys)
+
+
+def test_a_policy_whose_agents_are_of_other_sizes(sent, policy_of_bps):
+    env = adaps.make("bps:1-1")
+    for changes in ({"obs_size": 2**40}, {"num_actions": 2**40}, {"obs_size": "many"}):
+        space = {"obs_size": env.obs_size, "num_actions": env.num_actions, "label": ""} | changes
+        agents = {"names": ["agent_0", "agent_1"], "spaces": [space, space]}
+        write_policy(sent, policy_of_bps, agents=json.dumps(agents))
+        with pytest.raises(adaps.UserError, match="of another space than the network"):
+            adaps.load(sent)
+    layout = {"masked": False, "unpacked": False}
+    layout["space"] = {"box": [2**20, 2**20], "dtype": "float32"}
+    with pytest.raises(ValueError, match="no observation has the shape"):
+        flatten_as(json.dumps(layout), [0.0])
 
 
 # What the user's word allows.

@@ -39,30 +39,20 @@ def enable(run: Path | None = None) -> Path | None:
     """Keep what is compiled from now on; returns where, or None where nothing is kept.
 
     Several processes may share the folder, which belongs to one kind of processor: JAX locks it
-    for every reading and writing. Where it cannot be written to, or is not the user's alone,
-    nothing is kept.
+    for every reading and writing.
 
     Args:
         run: the folder of the run that compiles.
 
     Raises:
-        UserError: ``ADAPS_COMPILE_CACHE`` names such a folder, or one inside a run or study.
+        UserError: as from :func:`place`.
     """
     import jax  # noqa: PLC0415
 
     if jax.config.values["jax_compilation_cache_dir"] is not None:
         return None
-    chosen = os.environ.get(VARIABLE, "")
-    if chosen.lower() in ("off", "0", "no", "false"):
-        return None
-    try:
-        folder = _of_the_user() if chosen == "" else _of_choice(Path(chosen), run)
-        _remove_torn(folder)
-    except UnsafeError as error:
-        if chosen == "":
-            return None
-        raise UserError(f"{VARIABLE}={chosen}: {error}; name another folder, or off") from None
-    except (OSError, Timeout):
+    folder = place(run)
+    if folder is None:
         return None
     jax.config.update("jax_compilation_cache_max_size", MAX_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_SECONDS)
@@ -73,6 +63,31 @@ def enable(run: Path | None = None) -> Path | None:
 
     compilation_cache.reset_cache()
     return folder
+
+
+def place(run: Path | None = None) -> Path | None:
+    """The folder, made if it is not there; None where nothing can be kept, or nothing is to be.
+
+    Args:
+        run: the folder of the run that compiles.
+
+    Raises:
+        UserError: ``ADAPS_COMPILE_CACHE`` names a folder that others may write to, or one inside a
+            run or study.
+    """
+    chosen = os.environ.get(VARIABLE, "")
+    if chosen.lower() in ("off", "0", "no", "false"):
+        return None
+    try:
+        folder = _of_the_user() if chosen == "" else _of_choice(Path(chosen), run)
+        _remove_torn(folder)
+        return folder
+    except UnsafeError as error:
+        if chosen == "":
+            return None
+        raise UserError(f"{VARIABLE}={chosen}: {error}; name another folder, or off") from None
+    except (OSError, Timeout):
+        return None
 
 
 def _of_the_user() -> Path:

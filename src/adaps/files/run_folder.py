@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from adaps.errors import StorageError, UserError, reason, refusal
-from adaps.files.plain_files import refuse_links, replace, told_json
+from adaps.files.plain_files import replace, told_json
 
 T = TypeVar("T")
 
@@ -45,7 +45,6 @@ class RunFolder:
         self._lock = threading.Lock()
         if not resumes:
             check_free(self.path)
-        refuse_links(self.path, METRICS, "checkpoints")
         with writable(self.path):
             (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
             (self.path / RESULT).unlink(missing_ok=True)

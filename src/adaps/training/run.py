@@ -16,7 +16,8 @@ from adaps.config.training import TrainConfig
 from adaps.errors import Stopped, UserError
 from adaps.files import compile_cache
 from adaps.files.checkpoint import locked
-from adaps.files.run_folder import RunFolder, check_free
+from adaps.files.plain_files import refuse_links
+from adaps.files.run_folder import METRICS, RunFolder, check_free
 from adaps.files.sinks import check_sinks, opened
 from adaps.sharing.method import check_method
 from adaps.training.checkpoint_compat import check_fits
@@ -168,6 +169,7 @@ def _folder(
     if out is None:
         yield None, {}
         return
+    refuse_links(out, METRICS, "checkpoints")
     if resume is None or not holds_run(out):
         with locked(out):
             yield RunFolder(out), {}
