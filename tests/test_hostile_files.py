@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import os
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -420,6 +421,49 @@ def test_groups_in_a_file_are_numbers(flag, sent, monkeypatch, tmp_path, capsys)
     name = planted.of("encoder")
     (sent / "identity.json").write_text(json.dumps({"encoder": name, "clusters": [name, name]}))
     refused(["train", "bps:1-1", "--sharing", "adaps", flag, "identity.json"], capsys)
+    assert not planted.was_run
+
+
+STARTING = {
+    "a study's": """
+from adaps.config.training import TrainConfig
+from adaps.study.job import Job
+from adaps.study.local import Lane
+
+if __name__ == "__main__":
+    with Lane(0, print, "out") as lane:
+        lane.start(Job("bps:1-1", "fups", TrainConfig("bps:1-1", None, None), "run")).result()
+""",
+    "an environment's": """
+import adaps
+
+if __name__ == "__main__":
+    copies = adaps.make("pettingzoo:mpe2.simple_spread_v3").open(1, 1)
+    copies.reset([0])
+    copies.close()
+""",
+}
+
+
+@pytest.mark.parametrize("whose", STARTING)
+def test_no_process_is_started_out_of_the_working_directory(whose, sent, tmp_path):
+    sent.mkdir()
+    mark = tmp_path / "mark"
+    for name in ("multiprocessing", "pickle", "struct", "jax", "numpy", "cloudpickle"):
+        (sent / f"{name}.py").write_text(f"open({str(mark)!r}, 'w').close()\nraise SystemExit")
+    (tmp_path / "script.py").write_text(STARTING[whose])
+    words = [sys.executable, str(tmp_path / "script.py")]
+    done = subprocess.run(words, cwd=sent, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not mark.exists()
+
+
+def test_python_m_adaps_imports_nothing_out_of_the_working_directory(sent, tmp_path):
+    planted = plant(sent, tmp_path / "mark")
+    (sent / f"{planted.name}.py").rename(sent / "jax.py")
+    words = [sys.executable, "-m", "adaps", "evaluate", "."]
+    done = subprocess.run(words, cwd=sent, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert not planted.was_run
 
 

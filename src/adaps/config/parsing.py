@@ -13,7 +13,7 @@ from adaps.algos import ALGORITHMS
 from adaps.config.choices import CHOICES, PRESETS, options_of, run_options
 from adaps.config.saved import recorded, source_of
 from adaps.config.training import TrainConfig
-from adaps.envs import check_env_code
+from adaps.envs.code import check_env_code
 from adaps.errors import UserError, unknown
 from adaps.extensions import code_allowed
 from adaps.files.run_folder import CONFIG

@@ -12,7 +12,7 @@ import msgspec
 
 from adaps.config.choices import CHOICES, options_of
 from adaps.config.training import TrainConfig
-from adaps.envs import check_env_code
+from adaps.envs.code import check_env_code
 from adaps.errors import CodeError, UserError
 from adaps.extensions import (
     Source,

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from adaps.envs.autoreset import auto_reset
     from adaps.envs.registry import (
         FAMILIES,
-        check_env_code,
         from_jaxmarl,
         from_jumanji,
         from_pettingzoo,
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = [
     "FAMILIES",
     "auto_reset",
-    "check_env_code",
     "from_jaxmarl",
     "from_jumanji",
     "from_pettingzoo",

@@ -11,15 +11,7 @@ from adaps.envs.adapters.jumanji import from_jumanji
 from adaps.envs.builtin import bps, foraging, rware
 from adaps.envs.names import parse
 from adaps.errors import UserError, unknown
-from adaps.extensions import (
-    Source,
-    check_code,
-    check_not_standard,
-    is_dotted,
-    load,
-    needs_extra,
-    theirs,
-)
+from adaps.extensions import check_not_standard, is_dotted, load, needs_extra, theirs
 from adaps.types import AnyEnvironment, Environment
 
 if TYPE_CHECKING:
@@ -62,25 +54,6 @@ def make(name: str, task_seed: int = 0) -> AnyEnvironment:
             f"--task-seed {task_seed} cannot be had: environment '{name}' has no task seed"
         )
     return env
-
-
-def check_env_code(name: str, source: Source) -> None:
-    """Refuse a file's environment whose code the user does not allow; nothing is imported.
-
-    Built-in environments are allowed, and those that come with PettingZoo, MPE2, JaxMARL and
-    Jumanji.
-
-    Raises:
-        UserError: the code is not allowed, lies in the file's own folder, or a package is missing.
-    """
-    foreign = parse(name)
-    if foreign is None and is_dotted(name):
-        check_code("environment", name, name.partition(":")[0], source)
-    if foreign is not None and foreign.prefix == "pettingzoo":
-        with needs_extra("pettingzoo"):
-            from adaps.envs.adapters.pettingzoo import known_modules  # noqa: PLC0415
-        if foreign.name not in known_modules():
-            check_code("environment", name, foreign.name, source)
 
 
 def task_seed_of(env: Any) -> int:

@@ -142,12 +142,15 @@ class Lane:
     def start(self, job: Job) -> Future[Outcome]:
         """Start a run; the process may have died since the last one."""
         self.setting = job.setting
+        try:
+            return self._submitted(job)
+        except BrokenProcessPool:
+            self.replace_process()
+            return self._submitted(job)
+
+    def _submitted(self, job: Job) -> Future[Outcome]:
         with starting_processes():
-            try:
-                return self._process.submit(self.work, job, self.out)
-            except BrokenProcessPool:
-                self.replace_process()
-                return self._process.submit(self.work, job, self.out)
+            return self._process.submit(self.work, job, self.out)
 
     def replace_process(self) -> None:
         """Start a fresh process, which holds no memory."""
@@ -156,7 +159,8 @@ class Lane:
 
     def _new_process(self) -> ProcessPoolExecutor:
         spawn = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, spawn, _prepare, (self.core,))
+        with starting_processes():
+            return ProcessPoolExecutor(1, spawn, _prepare, (self.core,))
 
 
 class Attempt(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from adaps.envs import check_env_code
+from adaps.envs.code import check_env_code
 from adaps.errors import CodeError, UserError, unknown
 from adaps.extensions import Source, check_code, dotted_names
 from adaps.files.plain_files import parsed, read_text

@@ -3,9 +3,8 @@
 Needs the extra ``pettingzoo``, so only :func:`adaps.envs.from_pettingzoo` imports it, when called.
 """
 
-import importlib.util
+import importlib
 import operator
-import pkgutil
 import re
 import textwrap
 import threading
@@ -13,13 +12,13 @@ from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from pettingzoo import ParallelEnv
 
 from adaps.envs.adapters.common import SizedBySpaces
+from adaps.envs.code import known_modules
 from adaps.envs.host.copies import Copies
 from adaps.envs.host.making import MakeEnv, make_drawing, make_parallel
 from adaps.envs.host.spaces import view_of
@@ -217,27 +216,6 @@ def _module(name: str) -> ModuleType:
             raise UserError(f"environment '{name}' cannot be imported: {told(error)}") from error
     hint = "name its module, such as mpe2.simple_tag_v3"
     raise unknown("PettingZoo environment", name, known, see=hint)
-
-
-def known_modules() -> dict[str, str]:
-    """Modules of environments that come with PettingZoo and MPE2, by the names they may be given.
-
-    Nothing is imported, and a package in the working directory is none of theirs.
-    """
-    families = {"mpe2": "mpe2"} | {f"pettingzoo.{f}": f for f in ("butterfly", "classic", "atari")}
-    found = {}
-    for package, short in families.items():
-        spec = importlib.util.find_spec(package)
-        paths = list(spec.submodule_search_locations or ()) if spec else []
-        for module in pkgutil.iter_modules([p for p in paths if not _is_here(Path(p), package)]):
-            if re.search(r"_v\d+$", module.name):
-                found[f"{short}.{module.name}"] = f"{package}.{module.name}"
-    return found | {full: full for full in found.values()}
-
-
-def _is_here(folder: Path, package: str) -> bool:
-    """Whether a package's folder was found in the working directory."""
-    return folder.resolve().parents[package.count(".")] == Path.cwd().resolve()
 
 
 def _name_of(make_env: Any, options: dict[str, Any]) -> str:
