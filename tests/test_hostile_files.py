@@ -709,6 +709,21 @@ def test_the_word_holds_for_what_it_was_said_of_alone(mine, sent):
     assert not mine.was_run
 
 
+@pytest.mark.parametrize("env", ["bps:1-1", "mine"])
+def test_what_is_said_at_an_interrupt_goes_on(env, mine, sent, monkeypatch, capsys):
+    name = mine.of("env") if env == "mine" else env
+
+    def interrupted(*_, **__):
+        write_config(sent, env=name)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("adaps.training.run.run", interrupted)
+    assert main(["train", name, "--out", str(sent)]) == 130
+    words = capsys.readouterr().err.split("adaps train ")[1].split()
+    assert ("--allow-code" in words) == (env == "mine")
+    assert parse_train(words).config.env == name
+
+
 @pytest.mark.parametrize("flags", [["--allow-code"], ["--options", "sharing={sharing}"]])
 def test_a_plan_is_read_where_its_code_is_allowed(flags, mine, sent):
     sent.mkdir()

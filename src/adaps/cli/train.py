@@ -9,6 +9,8 @@ from rich.console import Console
 from adaps.cli.progress import ConsoleWatch
 from adaps.cli.tables import number, percent, table
 from adaps.config.parsing import parse_train
+from adaps.config.saved import names_code
+from adaps.config.training import TrainConfig
 from adaps.envs import make
 from adaps.errors import HostEnvironmentError, NotFiniteError, RunError, StorageError, UserError
 from adaps.files import run_folder
@@ -45,7 +47,7 @@ def run(words: list[str]) -> int:
             )
     except (KeyboardInterrupt, RunError) as stopped:
         how = next(how for kind, how in STOPPED.items() if isinstance(stopped, kind))
-        print(f"adaps: {how}; {_saved(out)}", file=sys.stderr)
+        print(f"adaps: {how}; {_saved(out, command.config)}", file=sys.stderr)
         raise
     page = write_report(out)
     _print_result(env, result)
@@ -53,7 +55,7 @@ def run(words: list[str]) -> int:
     return 0
 
 
-def _saved(out: Path) -> str:
+def _saved(out: Path, config: TrainConfig) -> str:
     """What a run that did not come to its end has left, and how to resume it."""
     if not (out / run_folder.CONFIG).exists():
         return "nothing was saved yet"
@@ -61,7 +63,8 @@ def _saved(out: Path) -> str:
     has_metrics = metrics.exists() and metrics.stat().st_size > 0
     what = f"policies of seeds {seeds}" if seeds else "no policy yet; the settings"
     what += " and the metrics" if has_metrics else ""
-    return f"saved {what} in {out}; go on with: adaps train --resume {shlex.quote(str(out))}"
+    words = shlex.quote(str(out)) + (" --allow-code" if names_code(config) else "")
+    return f"saved {what} in {out}; go on with: adaps train --resume {words}"
 
 
 def _print_result(env: AnyEnvironment, result: Result) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from adaps.config.choices import CHOICES, options_of
 from adaps.config.training import TrainConfig
-from adaps.envs.code import check_env_code
+from adaps.envs.code import check_env_code, code_of
 from adaps.errors import CodeError, UserError
 from adaps.extensions import (
     Source,
@@ -82,6 +82,12 @@ def _part(part: str, data: Any, other: str | None, source: Source) -> Any:
     if other is not None and other != data.get("name"):
         return options_of(part, other)
     return part_from_json(part, data, source)
+
+
+def names_code(config: TrainConfig) -> bool:
+    """Whether a saved configuration can be used again at the user's word alone."""
+    parts = (part_to_json(part, getattr(config, part)) for part in CHOICES)
+    return code_of(config.env) is not None or any(is_dotted(part["name"]) for part in parts)
 
 
 def part_from_json(part: str, data: Any, source: Source) -> Any:

@@ -20,19 +20,28 @@ FAMILIES = (
 def check_env_code(name: str, source: Source) -> None:
     """Refuse a file's environment whose code the user does not allow; nothing is imported.
 
-    Built-in environments are allowed, and those that come with PettingZoo, MPE2, JaxMARL and
-    Jumanji.
-
     Raises:
         UserError: the code is not allowed, or lies in the file's own folder.
     """
+    if (module := code_of(name)) is not None:
+        check_code("environment", name, module, source)
+
+
+def code_of(name: str) -> str | None:
+    """The module that an environment is made by; None for those that come with a known project.
+
+    These are the built-in ones, and those of PettingZoo, MPE2, JaxMARL and Jumanji.
+
+    >>> code_of("bps-1"), code_of("mine:make_env"), code_of("pettingzoo:mine")
+    (None, 'mine', 'mine')
+    """
     foreign = parse(name)
-    if foreign is None and is_dotted(name):
-        check_code("environment", name, name.partition(":")[0], source)
-    if foreign is None or foreign.prefix != "pettingzoo" or foreign.name in known_modules():
-        return
-    if importlib.util.find_spec("pettingzoo") is not None:  # else there is nothing to make it with
-        check_code("environment", name, foreign.name, source)
+    if foreign is None:
+        return name.partition(":")[0] if is_dotted(name) else None
+    if foreign.prefix != "pettingzoo" or foreign.name in known_modules():
+        return None
+    # Without PettingZoo there is nothing to make it with, which is told in its own way.
+    return foreign.name if importlib.util.find_spec("pettingzoo") else None
 
 
 def known_modules() -> dict[str, str]:
