@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import os
+import pickle
 import subprocess
 import sys
 import zipfile
@@ -206,6 +207,44 @@ def test_no_environment_of_a_runs_file(command, form, where, sent, monkeypatch, 
     assert "asks for code" in said
     assert "--allow-code" in said
     assert planted.name not in sys.modules
+
+
+@pytest.mark.parametrize("where", ["maps", "../sent", "../sent/maps"])
+@pytest.mark.parametrize("command", RUN_COMMANDS)
+def test_no_file_that_another_project_would_unpickle(command, where, sent, tmp_path, capsys):
+    for folder in (Path("maps"), sent, sent / "maps"):
+        folder.mkdir(parents=True)
+        (folder / "map_buffer_1").write_bytes(pickle.dumps(Pickled(tmp_path / "mark")))
+    params = {"map_size": (7, 7), "dir_path": where}
+    name = f"jaxmarl:jaxnav?num_agents=2&map_id=Grid-Buffer&map_params={params}"
+    folder = write_config(sent, env=name.replace(" ", ""))
+    assert "asks for code" in refused(words_of(command, folder), capsys)
+    assert not (tmp_path / "mark").exists()
+
+
+class Pickled:
+    """Leaves a mark where it is unpickled."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pettingzoo:mpe2.simple_tag_v3?max_cycles=50&render_mode=human",
+        "PettingZoo:pettingzoo.sisl.pursuit_v5?n_pursuers=4",
+        "jaxmarl:HeuristicEnemySMAX?scenario=3m",
+        "jaxmarl:jaxnav?map_id=Grid-Rand-Poly&map_params={'map_size':(7,7)}",
+        "jumanji:LevelBasedForaging-v0?time_limit=50",
+        "BPS-1",
+    ],
+)
+def test_what_comes_with_known_projects_needs_no_word(name, sent):
+    assert saved_env(write_config(sent, env=name) / files.CONFIG) == (name, 0)
 
 
 NOT_FACTORIES = (

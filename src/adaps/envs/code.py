@@ -1,9 +1,12 @@
 """Which code an environment's name stands for, when a file names it. Stage: environment."""
 
 import importlib.util
+import os
 import pkgutil
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from adaps.envs.names import parse
 from adaps.extensions import Source, check_code, is_dotted
@@ -12,6 +15,7 @@ FAMILIES = (
     ("mpe2", ""),
     ("pettingzoo", "butterfly"),
     ("pettingzoo", "classic"),
+    ("pettingzoo", "sisl"),
     ("pettingzoo", "atari"),
 )
 """Packages, and packages inside them, whose modules of environments are known by name."""
@@ -30,18 +34,33 @@ def check_env_code(name: str, source: Source) -> None:
 def code_of(name: str) -> str | None:
     """The module that an environment is made by; None for those that come with a known project.
 
-    These are the built-in ones, and those of PettingZoo, MPE2, JaxMARL and Jumanji.
+    These are the built-in ones, and those of PettingZoo, MPE2, JaxMARL and Jumanji, but for options
+    that may be paths: a project may read a file in a way that runs it, as JaxMARL unpickles maps.
 
     >>> code_of("bps-1"), code_of("mine:make_env"), code_of("pettingzoo:mine")
     (None, 'mine', 'mine')
+    >>> code_of("jaxmarl:jaxnav?map_params={'dir_path': 'maps'}")
+    'jaxmarl'
     """
     foreign = parse(name)
     if foreign is None:
         return name.partition(":")[0] if is_dotted(name) else None
+    if any(map(_may_be_path, foreign.options.values())):
+        return foreign.prefix
     if foreign.prefix != "pettingzoo" or foreign.name in known_modules():
         return None
     # Without PettingZoo there is nothing to make it with, which is told in its own way.
     return foreign.name if importlib.util.find_spec("pettingzoo") else None
+
+
+def _may_be_path(value: Any) -> bool:
+    """Whether an option could name a file: any text but a plain word, which is no file's name."""
+    if isinstance(value, str):
+        return re.fullmatch(r"[\w-]*", value) is None or os.path.exists(value)
+    inner = value.values() if isinstance(value, dict) else value
+    if isinstance(inner, bytes) or not isinstance(inner, Iterable):
+        return isinstance(inner, bytes)
+    return any(isinstance(each, str) or _may_be_path(each) for each in inner)
 
 
 def known_modules() -> dict[str, str]:
