@@ -26,7 +26,7 @@ from adaps.cli.commands import main
 from adaps.config.checks import resolved
 from adaps.config.choices import algo_options, sharing_options
 from adaps.config.parsing import parse, parse_train
-from adaps.config.saved import from_json, saved_env, to_json
+from adaps.config.saved import saved_env, to_json
 from adaps.config.training import TrainConfig
 from adaps.envs.agent_io import agents_of
 from adaps.envs.host.spaces import flatten_as
@@ -744,7 +744,7 @@ def test_the_word_holds_for_what_it_was_said_of_alone(mine, sent):
     with code_allowed(names=[mine.of("env")]):
         assert saved_env(sent / files.CONFIG) == (mine.of("env"), 0)
     with pytest.raises(adaps.UserError, match="asks for code"):
-        from_json(sent / files.CONFIG)
+        saved_env(sent / files.CONFIG)
     assert not mine.was_run
 
 

@@ -11,7 +11,7 @@ import tyro
 
 from adaps.algos import ALGORITHMS
 from adaps.config.choices import CHOICES, PRESETS, options_of, run_options
-from adaps.config.saved import recorded, source_of
+from adaps.config.saved import from_json, source_of
 from adaps.config.training import TrainConfig
 from adaps.envs.code import check_env_code
 from adaps.errors import UserError, unknown
@@ -80,7 +80,7 @@ def parse_train(words: list[str]) -> TrainCommand:
     saved = _saved_settings(words)
     everything = ALLOW_CODE in (word.replace("_", "-") for word in words)
     with code_allowed(everything, names.values()):
-        start = _begun(names, preset) if saved is None else recorded(source_of(saved), names)
+        start = _begun(names, preset) if saved is None else from_json(saved, names)
     parts = {part: getattr(start, part) for part in CHOICES}
     names = {part: options.name for part, options in parts.items()} | names
     default = TrainCommand(start, *(names[part] for part in CHOICES), preset=preset)

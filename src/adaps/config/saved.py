@@ -49,29 +49,23 @@ def source_of(path: Path) -> Source:
     return Source(path, path.parent if path.name == CONFIG else None)
 
 
-def from_json(path: Path) -> TrainConfig:
+def from_json(
+    path: Path, others: Mapping[str, str] = NONE, study: Path | None = None
+) -> TrainConfig:
     """The configuration that a ``config.json`` holds.
+
+    Its environment is named and no more: who makes it asks :func:`check_env_code` first.
+
+    Args:
+        path: the file.
+        others: names to take for parts, instead of what the file says of them.
+        study: the folder of the study that the run is one of.
 
     Raises:
         UserError: the file cannot be read, says something else than a configuration, or names code
             that is not allowed.
     """
-    source = source_of(path)
-    config = recorded(source)
-    check_env_code(config.env, source)
-    return config
-
-
-def recorded(source: Source, others: Mapping[str, str] = NONE) -> TrainConfig:
-    """The same, as a record: its environment's name need not be one that may be made.
-
-    Args:
-        source: the file.
-        others: names to take for parts, instead of what the file says of them.
-
-    Raises:
-        UserError: as from :func:`from_json`.
-    """
+    source = source_of(path) if study is None else Source(path, study)
     with _saved(source) as data:
         parts = {part: _part(part, data[part], others.get(part), source) for part in CHOICES}
         return with_saved(TrainConfig("", **parts), {"env": data["env"], **data, **parts})

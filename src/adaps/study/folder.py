@@ -9,9 +9,8 @@ from typing import TypeVar
 
 import msgspec
 
-from adaps.config.saved import recorded, to_json
+from adaps.config.saved import from_json, to_json
 from adaps.errors import CodeError, UserError
-from adaps.extensions import Source
 from adaps.files.provenance import commit, machine
 from adaps.files.run_folder import CONFIG, RESULT, read_json, write_json
 from adaps.files.schema import Failures, Plan, Planned, as_json, read
@@ -86,7 +85,7 @@ def is_done(out: Path, job: Job) -> bool:
     advice = "name another folder with --out, or delete that run"
     try:
         # What this study names is imported by now, and no other code is needed to compare.
-        saved = to_json(recorded(Source(folder / CONFIG, out)))
+        saved = to_json(from_json(folder / CONFIG, study=out))
     except CodeError:
         raise UserError(
             f"{folder / CONFIG} is another run: it names code that this study does not; {advice}"
