@@ -10,6 +10,10 @@ class UserError(ValueError):
     """Bad input: the message is one line that says what is wrong and what would be right."""
 
 
+class CodeError(UserError):
+    """A file names code that the user did not allow."""
+
+
 class RunError(RuntimeError):
     """Something that a run could not continue after; the message is one line that says what to do.
 

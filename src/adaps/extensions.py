@@ -1,21 +1,30 @@
 """Third parties' classes by dotted name, and the ranges of options. Used by every stage.
 
 An option's range stands on its field: ``share: Annotated[float, Range(0, 1)] = 0.5``.
+
+A name that the user typed is imported as it is. One that stands in a file may be a stranger's:
+whoever reads it calls :func:`check_code` first, which refuses what :func:`code_allowed` does not
+allow. Threads inherit no allowance.
 """
 
 import dataclasses
 import functools
+import importlib.util
 import math
 import os
 import pkgutil
 import re
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any, NamedTuple, get_type_hints
 
-from adaps.errors import UserError, unknown
+from adaps.errors import CodeError, UserError, unknown
 
 EXTRAS = {
     "gymnasium": "pettingzoo",
@@ -26,13 +35,25 @@ EXTRAS = {
 """Packages that somebody's code may need, and the extra that brings each."""
 
 
+DOTTED = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
+
+
 def is_dotted(name: str) -> bool:
     """Whether a name is that of something in a module.
 
     >>> is_dotted("mypackage.mine:Mine"), is_dotted("adaps"), is_dotted("bps:5-5-5")
     (True, False, False)
     """
-    return re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", name) is not None
+    return re.fullmatch(DOTTED, name) is not None
+
+
+def dotted_names(texts: Iterable[str]) -> list[str]:
+    """Every such name in some texts.
+
+    >>> dotted_names(["sharing=mine:Mine", "adaps sharing.keep=0.7"])
+    ['mine:Mine']
+    """
+    return [name for text in texts for name in re.findall(DOTTED, text)]
 
 
 def dotted_name(thing: Any) -> str:
@@ -40,10 +61,150 @@ def dotted_name(thing: Any) -> str:
     return f"{thing.__module__}:{thing.__qualname__}"
 
 
+class Source(NamedTuple):
+    """A file that names code, and that a stranger may have written."""
+
+    file: Path
+    folder: Path | None
+    """The run or study that it belongs to, from which nothing is ever imported; None: of none."""
+
+
+class Allowance(NamedTuple):
+    """Code that files may name."""
+
+    everything: bool
+    names: frozenset[str]
+
+
+SAFE_PATH, MARK = "PYTHONSAFEPATH", "adaps"
+"""Python's variable, and the value that says who set it."""
+_starting = threading.Lock()
+
+NOTHING = Allowance(everything=False, names=frozenset())
+
+_allowance = ContextVar("allowance", default=NOTHING)
+_closed: set[Path] = set()
+"""Folders that were read: the working directory is no place for modules if it lies in one."""
+
+
+@contextmanager
+def code_allowed(everything: bool = False, names: Iterable[str | None] = ()) -> Iterator[None]:
+    """The user's word: meanwhile, files may name any code, or that of certain names."""
+    before = _allowance.get()
+    more = before.names | {name for name in names if name is not None}
+    token = _allowance.set(Allowance(before.everything or everything, more))
+    try:
+        yield
+    finally:
+        _allowance.reset(token)
+
+
+def close_folder(source: Source) -> None:
+    """Never look for modules in a folder that is being read, though it be the working directory."""
+    if source.folder is not None:
+        _closed.add(source.folder.resolve())
+
+
+def check_code(kind: str, name: str, module: str, source: Source) -> None:
+    """Refuse code that a file names, unless the user's word allows it; nothing is imported here.
+
+    Args:
+        kind: what the name is of.
+        name: as the file has it.
+        module: what would be imported for it.
+        source: the file.
+
+    Raises:
+        CodeError: the code is not allowed, or lies in the folder that the file belongs to.
+    """
+    check_not_standard(kind, name, module)
+    places, (everything, names) = _places(module), _allowance.get()
+    where = places[-1] if places else "a module that is not there"
+    if not (everything or name in names):
+        raise CodeError(
+            f"{source.file} asks for code: {kind} '{name}' would import {module} ({where}); if "
+            "you trust it, say --allow-code, or allow_code=True in Python"
+        )
+    folder = None if source.folder is None else source.folder.resolve()
+    if folder is not None and any(place.resolve().is_relative_to(folder) for place in places):
+        raise CodeError(
+            f"{source.file}: {kind} '{name}' lies in the folder itself ({where}), from which no "
+            "code is imported: move it elsewhere"
+        )
+
+
+def check_not_standard(kind: str, name: str, module: str) -> None:
+    """Refuse a module of Python's own: none has what is looked for, and importing some acts.
+
+    Raises:
+        CodeError: it is one.
+    """
+    if module.partition(".")[0] in sys.stdlib_module_names:
+        raise CodeError(f"{kind} '{name}' is of Python's standard library, which has none")
+
+
+def is_imported(name: str) -> bool:
+    """Whether what a dotted name stands for is there already, so that finding it runs no code."""
+    module, _, thing = name.partition(":")
+    return thing in getattr(sys.modules.get(module), "__dict__", {})
+
+
+def _places(module: str) -> list[Path]:
+    """Files and folders of a module and of the packages around it, the module's own last."""
+    found: list[Path] = []
+    around: list[str] | None = None
+    if re.fullmatch(r"\w+(\.\w+)*", module) is None:
+        return found
+    for end in range(1, module.count(".") + 2):
+        spec = _spec(".".join(module.split(".")[:end]), around)
+        if spec is None:
+            return found
+        around = list(spec.submodule_search_locations or ())
+        found += map(Path, [*around, *([spec.origin] if spec.origin and spec.has_location else [])])
+    return found
+
+
+def _spec(module: str, around: list[str] | None) -> ModuleSpec | None:
+    """Where a module comes from, found without importing it; ``around`` is its package's path."""
+    if module in sys.modules:
+        return getattr(sys.modules[module], "__spec__", None)
+    if around is None:
+        return importlib.util.find_spec(module) or _first_spec(module, [os.getcwd()])
+    return _first_spec(module, around)
+
+
+def _first_spec(module: str, folders: list[str]) -> ModuleSpec | None:
+    finders = filter(None, map(pkgutil.get_importer, folders))
+    found = (finder.find_spec(module, None) for finder in finders)
+    return next((spec for spec in found if spec is not None), None)
+
+
 def look_in_working_directory() -> None:
     """Let modules in the working directory be imported, where nothing else has their name."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    here = os.getcwd()
+    if here not in sys.path and not any(Path(here).is_relative_to(folder) for folder in _closed):
+        sys.path.append(here)
+
+
+@contextmanager
+def starting_processes() -> Iterator[None]:
+    """Let Python processes that are started meanwhile take none of their modules from here.
+
+    Python would look for what it starts them with in the working directory first, which may be a
+    folder that a stranger sent. The new process calls :func:`process_started`.
+    """
+    with _starting:
+        os.environ.setdefault(SAFE_PATH, MARK)
+        try:
+            yield
+        finally:
+            process_started()
+
+
+def process_started() -> None:
+    """Leave Python's usual rule to the programs that somebody's environment starts."""
+    if os.environ.get(SAFE_PATH) == MARK:
+        del os.environ[SAFE_PATH]
 
 
 @contextmanager
@@ -85,8 +246,10 @@ def load(kind: str, name: str) -> Any:
     """What ``package.module:Thing`` names; modules in the working directory are found too.
 
     Raises:
-        UserError: there is no such module or thing, or the module fails while it is imported.
+        UserError: there is no such module or thing, it is Python's own, or the module fails while
+            it is imported.
     """
+    check_not_standard(kind, name, name.partition(":")[0])
     look_in_working_directory()
     with theirs(f"{kind} '{name}' cannot be imported"):
         return pkgutil.resolve_name(name)
@@ -95,8 +258,7 @@ def load(kind: str, name: str) -> Any:
 def load_options(kind: str, name: str, needed: tuple[str, ...]) -> Any:
     """A third party's dataclass of options, all at their defaults.
 
-    Nothing but a dataclass that has what is ``needed`` is ever called, since names also come from
-    files that somebody else may have written.
+    Nothing but a dataclass that has what is ``needed`` is ever called.
 
     Raises:
         UserError: it is something else, or an option has no default.

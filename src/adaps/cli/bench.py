@@ -33,7 +33,7 @@ from adaps.config.parsing import parse
 from adaps.config.training import AgentTypes, Count, TrainConfig
 from adaps.envs import make
 from adaps.errors import UserError, reason
-from adaps.extensions import Amount, check_options
+from adaps.extensions import Amount, check_options, starting_processes
 from adaps.files.checkpoint import Series
 from adaps.files.provenance import commit, machine
 from adaps.networks.weights import count_params
@@ -117,14 +117,14 @@ def measure(
     spawn = multiprocessing.get_context("spawn")
     methods = list(dict.fromkeys(("fups", *methods)))
     console.print(f"one seed on one core, {repeats} times in turn: {', '.join(methods)} …")
-    with spawn.Pool(1, initializer=os.sched_setaffinity, initargs=(0, cores[:1])) as pool:
+    with starting_processes(), spawn.Pool(1, os.sched_setaffinity, (0, cores[:1])) as pool:
         one = pool.apply(_measure_one_core, (env, methods, repeats))
     facts = {"machine": machine(), "commit": commit(), "seeds": [0]}
     budget = f"medians of {repeats} measurements of {MEASURED_SECONDS} s"
     figures = {**facts, "budget": budget, "env": env.name, **one}
     if len(cores) > 1:
         console.print("two seeds of AdaPS on two cores …")
-        with spawn.Pool(1, initializer=os.sched_setaffinity, initargs=(0, cores[:2])) as pool:
+        with starting_processes(), spawn.Pool(1, os.sched_setaffinity, (0, cores[:2])) as pool:
             figures["adaps_two_seeds_two_cores"] = pool.apply(_measure_two_cores, (env, repeats))
     return figures
 

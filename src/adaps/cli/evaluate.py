@@ -14,7 +14,7 @@ from adaps.config.parsing import parse
 from adaps.config.saved import saved_env
 from adaps.config.training import Count, MaxSteps
 from adaps.envs.agent_io import agents_of
-from adaps.extensions import Amount, check_options
+from adaps.extensions import Amount, check_options, code_allowed
 from adaps.files.run_folder import CONFIG
 from adaps.report.data import read_run
 from adaps.training.environment import made_again
@@ -33,15 +33,18 @@ class EvaluateCommand:
     """Cut off episodes after so many steps; None: as the run did."""
     allow_changes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Evaluate though the environment's settings are not what they were."""
+    allow_code: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Import code that is somebody's own and that the run names."""
 
 
 def run(words: list[str]) -> int:
     """Print each seed's return in fresh episodes."""
     command = parse(EvaluateCommand, "evaluate", words)
     check_options(command)
-    limit = command.max_steps or saved_env(command.run / CONFIG).max_steps
-    env, changes = made_again(command.run / CONFIG), command.allow_changes
-    rows = evaluate(command.run, env, command.episodes, max_steps=limit, allow_changes=changes)
+    with code_allowed(command.allow_code):
+        limit = command.max_steps or saved_env(command.run / CONFIG).max_steps
+        env, changes = made_again(command.run / CONFIG), command.allow_changes
+        rows = evaluate(command.run, env, command.episodes, max_steps=limit, allow_changes=changes)
     title = f"{command.run}: greedy, mean over {command.episodes:,} episodes, sum over all agents"
     table = Table("seed", "return", "best possible", "regret to the best", title=title)
     for row in rows:

@@ -15,7 +15,7 @@ from adaps.config.saved import saved_env
 from adaps.config.training import AgentTypes, Count
 from adaps.envs import make
 from adaps.errors import UserError
-from adaps.extensions import check_options, from_to
+from adaps.extensions import check_options, code_allowed, from_to
 from adaps.files.run_folder import CONFIG
 from adaps.training.environment import made_again
 
@@ -50,6 +50,8 @@ class PlayCommand:
     """Width of the film, in pixels."""
     allow_changes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Play though the environment's settings are not what they were."""
+    allow_code: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Import code that is somebody's own and that the run names."""
 
 
 def run(words: list[str]) -> int:
@@ -62,9 +64,10 @@ def run(words: list[str]) -> int:
         out = command.out or Path(re.sub(r"[^\w.-]+", "-", team.env.name) + ".gif")
     else:
         folder = Path(command.run)
-        limit = command.max_steps or saved_env(folder / CONFIG).max_steps
-        env = made_again(folder / CONFIG)
-        team = render.trained_team(env, folder, command.seed, command.allow_changes)
+        with code_allowed(command.allow_code):
+            limit = command.max_steps or saved_env(folder / CONFIG).max_steps
+            env = made_again(folder / CONFIG)
+            team = render.trained_team(env, folder, command.seed, command.allow_changes)
         out = command.out or folder / "episode.gif"
     watch = ConsoleWatch()
     with watch.showing():

@@ -10,9 +10,11 @@ from rich.console import Console
 from adaps.cli.progress import ConsoleWatch
 from adaps.cli.tables import number, percent, print_each_agent, print_warnings, table
 from adaps.config.parsing import TrainCommand, parse_train
-from adaps.config.saved import SavedEnv
+from adaps.config.saved import SavedEnv, names_code
+from adaps.config.training import TrainConfig
 from adaps.envs import make
 from adaps.envs.agent_io import agents_of
+from adaps.envs.code import without_options
 from adaps.errors import (
     EndlessEpisodeError,
     HostEnvironmentError,
@@ -21,6 +23,7 @@ from adaps.errors import (
     StorageError,
     UserError,
 )
+from adaps.extensions import code_allowed
 from adaps.files import run_folder
 from adaps.report import write_report
 from adaps.training import run as training
@@ -55,7 +58,7 @@ def run(words: list[str]) -> int:
             result = training.run(env, config, out, watch, sinks=command.sinks, resume=resume)
     except (KeyboardInterrupt, RunError) as stopped:
         how = next(how for kind, how in STOPPED.items() if isinstance(stopped, kind))
-        print(f"adaps: {how}; {_saved(out)}", file=sys.stderr)
+        print(f"adaps: {how}; {_saved(out, config)}", file=sys.stderr)
         raise
     page = write_report(out)
     _print_result(env, result)
@@ -68,14 +71,15 @@ def _environment(command: TrainCommand) -> AnyEnvironment:
     config = command.config
     wanted = SavedEnv(config.env, config.task_seed, config.agent_types)
     folder = command.resume or (command.out if command.auto_resume else None)
-    if folder is not None and holds_run(folder):
-        return made_again(folder / run_folder.CONFIG, wanted)
-    if command.settings is not None:
-        return made_again(command.settings, wanted)
-    return make(config.env, config.task_seed, config.agent_types)
+    start = folder / run_folder.CONFIG if folder and holds_run(folder) else command.settings
+    if start is None:
+        return make(config.env, config.task_seed, config.agent_types)
+    # Where the name came from was asked when the words were read.
+    with code_allowed(command.allow_code, [without_options(config.env)]):
+        return made_again(start, wanted)
 
 
-def _saved(out: Path) -> str:
+def _saved(out: Path, config: TrainConfig) -> str:
     """What a run that did not come to its end has left, and how to resume it."""
     if not (out / run_folder.CONFIG).exists():
         return "nothing was saved yet"
@@ -83,7 +87,8 @@ def _saved(out: Path) -> str:
     has_metrics = metrics.exists() and metrics.stat().st_size > 0
     what = f"policies of seeds {seeds}" if seeds else "no policy yet; the settings"
     what += " and the metrics" if has_metrics else ""
-    return f"saved {what} in {out}; go on with: adaps train --resume {shlex.quote(str(out))}"
+    words = shlex.quote(str(out)) + (" --allow-code" if names_code(config) else "")
+    return f"saved {what} in {out}; go on with: adaps train --resume {words}"
 
 
 def _print_result(env: AnyEnvironment, result: Result) -> None:

@@ -11,9 +11,11 @@ import tyro
 
 from adaps.algos import ALGORITHMS
 from adaps.config.choices import CHOICES, PRESETS, options_of, run_options
-from adaps.config.saved import from_json
+from adaps.config.saved import from_json, source_of
 from adaps.config.training import TrainConfig
+from adaps.envs.code import check_env_code, without_options
 from adaps.errors import UserError, unknown
+from adaps.extensions import code_allowed
 from adaps.files.run_folder import CONFIG
 from adaps.files.sinks import SINKS
 from adaps.identity.encoders import ENCODERS
@@ -25,6 +27,8 @@ A = TypeVar("A")
 E = TypeVar("E")
 N = TypeVar("N")
 T = TypeVar("T")
+
+ALLOW_CODE = "--allow-code"
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ class TrainCommand(Generic[S, A, E, N]):
     away, where the same command is given again."""
     allow_changes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Resume though settings, versions or the environment are not what they were."""
+    allow_code: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Import code that is somebody's own and that --resume or --config names, but you do not."""
 
 
 def parse_train(words: list[str]) -> TrainCommand:
@@ -71,19 +77,34 @@ def parse_train(words: list[str]) -> TrainCommand:
     preset = chosen(words, "--preset", "default")
     given = {part: chosen(words, f"--{part}", None) for part in CHOICES}
     names: dict[str, Any] = {part: name for part, name in given.items() if name is not None}
-    if (saved := _saved_settings(words)) is not None:
-        start = from_json(saved)
-    else:
-        parts = {part: options_of(part, choice.default, preset) for part, choice in CHOICES.items()}
-        start = TrainConfig("", **parts, **run_options(preset))
-    start = replace(start, **{part: options_of(part, names[part], preset) for part in names})
+    saved = _saved_settings(words)
+    everything = ALLOW_CODE in (word.replace("_", "-") for word in words)
+    with code_allowed(everything, names.values()):
+        start = _begun(names, preset) if saved is None else from_json(saved, names)
     parts = {part: getattr(start, part) for part in CHOICES}
     names = {part: options.name for part, options in parts.items()} | names
     default = TrainCommand(start, *(names[part] for part in CHOICES), preset=preset)
     kind = TrainCommand[*map(type, parts.values())]  # pyright: ignore[reportInvalidTypeArguments]
-    command = parse(kind, "train", words, default)
+    command = parse(kind, "train", words, _without_env(default))
     _check_resume(command)
-    return command
+    if saved is None:
+        return command
+    env = command.config.env or start.env
+    with code_allowed(command.allow_code, [without_options(command.config.env)]):
+        check_env_code(env, source_of(saved))
+    return replace(command, config=replace(command.config, env=env))
+
+
+def _begun(names: dict[str, str], preset: str) -> TrainConfig:
+    """The settings of a run that is begun, with the parts of these names."""
+    named = {part: names.get(part, choice.default) for part, choice in CHOICES.items()}
+    parts = {part: options_of(part, name, preset) for part, name in named.items()}
+    return TrainConfig("", **parts, **run_options(preset))
+
+
+def _without_env(default: TrainCommand) -> TrainCommand:
+    """The same; an environment is then one that the user named."""
+    return replace(default, config=replace(default.config, env=""))
 
 
 def _saved_settings(words: list[str]) -> Path | None:

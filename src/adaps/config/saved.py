@@ -1,10 +1,11 @@
 """A run's ``config.json``: a configuration as plain data, and back. Stage: settings."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import msgspec
@@ -12,11 +13,23 @@ import msgspec
 from adaps.config.choices import CHOICES, options_of
 from adaps.config.training import TrainConfig
 from adaps.envs.agent_io import Agents
-from adaps.errors import UserError
-from adaps.extensions import dotted_name, hints_of
+from adaps.envs.code import code_of
+from adaps.errors import CodeError, UserError
+from adaps.extensions import (
+    Source,
+    check_code,
+    close_folder,
+    dotted_name,
+    hints_of,
+    is_dotted,
+    is_imported,
+)
 from adaps.files.plain_files import read_json, told_json
+from adaps.files.run_folder import CONFIG
 
 T = TypeVar("T")
+
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def to_json(config: TrainConfig) -> dict[str, Any]:
@@ -32,26 +45,58 @@ def part_to_json(part: str, options: Any) -> dict[str, Any]:
     return {**dataclasses.asdict(options), "name": name}
 
 
-def from_json(path: Path) -> TrainConfig:
+def source_of(path: Path) -> Source:
+    """A file with a configuration, which belongs to its folder where that is a run's."""
+    return Source(path, path.parent if path.name == CONFIG else None)
+
+
+def from_json(
+    path: Path, others: Mapping[str, str] = NONE, study: Path | None = None
+) -> TrainConfig:
     """The configuration that a ``config.json`` holds.
 
+    Its environment is named and no more: who makes it asks :func:`check_env_code` first.
+
+    Args:
+        path: the file.
+        others: names to take for parts, instead of what the file says of them.
+        study: the folder of the study that the run is one of.
+
     Raises:
-        UserError: the file cannot be read, or says something else than a configuration.
+        UserError: the file cannot be read, says something else than a configuration, or names code
+            that is not allowed.
     """
-    with _saved(path) as data:
-        parts = {part: part_from_json(part, data[part]) for part in CHOICES}
+    source = source_of(path) if study is None else Source(path, study)
+    with _saved(source) as data:
+        parts = {part: _part(part, data[part], others.get(part), source) for part in CHOICES}
         return with_saved(TrainConfig("", **parts), {"env": data["env"], **data, **parts})
 
 
-def part_from_json(part: str, data: Any) -> Any:
+def _part(part: str, data: Any, other: str | None, source: Source) -> Any:
+    """Options as saved, unless the name of something else is given."""
+    if other is not None and other != data.get("name"):
+        return options_of(part, other)
+    return part_from_json(part, data, source)
+
+
+def names_code(config: TrainConfig) -> bool:
+    """Whether a saved configuration can be used again at the user's word alone."""
+    parts = (part_to_json(part, getattr(config, part)) for part in CHOICES)
+    return code_of(config.env) is not None or any(is_dotted(part["name"]) for part in parts)
+
+
+def part_from_json(part: str, data: Any, source: Source) -> Any:
     """Options that :func:`part_to_json` wrote.
 
     Raises:
+        CodeError: the file names code that is not allowed.
         AttributeError, KeyError, TypeError, ValueError: the data say something else.
     """
     saved = {option: _with_tuples(value) for option, value in data.items()}
     if not isinstance(name := saved.pop("name"), str):
         raise TypeError(f"{part}'s name is {name!r:.40}")
+    if is_dotted(name) and not is_imported(name):
+        check_code(CHOICES[part].kind, name, name.partition(":")[0], source)
     return with_saved(options_of(part, name), saved, f"{part}.")
 
 
@@ -66,12 +111,12 @@ class SavedEnv:
 
 
 def saved_env(path: Path) -> SavedEnv:
-    """What a ``config.json`` says of the environment.
+    """What a ``config.json`` says of the environment, by name: who makes it asks first.
 
     Raises:
         UserError: the file cannot be read, or says something else than a configuration.
     """
-    with _saved(path) as data:
+    with _saved(source_of(path)) as data:
         own = {field.name: data[field.name] for field in fields(SavedEnv) if field.name in data}
         return with_saved(SavedEnv(), {"env": data["env"], **own})
 
@@ -111,10 +156,14 @@ def saved_agents(environment: dict[str, Any], path: Path) -> Agents | None:
 
 
 @contextmanager
-def _saved(path: Path) -> Iterator[dict[str, Any]]:
+def _saved(source: Source) -> Iterator[dict[str, Any]]:
     """What a ``config.json`` says, with tuples for lists; whatever is wrong with it is told."""
+    path = source.file
+    close_folder(source)
     try:
         yield {name: _with_tuples(value) for name, value in read_json(path)["config"].items()}
+    except CodeError:
+        raise
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except KeyError as error:

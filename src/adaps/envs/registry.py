@@ -1,6 +1,7 @@
 """Environments by name, for this package and for other people's code. Stage: environment."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from adaps.envs.builtin import bps, foraging, rware
 from adaps.envs.checked import checked, checked_types
 from adaps.envs.names import Named, full_name, parse
 from adaps.errors import UserError, unknown
-from adaps.extensions import load, needs_extra, theirs
+from adaps.extensions import check_not_standard, load, needs_extra, theirs
 from adaps.types import AnyEnvironment, Environment
 
 if TYPE_CHECKING:
@@ -197,6 +198,9 @@ def _built_in(name: str) -> Environment:
 
 def _third_party(named: Named, settings: Mapping[str, Any]) -> AnyEnvironment:
     name, thing = full_name(*named), load("environment", named.name)
+    if inspect.isroutine(thing) or inspect.isclass(thing):
+        # A function that a module took from Python's own, such as os.abort, makes no environment.
+        check_not_standard("environment", name, thing.__module__ or "builtins")
     if named.options and not callable(thing):
         raise UserError(f"environment '{named.name}' is an object, which takes no options")
     with theirs(f"environment '{name}' cannot be made"):

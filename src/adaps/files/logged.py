@@ -9,19 +9,21 @@ A ``.npz`` file with these arrays, where the axis ``env`` may be missing:
 - and if known ``agent_types``, ``int[agent]``, and ``agent_names``, ``str[agent]``.
 """
 
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.lib.format as npy
 from jaxtyping import Float
 
 from adaps.errors import UserError
-from adaps.files.plain_files import open_plain
+from adaps.files.plain_files import free_memory, open_plain
 from adaps.identity import samples
 from adaps.identity.samples import BLOCKS, Gathered, Rows, Steps
 
@@ -105,18 +107,38 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         with open_plain(path) as opened:
             if not zipfile.is_zipfile(opened):
                 raise ValueError("not a zip file")
+            _check_sizes(opened)
             opened.seek(0)
             with np.load(opened, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-        for name, array in arrays.items():
-            if not isinstance(array, np.ndarray):
-                raise ValueError(f"{name} is not an array")
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         hint = "; pad observations of different sizes to one" if "Object" in str(error) else ""
         raise UserError(f"{path} is no .npz file of plain arrays: {error}{hint}") from None
     return arrays
+
+
+def _check_sizes(opened: BinaryIO) -> None:
+    """Refuse arrays that claim more numbers than there are, before room is made for them.
+
+    Raises:
+        ValueError: with the first of them, or what is no array; or all are too many for the memory.
+    """
+    with zipfile.ZipFile(opened) as archive:
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > free_memory():
+            raise ValueError("its arrays do not fit into the memory that is free")
+        for member in members:
+            with archive.open(member) as file:
+                if file.read(len(npy.MAGIC_PREFIX)) != npy.MAGIC_PREFIX:
+                    raise ValueError(f"{member.filename} is not an array")
+                is_first = file.read(2) == b"\1\0"
+                header = npy.read_array_header_1_0 if is_first else npy.read_array_header_2_0
+                shape, _, dtype = header(file)
+                size = file.tell() + math.prod(shape) * dtype.itemsize
+            if not dtype.hasobject and size != member.file_size:
+                raise ValueError(f"{member.filename} has {member.file_size:,} bytes, not {size:,}")
 
 
 def _faults(arrays: Arrays) -> Iterator[str]:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import psutil
+
 from adaps.errors import UserError
 from adaps.files import processes
 
@@ -22,7 +24,8 @@ DEEPEST = 100
 def open_plain(path: Path, flags: int = 0) -> Iterator[BinaryIO]:
     """A plain file, or what a link to one leads to, opened to read its bytes.
 
-    A pipe may never have a writer and a device may have no end, so neither is waited for.
+    A pipe may never have a writer and a device may have no end, so neither is waited for. A file
+    with holes may claim any size, so one that would not fit into memory is not begun.
 
     Args:
         path: the file.
@@ -36,9 +39,33 @@ def open_plain(path: Path, flags: int = 0) -> Iterator[BinaryIO]:
         return os.open(path, own | os.O_NONBLOCK | flags)
 
     with open(path, "rb", opener=without_waiting) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is not a plain file")
+        if status.st_size > free_memory():
+            raise OSError(errno.EFBIG, "it is larger than the memory that is free")
         yield file
+
+
+def free_memory() -> int:
+    """Bytes that can be made room for."""
+    return psutil.virtual_memory().available
+
+
+def refuse_links(folder: Path, *below: str) -> None:
+    """Refuse to write through a symbolic link, which may lead anywhere.
+
+    Args:
+        folder: may be one itself, since the user names it.
+        below: paths from there, of which no part may be one.
+
+    Raises:
+        UserError: one is.
+    """
+    for path in map(Path, below):
+        for part in (*reversed(path.parents), path):
+            if part != Path() and (folder / part).is_symlink():
+                raise UserError(f"{folder / part} is a symbolic link; remove it")
 
 
 def read_text(path: Path) -> str:

@@ -56,7 +56,8 @@ class RunFolder:
 
     def append_metrics(self, line: str) -> None:
         """Add one line to ``metrics.jsonl``."""
-        with self._lock, self._refusals(METRICS), (self.path / METRICS).open("a") as file:
+        path = self.path / METRICS
+        with self._lock, self._refusals(METRICS), open(path, "a", opener=_without_links) as file:
             file.write(line + "\n")
 
     def write_metrics(self, lines: Sequence[str]) -> None:
@@ -87,6 +88,11 @@ class RunFolder:
         except (OSError, SafetensorError) as error:
             why = refusal(error) if isinstance(error, OSError) else str(error)
             raise StorageError(f"cannot write {self.path / name}: {why}") from None
+
+
+def _without_links(path: str, flags: int) -> int:
+    """Neither a link is followed, nor is a pipe's reader waited for."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
 def write_json(path: Path, data: Any) -> None:

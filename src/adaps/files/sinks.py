@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 from adaps.errors import UserError, unknown
+from adaps.files.plain_files import refuse_links
 
 
 @runtime_checkable
@@ -32,14 +33,15 @@ class TensorBoard:
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         del config
-        self._folder = folder / "tensorboard"
+        self._run = folder
         self._package = _package("tensorboardX", "tensorboard")
         self._writers: dict[int, Any] = {}
 
     def log(self, seed: int, env_steps: int, numbers: Mapping[str, float]) -> None:
         if seed not in self._writers:
-            folder = str(self._folder / f"seed-{seed}")
-            self._writers[seed] = self._package.SummaryWriter(folder)
+            folder = f"tensorboard/seed-{seed}"
+            refuse_links(self._run, folder)
+            self._writers[seed] = self._package.SummaryWriter(str(self._run / folder))
         for name, value in numbers.items():
             self._writers[seed].add_scalar(name, value, env_steps)
         self._writers[seed].flush()
@@ -53,6 +55,7 @@ class WandB:
     """One run of Weights & Biases per seed, grouped by the run's folder, with its settings."""
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        refuse_links(folder, "wandb")
         self._folder, self._config = folder, dict(config)
         self._package = _package("wandb", "wandb")
         self._runs: dict[int, Any] = {}

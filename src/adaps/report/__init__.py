@@ -7,7 +7,7 @@ page is made, not when the command line starts.
 from pathlib import Path
 
 from adaps.errors import UserError
-from adaps.files.plain_files import replace
+from adaps.files.plain_files import refuse_links, replace
 from adaps.files.run_folder import REPORT
 from adaps.files.schema import Plan
 from adaps.report.data import read_run
@@ -56,8 +56,7 @@ def write_study(folder: Path) -> Path:
     from adaps.report import study_files, study_page, study_statistics  # noqa: PLC0415
 
     study = read_study(folder)
-    if (folder / FIGURES).is_symlink():
-        raise UserError(f"{folder / FIGURES} is a symbolic link; put a folder there, or remove it")
+    refuse_links(folder, FIGURES)
     numbers = study_statistics.numbers_of(study)
     plates = study_page.draw(study, numbers)
     html = study_page.render(study, numbers, plates)

@@ -1,6 +1,5 @@
 """What a user sees while a study runs: what is done, and how far each run is. Stage: study."""
 
-import json
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from adaps.files.plain_files import parsed, read_text
 from adaps.files.run_folder import METRICS
 from adaps.study.job import Job, Outcome
 
@@ -69,16 +69,17 @@ class _Bars(Progress):
     def get_renderables(self) -> Iterable[RenderableType]:
         for task in self.tasks:
             if "folder" in task.fields:
-                steps, value = _latest(self._out / task.fields["folder"] / METRICS)
+                steps, value = latest(self._out / task.fields["folder"] / METRICS)
                 line = "" if value is None else f"return {value:,.1f}"
                 self.update(task.id, completed=steps, line=line)
         yield from super().get_renderables()
 
 
-def _latest(path: Path) -> tuple[int, float | None]:
+def latest(path: Path) -> tuple[int, float | None]:
     """Environment steps and greedy return of the last complete line."""
     try:
-        line = json.loads(path.read_text().rstrip("\n").rsplit("\n", 1)[-1])
-        return line["env_steps"], line["return_greedy"]
-    except (OSError, ValueError, KeyError, TypeError):
+        line = parsed(read_text(path).rstrip("\n").rsplit("\n", 1)[-1])
+        value = line["return_greedy"]
+        return int(line["env_steps"]), None if value is None else float(value)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return 0, None

@@ -9,6 +9,7 @@ import tyro
 from adaps.algos import ALGORITHMS
 from adaps.config.training import Count
 from adaps.errors import UserError, unknown
+from adaps.extensions import code_allowed, dotted_names
 from adaps.sharing import METHODS
 from adaps.study import plan
 from adaps.study.job import Backend
@@ -63,6 +64,8 @@ class CompareCommand:
     """Environment steps of each run; None: as adaps train, or what FILE says."""
     options: Annotated[tuple[str, ...], tyro.conf.arg(metavar="OPTION=VALUE")] = ()
     """Other options of adaps train for all runs, such as num-envs=16 algo.entropy=0.02."""
+    allow_code: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Import code that is somebody's own and that FILE names, but you do not."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,9 @@ def compared(command: CompareCommand) -> Study:
     if command.file:
         if command.envs:
             raise UserError("name a study's file or --envs, not both")
-        study = from_file(Path(command.file))
+        typed = dotted_names([*command.options, *command.methods, *command.algos])
+        with code_allowed(command.allow_code, typed):
+            study = from_file(Path(command.file))
         seeds = study.seeds
         if command.seeds is not None:
             seeds = plan.seeds_from(command.seed, command.seeds)

@@ -12,6 +12,7 @@ from adaps.collect.evaluate import random_return
 from adaps.config.training import TrainConfig
 from adaps.envs import make
 from adaps.errors import UserError
+from adaps.files.plain_files import refuse_links
 from adaps.files.run_folder import check_free, write_json
 from adaps.files.schema import References, as_json, read
 from adaps.study.board import Board
@@ -20,6 +21,7 @@ from adaps.study.job import Backend, Job
 from adaps.study.plan import Study, jobs
 from adaps.types import SCHEMA
 
+LOCK = ".lock"
 WORK = "adaps.study.worker:work"
 """What carries out a job, by the name that other processes import it by."""
 
@@ -37,9 +39,10 @@ def carry_out(study: Study, out: Path, backend: Backend, console: Console) -> di
     every = jobs(study)
     check_free(out)
     left = [job for job in every if not is_done(out, job)]
+    refuse_links(out, LOCK, *(job.folder for job in left))
     out.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(out / ".lock", timeout=0):
+        with FileLock(out / LOCK, timeout=0):
             write_plan(out, study, every)
             num_done = len(every) - len(left)
             before = f", {num_done} of them done before" if num_done else ""

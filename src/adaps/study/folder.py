@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from adaps.config.saved import from_json, to_json
-from adaps.errors import UserError
+from adaps.errors import CodeError, UserError
 from adaps.files.provenance import commit, machine
 from adaps.files.run_folder import CONFIG, RESULT, read_json, write_json
 from adaps.files.schema import Failures, Plan, Planned, as_json, read
@@ -82,11 +82,16 @@ def is_done(out: Path, job: Job) -> bool:
     folder = out / job.folder
     if not (folder / RESULT).exists():
         return False
-    for difference in differences(to_json(from_json(folder / CONFIG)), to_json(job.config)):
+    advice = "name another folder with --out, or delete that run"
+    try:
+        # What this study names is imported by now, and no other code is needed to compare.
+        saved = to_json(from_json(folder / CONFIG, study=out))
+    except CodeError:
         raise UserError(
-            f"{folder / CONFIG} is another run: {difference}; "
-            "name another folder with --out, or delete that run"
-        )
+            f"{folder / CONFIG} is another run: it names code that this study does not; {advice}"
+        ) from None
+    for difference in differences(saved, to_json(job.config)):
+        raise UserError(f"{folder / CONFIG} is another run: {difference}; {advice}")
     try:
         return job.seed in read_json(folder, RESULT)["seeds"]
     except (UserError, KeyError, TypeError):

@@ -20,6 +20,7 @@ import psutil
 
 from adaps.collect.cores import cores
 from adaps.errors import UserError
+from adaps.extensions import process_started, starting_processes
 from adaps.study.job import ATTEMPTS, GIB, Job, Listener, Outcome, Worker, check_memory
 
 MEMORY_CHECK_SECONDS = 0.5
@@ -142,9 +143,13 @@ class Lane:
         """Start a run; the process may have died since the last one."""
         self.setting = job.setting
         try:
-            return self._process.submit(self.work, job, self.out)
+            return self._submitted(job)
         except BrokenProcessPool:
             self.replace_process()
+            return self._submitted(job)
+
+    def _submitted(self, job: Job) -> Future[Outcome]:
+        with starting_processes():
             return self._process.submit(self.work, job, self.out)
 
     def replace_process(self) -> None:
@@ -154,7 +159,8 @@ class Lane:
 
     def _new_process(self) -> ProcessPoolExecutor:
         spawn = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, spawn, _prepare, (self.core,))
+        with starting_processes():
+            return ProcessPoolExecutor(1, spawn, _prepare, (self.core,))
 
 
 class Attempt(NamedTuple):
@@ -182,6 +188,7 @@ def _prepare(core: int) -> None:
 
     What one process has compiled, the others load: see :mod:`adaps.files.compile_cache`.
     """
+    process_started()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "sched_setaffinity"):
         allowed = sorted(os.sched_getaffinity(0))

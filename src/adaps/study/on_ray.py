@@ -5,6 +5,7 @@ Imported only where it is asked for: Ray is an extra.
 
 import contextlib
 import logging
+import os
 import shutil
 import socket
 import tempfile
@@ -117,6 +118,8 @@ def _temporary_folder() -> Iterator[Path]:
     A lock beside the folder tells whether its run is still alive.
     """
     for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*.lock"):
+        if left.is_symlink() or left.lstat().st_uid != os.geteuid():
+            continue  # another user's: everybody may write there
         with contextlib.suppress(OSError), FileLock(left, timeout=0):
             shutil.rmtree(left.with_suffix(""), ignore_errors=True)
             left.unlink()

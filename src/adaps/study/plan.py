@@ -29,6 +29,7 @@ NOT_OPTIONS = (
     "resume",
     "auto-resume",
     "allow-changes",
+    "allow-code",
 )
 """What the study itself decides, or what a run of it does not have."""
 
@@ -142,6 +143,9 @@ def _check(study: Study) -> None:
             raise UserError(f"a study needs at least one of its {what}")
     # Upper and lower case are one where an environment's name is looked up.
     _check_each_once("environment", [env.casefold() for env in study.envs])
+    for env in study.envs:
+        if env.startswith("-"):
+            raise UserError(f"no environment's name begins with a dash, as that of {env!r}")
     names = [variant.name for variant in study.variants]
     _check_each_once("variant", names)
     if "" in names:
@@ -165,7 +169,7 @@ def _config(env: str, options: Options) -> TrainConfig:
     Raises:
         UserError: an option that is not possible.
     """
-    words = [env, *_words(options)]
+    words = [env, *words_of(options)]
     for word in words:
         name = word.removeprefix("--").partition("=")[0].replace("_", "-")
         if word.startswith("--") and name in NOT_OPTIONS:
@@ -176,10 +180,10 @@ def _config(env: str, options: Options) -> TrainConfig:
     return resolved(config, made)
 
 
-def _words(options: Options) -> list[str]:
+def words_of(options: Options) -> list[str]:
     """Options as words of the command line.
 
-    >>> _words({"hidden": "64 64", "sharing.rescale": "false"})
+    >>> words_of({"hidden": "64 64", "sharing.rescale": "false"})
     ['--hidden', '64', '64', '--sharing.no-rescale']
     """
     words = []

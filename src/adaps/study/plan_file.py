@@ -9,10 +9,12 @@ from typing import Any
 
 import msgspec
 
-from adaps.errors import UserError, unknown
+from adaps.envs.code import check_env_code
+from adaps.errors import CodeError, UserError, unknown
+from adaps.extensions import Source, check_code, dotted_names
 from adaps.files.plain_files import parsed, read_text
 from adaps.files.schema import Options, Variant
-from adaps.study.plan import Study, of_methods, of_values, seeds_from, without_options
+from adaps.study.plan import Study, of_methods, of_values, seeds_from, without_options, words_of
 
 Value = bool | int | float | str | list[bool | int | float | str]
 """Of an option; a list stands for several words of the command line."""
@@ -47,14 +49,29 @@ def from_file(path: Path) -> Study:
     """The study that a TOML file describes.
 
     Raises:
-        UserError: the file cannot be read, or says something else; one line that names it.
+        UserError: the file cannot be read, says something else, or names code that is not allowed;
+            one line that names it.
     """
     try:
-        return _study(_typed(parsed(read_text(path), tomllib.loads)))
+        study = _study(_typed(parsed(read_text(path), tomllib.loads)))
+        _check_code(study, Source(path, None))
+        return study
+    except CodeError:
+        raise
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise UserError(f"{path} is not a study: {' '.join(str(error).split())}") from None
+
+
+def _check_code(study: Study, source: Source) -> None:
+    """Refuse what the file names that is neither this package's nor allowed."""
+    for env in study.envs:
+        check_env_code(env, source)
+    of_variants = [variant.options for variant in study.variants]
+    for options in (study.options, *study.envs.values(), *of_variants):
+        for name in dotted_names(words_of(options)):
+            check_code("option", name, name.partition(":")[0], source)
 
 
 def _typed(data: dict[str, Any]) -> PlanFile:

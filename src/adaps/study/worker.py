@@ -9,6 +9,7 @@ from adaps.config.training import TrainConfig
 from adaps.envs import make
 from adaps.errors import RunError, UserError
 from adaps.files.checkpoint import InUseError, Series, locked, numbers
+from adaps.files.plain_files import replace
 from adaps.files.run_folder import CONFIG, METRICS, RESULT
 from adaps.files.schema import Result, read, short_form
 from adaps.study.job import Job, Outcome
@@ -39,7 +40,8 @@ def work(job: Job, out: Path) -> Outcome:
         # Where the disk is full, the line alone has to do.
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / ERROR).write_text(traceback.format_exc())
+            text = traceback.format_exc()
+            replace(folder / ERROR, lambda beside: beside.write_text(text))
     return Outcome(time.perf_counter() - started, memory_mb(), value, failure, warnings)
 
 

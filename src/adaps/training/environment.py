@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import TypeVar
 
-from adaps.config.saved import SavedEnv, saved_agents, saved_env, saved_environment
+from adaps.config.saved import SavedEnv, saved_agents, saved_env, saved_environment, source_of
 from adaps.envs.agent_io import agents_of
+from adaps.envs.code import check_env_code
 from adaps.envs.description import (
     described,
     differences,
@@ -45,6 +46,7 @@ def made_again(config: Path, wanted: SavedEnv | None = None) -> AnyEnvironment:
         return make(*named)
     saved = saved_environment(config)
     made_with = saved.get("made_with", {})
+    check_env_code(wanted.env, source_of(config), made_with.get("options", {}))
     if lost := made_with.get("lost"):
         raise UserError(f"{config}: the environment's option '{lost[0]}' is not saved; {IN_PYTHON}")
     if saved and not can_be_named(wanted.env):

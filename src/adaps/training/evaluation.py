@@ -8,6 +8,7 @@ from adaps.collect.episodes import best_return, mean_return, num_cut, regret, re
 from adaps.collect.evaluate import batch_episodes, in_batches, player
 from adaps.config.saved import saved_env
 from adaps.errors import UserError
+from adaps.extensions import code_allowed
 from adaps.files import compile_cache
 from adaps.files.run_folder import CONFIG, saved_seeds
 from adaps.networks.agent import greedy
@@ -35,6 +36,7 @@ def evaluate(
     *,
     max_steps: int | None = None,
     allow_changes: bool = False,
+    allow_code: bool = False,
 ) -> list[SeedReturn]:
     """Greedy episodes of every seed that a run's folder holds.
 
@@ -44,22 +46,24 @@ def evaluate(
         episodes: how many to play with each policy.
         max_steps: no episode is played further; None: as the run did.
         allow_changes: whether an environment with other settings is meant.
+        allow_code: whether code of somebody's own, which the folder names, may be imported.
 
     Raises:
-        UserError: nothing is saved there, a file is damaged, or the environment is not the one
-            that the policies were trained in.
+        UserError: nothing is saved there, a file is damaged, code is not allowed, or the
+            environment is not the one that the policies were trained in.
         EndlessEpisodeError: an episode has no limit, and does not come to an end.
     """
-    compile_cache.enable()
     folder, rows = Path(folder), []
-    env = made_again(folder / CONFIG) if env is None else env
-    first = load(folder)
+    compile_cache.enable(folder)
+    with code_allowed(allow_code):
+        env = made_again(folder / CONFIG) if env is None else env
+        first = load(folder)
+        policies = {seed: load(folder, seed) for seed in saved_seeds(folder)}
     env = for_policy(env, first, folder, allow_changes)
     if max_steps is None and (folder / CONFIG).exists():
         max_steps = saved_env(folder / CONFIG).max_steps
     with player(env, max_steps) as play:
-        for seed in saved_seeds(folder):
-            policy = load(folder, seed)
+        for seed, policy in policies.items():
             if (policy.shape, policy.agents) != (first.shape, first.agents):
                 raise UserError(f"{folder}: the policy of seed {seed} is for other agents")
             one = partial(play, policy.agent, greedy, policy.params, policy.sharing)

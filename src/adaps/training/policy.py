@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,13 +17,14 @@ from safetensors.numpy import load_file
 from adaps.collect.evaluate import act
 from adaps.config.saved import part_from_json, part_to_json
 from adaps.envs.agent_io import Agents, as_arrays
-from adaps.errors import UserError
+from adaps.errors import CodeError, UserError
+from adaps.extensions import Source, close_folder, code_allowed
 from adaps.files.checkpoint import from_arrays, to_arrays
 from adaps.files.plain_files import open_plain, parsed
 from adaps.files.run_folder import RunFolder, policy_file, saved_seeds
 from adaps.files.sharing_arrays import sharing_from_arrays
 from adaps.networks.agent import Agent, Choice, greedy, sampled
-from adaps.networks.weights import count_params
+from adaps.networks.weights import count_params, num_sets_used
 from adaps.sharing.method import DATA_ONLY
 from adaps.types import (
     SCHEMA,
@@ -36,6 +38,9 @@ from adaps.types import (
     Params,
     Sharing,
 )
+
+ROOM = 2**26
+"""Numbers that a policy is made room for, whatever its file holds."""
 
 
 @dataclass(frozen=True)
@@ -171,11 +176,17 @@ class Saved(NamedTuple):
     sharing: Sharing
 
 
-def load(folder: str | Path, seed: int | None = None) -> Policy:
+def load(folder: str | Path, seed: int | None = None, *, allow_code: bool = False) -> Policy:
     """The policy that a run's folder holds, of its first seed unless named.
 
+    Args:
+        folder: the run's.
+        seed: whose policy; None: the first.
+        allow_code: whether a network or sharing method of somebody's own, which the folder names,
+            may be imported; one that you have imported already needs no such word.
+
     Raises:
-        UserError: not a run's folder, no such seed, or a damaged file.
+        UserError: not a run's folder, no such seed, a damaged file, or code that is not allowed.
     """
     folder = Path(folder)
     seeds: Sequence[int] = saved_seeds(folder)
@@ -185,7 +196,10 @@ def load(folder: str | Path, seed: int | None = None) -> Policy:
     if not file.exists():
         raise UserError(f"{folder} has no policy of seed {seed}; it has {seeds}")
     try:
-        return _loaded(file)
+        with code_allowed(allow_code):
+            return _loaded(Source(file, folder))
+    except CodeError:
+        raise
     except KeyError as error:
         raise UserError(f"{file} is damaged: it lacks {error}") from None
     except (SafetensorError, OSError, RecursionError, TypeError, ValueError) as error:
@@ -193,27 +207,58 @@ def load(folder: str | Path, seed: int | None = None) -> Policy:
         raise UserError(f"{file} is damaged: {reason or ' '.join(str(error).split())}") from None
 
 
-def _loaded(file: Path) -> Policy:
+def _loaded(source: Source) -> Policy:
     """What :meth:`Policy.save` saved; raises many kinds of errors where it is damaged."""
+    file = source.file
+    close_folder(source)
     with open_plain(file):
         arrays = load_file(file)
     with safe_open(file, "numpy") as opened:
         facts = parsed((opened.metadata() or {})["adaps"])
     if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
         raise ValueError(f"it is of another version than this program's, {SCHEMA}")
-    network = part_from_json("network", facts["network"]).build(_shape_from_json(facts["shape"]))
-    method = DATA_ONLY if facts["method"] is None else part_from_json("sharing", facts["method"])
+    options = part_from_json("network", facts["network"], source)
+    network = options.build(_shape_from_json(facts["shape"]))
+    own = facts["method"]
+    method = DATA_ONLY if own is None else part_from_json("sharing", own, source)
     prefix = "sharing."
     sharing = sharing_from_arrays(
         {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
     )
     check_sharing(network, sharing)
+    _check_amount(network, sharing, arrays)
     like = Saved(method.init(jax.random.key(0), network, sharing), sharing)
     saved = from_arrays(like, arrays)
     agents = Agents.from_json(facts["agents"])
-    if len(agents.names) != network.shape.num_agents:
-        raise ValueError(f"it names {len(agents.names)} of {network.shape.num_agents} agents")
+    _check_agents(network.shape, agents)
     return Policy(Agent(network, method), saved.params, saved.sharing, agents)
+
+
+def _check_amount(network: Network, sharing: Sharing, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse a network for which the file has by far too few numbers, before any is made.
+
+    Raises:
+        ValueError: of its sizes.
+    """
+    obs_size, action_space, hidden = network.shape[1:]
+    widths = (obs_size, *hidden, action_space[0])
+    least = num_sets_used(sharing) * sum(one * other for one, other in pairwise(widths))
+    if least > max(ROOM, sum(array.size for array in arrays.values())):
+        raise ValueError(f"it does not hold the {least:,} numbers of a network of {widths}")
+
+
+def _check_agents(shape: NetworkShape, agents: Agents) -> None:
+    """Refuse agents of other sizes than the network's.
+
+    Raises:
+        ValueError: of the first.
+    """
+    if len(agents.names) != shape.num_agents or len(agents.spaces) != shape.num_agents:
+        raise ValueError(f"it is for {shape.num_agents} agents, and names {len(agents.names)}")
+    for name, space in zip(agents.names, agents.spaces, strict=True):
+        sizes, most = (space.obs_size, space.num_actions), (shape.obs_size, shape.action_space[0])
+        if not all(type(x) is int and 0 <= x <= y for x, y in zip(sizes, most, strict=True)):
+            raise ValueError(f"agent {name!r:.40} is of another space than the network")
 
 
 def check_sharing(network: Network, sharing: Sharing) -> None:

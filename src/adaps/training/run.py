@@ -16,7 +16,8 @@ from adaps.config.training import TrainConfig
 from adaps.errors import Stopped, UserError
 from adaps.files import compile_cache
 from adaps.files.checkpoint import locked
-from adaps.files.run_folder import RunFolder, check_free
+from adaps.files.plain_files import refuse_links
+from adaps.files.run_folder import METRICS, RunFolder, check_free
 from adaps.files.sinks import check_sinks, opened
 from adaps.sharing.method import check_method
 from adaps.training.checkpoint_compat import check_fits
@@ -115,7 +116,7 @@ def run(
         RunError, KeyboardInterrupt: an environment failed, a loss was not finite, the disk was
             full, or it was told to stop; what was learned has been saved as far as it could be.
     """
-    compile_cache.enable()
+    compile_cache.enable(out)
     check_sinks(sinks, out)
     check_method(config.sharing)
     if out is not None and resume is not None and holds_run(out):
@@ -176,6 +177,7 @@ def _folder(
     if out is None:
         yield None, {}
         return
+    refuse_links(out, METRICS, "checkpoints")
     if resume is None or not holds_run(out):
         with locked(out):
             yield RunFolder(out), {}

@@ -3,8 +3,7 @@
 Needs the extra ``pettingzoo``, so only :func:`adaps.envs.from_pettingzoo` imports it, when called.
 """
 
-import importlib.util
-import pkgutil
+import importlib
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -18,13 +17,20 @@ from pettingzoo import ParallelEnv
 
 from adaps.envs.adapters.common import SizedBySpaces
 from adaps.envs.checked import checked_limit, checked_types
+from adaps.envs.code import known_modules
 from adaps.envs.host.copies import Copies
 from adaps.envs.host.making import MakeEnv, make_drawing, make_parallel
 from adaps.envs.host.spaces import view_of
 from adaps.envs.host.team import Roster
 from adaps.envs.names import full_name
 from adaps.errors import UserError, unknown
-from adaps.extensions import dotted_name, look_in_working_directory, theirs, told
+from adaps.extensions import (
+    check_not_standard,
+    dotted_name,
+    look_in_working_directory,
+    theirs,
+    told,
+)
 from adaps.types import STEP_TIMEOUT, AgentSpace
 
 
@@ -192,9 +198,13 @@ def _maker(name: str, make_env: Any) -> Callable[..., Any]:
 
 def _module(name: str) -> ModuleType:
     """The module of this name, which may leave out ``pettingzoo.``, or be where one works."""
-    look_in_working_directory()
+    check_not_standard("PettingZoo environment", name, name)
+    known = known_modules()
+    if name not in known:
+        look_in_working_directory()
     is_name = re.fullmatch(r"\w+(\.\w+)*", name)
-    for full in (name, f"pettingzoo.{name}") if is_name else ():
+    guesses = (name, f"pettingzoo.{name}") if is_name else ()
+    for full in (known[name],) if name in known else guesses:
         try:
             return importlib.import_module(full)
         except ModuleNotFoundError as error:
@@ -205,19 +215,7 @@ def _module(name: str) -> ModuleType:
         except (Exception, SystemExit) as error:
             raise UserError(f"environment '{name}' cannot be imported: {told(error)}") from error
     hint = "name its module, such as mpe2.simple_tag_v3"
-    raise unknown("PettingZoo environment", name, _known(), see=hint)
-
-
-def _known() -> list[str]:
-    """Modules with environments, without importing them: pettingzoo's families and mpe2's."""
-    families = {"mpe2": "mpe2"} | {f"pettingzoo.{f}": f for f in ("butterfly", "classic", "atari")}
-    return [
-        f"{short}.{module.name}"
-        for package, short in families.items()
-        if (spec := importlib.util.find_spec(package)) and spec.submodule_search_locations
-        for module in pkgutil.iter_modules(spec.submodule_search_locations)
-        if re.search(r"_v\d+$", module.name)
-    ]
+    raise unknown("PettingZoo environment", name, known, see=hint)
 
 
 def _name_of(make_env: Any, options: dict[str, Any]) -> str:

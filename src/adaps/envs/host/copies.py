@@ -21,6 +21,7 @@ from adaps.envs.host.making import MakeEnv
 from adaps.envs.host.team import Roster
 from adaps.envs.host.worker import FAILED, Side
 from adaps.errors import HostEnvironmentError
+from adaps.extensions import starting_processes
 from adaps.types import AgentEnds, Observation, Timestep
 
 HOW: dict[str, Any] = {"copy": False, "autoreset_mode": AutoresetMode.DISABLED}
@@ -101,7 +102,7 @@ class Copies:
 
     def _started(self, sides: list[Callable[[], Side]]) -> AsyncVectorEnv:
         try:
-            with _without_main():
+            with _without_main(), starting_processes():
                 return AsyncVectorEnv(sides, context="spawn", **HOW)
         except (EOFError, OSError) as error:
             raise HostEnvironmentError(

@@ -4,6 +4,7 @@ Needs the extra ``pettingzoo``; Gymnasium's own utilities do the flattening.
 """
 
 import json
+import math
 import textwrap
 from collections.abc import Collection, Mapping
 from functools import lru_cache
@@ -185,6 +186,8 @@ def _from_json(data: Any) -> spaces.Space:
     match data:
         case {"box": shape, "dtype": dtype}:
             low, high = (-np.inf, np.inf) if np.dtype(dtype).kind == "f" else (0, 1)
+            if math.prod(shape) > MOST_NUMBERS:
+                raise ValueError(f"no observation has the shape {shape}")
             return spaces.Box(low, high, tuple(shape), np.dtype(dtype).type)
         case {"discrete": n, "start": start}:
             return spaces.Discrete(n, start=start)

@@ -19,6 +19,7 @@ from jaxtyping import Int
 from adaps.envs.host.making import MakeEnv
 from adaps.envs.host.team import Roster, Team
 from adaps.errors import HostEnvironmentError
+from adaps.extensions import process_started
 
 FAILED = "failed"
 """Key of the info that says what went wrong."""
@@ -95,6 +96,7 @@ def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is None:
         return
+    process_started()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def exit_after_it() -> None:

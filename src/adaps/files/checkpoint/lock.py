@@ -22,7 +22,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from adaps.errors import UserError
 from adaps.files import processes
 from adaps.files.checkpoint.content import one_line
-from adaps.files.plain_files import open_plain
+from adaps.files.plain_files import open_plain, refuse_links
 from adaps.files.run_folder import writable, write_json
 
 LOCK, HOLDER = ".lock", ".lock.json"
@@ -85,8 +85,7 @@ def _acquired(folder: Path) -> BaseFileLock:
     until = time.monotonic() + PATIENCE
     with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        if (folder / LOCK).is_symlink():
-            raise UserError(f"{folder / LOCK} is a symbolic link; remove it")
+        refuse_links(folder, LOCK)
         lock = FileLock(folder / LOCK, timeout=0)
         while True:
             try:
