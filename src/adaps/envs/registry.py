@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FAMILIES = (bps, rware, foraging)
 """Modules with ``NAMES``, ``PATTERNS`` and ``parse(name) → environment or None``."""
+MEMBERS = ("name", "num_agents", "obs_size", "num_actions", "max_steps", "agent_types")
+"""What every environment has, besides functions."""
 
 
 def make(name: str, task_seed: int = 0) -> AnyEnvironment:
@@ -45,9 +47,10 @@ def make(name: str, task_seed: int = 0) -> AnyEnvironment:
         UserError: no environment has that name (the message says which is nearest), or a task
             seed other than 0 for an environment that has none.
     """
-    env: Any = _made_by_name(name)
-    if _has_task_seed(env):
-        return dataclasses.replace(env, task_seed=task_seed)
+    with theirs(f"environment '{name}' cannot be made"):
+        env: Any = _made_by_name(name)
+        if _has_task_seed(env):
+            return dataclasses.replace(env, task_seed=task_seed)
     if task_seed != 0:
         raise UserError(
             f"--task-seed {task_seed} cannot be had: environment '{name}' has no task seed"
@@ -120,12 +123,12 @@ FOREIGN: dict[str, Callable[..., AnyEnvironment]] = {
 def _made_by_name(name: str) -> Any:
     if (foreign := parse(name)) is not None:
         return FOREIGN[foreign.prefix](foreign.name, **foreign.options)
-    return _third_party(name) if is_dotted(name) else _built_in(name.lower())
+    return _third_party(name) if is_dotted(name) else _built_in(name)
 
 
 def _built_in(name: str) -> Environment:
     for family in FAMILIES:
-        if (environment := family.parse(name)) is not None:
+        if (environment := family.parse(name.lower())) is not None:
             return environment
     known = [n for family in FAMILIES for n in (*family.NAMES, *family.PATTERNS)]
     raise unknown("environment", name, known)
@@ -133,21 +136,21 @@ def _built_in(name: str) -> Environment:
 
 def _third_party(name: str) -> AnyEnvironment:
     thing = load("environment", name)
-    with theirs(f"environment '{name}' cannot be made"):
-        made: Any = thing() if callable(thing) else thing
+    made: Any = thing() if callable(thing) else thing
     if _is_pettingzoo(made):
         if made is not thing:
-            with suppress(Exception):
+            with suppress(UserError), theirs(f"environment '{name}' cannot be closed"):
                 made.close()
         return from_pettingzoo(thing, name=name)
     if isinstance(made, AnyEnvironment):
+        for member in MEMBERS:
+            getattr(made, member)  # that it can be had shows now
         return made
     if all(hasattr(made, member) for member in ("agents", "step_env", "observation_space")):
         return from_jaxmarl(made, name=name)
     if all(hasattr(made, member) for member in ("num_agents", "observation_spec", "time_limit")):
         return from_jumanji(made, name=name)
-    members = ("name", "num_agents", "obs_size", "num_actions", "max_steps", "agent_types")
-    lacking = [m for m in (*members, "reset", "step") if not hasattr(made, m)]
+    lacking = [member for member in (*MEMBERS, "reset", "step") if not hasattr(made, member)]
     raise UserError(f"environment '{name}' is no adaps.Environment: it lacks {', '.join(lacking)}")
 
 

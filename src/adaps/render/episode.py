@@ -11,6 +11,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from adaps.collect.episodes import episode_seed, reset_key, step_keys
 from adaps.collect.jax import first_of, uniform
+from adaps.errors import HostEnvironmentError
+from adaps.extensions import theirs
 from adaps.networks.agent import Policy
 from adaps.networks.distributions import Categorical, uniform_logits
 from adaps.types import (
@@ -113,7 +115,8 @@ def _play(
         action_key, step_key = jax.random.split(key)
         one = jax.tree.map(lambda x: x[None], (observation, first))
         memory, action = policy(action_key, memory, *one)
-        env_state, new = advance(step_key, env_state, action[0])
+        with theirs(f"{env.name}: step failed", HostEnvironmentError):
+            env_state, new = advance(step_key, env_state, action[0])
         here = everyone if new.observation.here is None else new.observation.here
         seen = (new.final.obs, new.reward, here, action[0])
         after = (env_state, new.observation, first_of(observation, new), memory)
@@ -121,7 +124,8 @@ def _play(
 
     @jax.jit
     def episode(number):
-        env_state, start = env.reset(reset_key(number))
+        with theirs(f"{env.name}: reset failed", HostEnvironmentError):
+            env_state, start = env.reset(reset_key(number))
         keys = step_keys(env.max_steps)[:max_steps]
         begun = (env_state, start.observation, jnp.ones(start.reward.shape, bool), memory)
         return (env_state, start), *jax.lax.scan(act_and_step, begun, keys)[1]

@@ -8,6 +8,7 @@ from pathlib import Path
 from adaps.config.training import TrainConfig
 from adaps.envs import make
 from adaps.errors import RunError, UserError
+from adaps.extensions import theirs
 from adaps.files.checkpoint import InUseError, Series, locked, numbers
 from adaps.files.run_folder import CONFIG, METRICS, RESULT, read_json
 from adaps.study.job import Job, Outcome
@@ -26,14 +27,15 @@ def work(job: Job, out: Path) -> Outcome:
     folder = out / job.folder
     value, failure = None, None
     try:
-        _train(job.config, folder)
-        (folder / ERROR).unlink(missing_ok=True)
-        value = read_json(folder, RESULT)["return_mean"]
+        with theirs("it raised", RunError):
+            _train(job.config, folder)
+            (folder / ERROR).unlink(missing_ok=True)
+            value = read_json(folder, RESULT)["return_mean"]
     except UserError as error:
         # The line is enough, and the folder may belong to another run.
         failure = str(error)
-    except Exception as error:
-        failure = _one_line(error)
+    except RunError as error:
+        failure = str(error)
         # Where the disk is full, the line alone has to do.
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
@@ -71,9 +73,3 @@ def _clear(config: TrainConfig, folder: Path) -> None:
 def _has_checkpoints(config: TrainConfig, folder: Path) -> bool:
     """Whether there are any, be they damaged."""
     return folder.is_dir() and bool(numbers(Series(folder, config.seed)))
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, RunError):
-        return str(error)
-    return " ".join("".join(traceback.format_exception_only(error)).split())

@@ -7,7 +7,6 @@ import importlib.util
 import operator
 import pkgutil
 import re
-import textwrap
 import threading
 from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
@@ -20,12 +19,12 @@ from pettingzoo import ParallelEnv
 
 from adaps.envs.adapters.common import SizedBySpaces
 from adaps.envs.host.copies import Copies
-from adaps.envs.host.making import MakeEnv, make_drawing, make_parallel
+from adaps.envs.host.making import MakeEnv, make_parallel
 from adaps.envs.host.spaces import view_of
 from adaps.envs.host.team import Roster
 from adaps.envs.names import full_name
-from adaps.errors import UserError, unknown
-from adaps.extensions import dotted_name, look_in_working_directory, theirs, told
+from adaps.errors import UserError, shown, unknown
+from adaps.extensions import dotted_name, look_in_working_directory, theirs
 from adaps.types import STEP_TIMEOUT, AgentSpace
 
 MAX_STEPS = 10_000
@@ -97,11 +96,21 @@ def from_pettingzoo(
                 agent_types = getattr(env.unwrapped, "agent_types", None)
     finally:
         # It was only looked at: how it ends does not matter.
-        with suppress(Exception):
+        with suppress(UserError), theirs(f"{name} cannot be closed"):
             env.close()
     types = None if agent_types is None else _types(name, agent_types, len(roster.names))
     spaces = tuple(AgentSpace(**view.described) for view in roster.views)
     return PettingZooTeam(name, spaces, roster, make, types, int(max_steps))
+
+
+def make_drawing(make_env: MakeEnv) -> ParallelEnv:
+    """With ``render_mode="rgb_array"``, where it is an option."""
+    if not (isinstance(make_env, partial) and make_env.func is make_parallel):
+        return make_env()
+    name, maker, options = make_env.args
+    with suppress(UserError), theirs(f"environment '{name}' cannot be made to draw"):
+        return make_parallel(name, maker, {**options, "render_mode": "rgb_array"})
+    return make_env()
 
 
 def make_once(name: str, make: MakeEnv) -> ParallelEnv:
@@ -127,14 +136,14 @@ def _roster(name: str, env: ParallelEnv) -> Roster:
     for agent in agents:
         with theirs(f"{name}: the spaces of {agent} cannot be had"):
             both = env.observation_space(agent), env.action_space(agent)
-        views.append(view_of(name, agent, *both))
+            views.append(view_of(name, agent, *both))
     return Roster(name, tuple(agents), tuple(views))
 
 
 def _names(name: str, agents: Any) -> list[str]:
     """Possible agents, checked."""
     if agents is None or isinstance(agents, str | bytes):
-        raise UserError(f"{name}: its possible_agents must be a list of names, not {agents!r}")
+        raise UserError(f"{name}: its possible_agents must be a list of names, not {shown(agents)}")
     agents = list(agents)
     if not agents:
         raise UserError(f"{name} has no agents: its possible_agents are empty")
@@ -142,7 +151,7 @@ def _names(name: str, agents: Any) -> list[str]:
         if not isinstance(agent, str):
             raise UserError(
                 f"{name}: the names of its possible_agents must be text, such as 'agent_0', not "
-                f"{agent!r}"
+                f"{shown(agent)}"
             )
         if agents.count(agent) > 1:
             raise UserError(f"{name}: its possible_agents name '{agent}' twice")
@@ -151,16 +160,16 @@ def _names(name: str, agents: Any) -> list[str]:
 
 def _types(name: str, given: Any, num_agents: int) -> tuple[int, ...]:
     """True types, checked."""
-    try:
-        if isinstance(given, str | bytes | Mapping | Set):
-            raise TypeError
-        types = tuple(operator.index(own) for own in given)
-    except TypeError:
-        shown = textwrap.shorten(repr(given), 100, placeholder=" …")
-        raise UserError(
-            f"{name}: agent_types must be {num_agents} whole numbers, one for each agent, not "
-            f"{shown}; give agent_types to from_pettingzoo"
-        ) from None
+    with theirs(f"{name}: its agent_types cannot be had"):
+        try:
+            if isinstance(given, str | bytes | Mapping | Set):
+                raise TypeError
+            types = tuple(operator.index(own) for own in given)
+        except TypeError:
+            raise UserError(
+                f"{name}: agent_types must be {num_agents} whole numbers, one for each agent, not "
+                f"{shown(given)}; give agent_types to from_pettingzoo"
+            ) from None
     if len(types) != num_agents:
         raise UserError(f"{name}: {len(types)} agent types for {num_agents} agents")
     return types
@@ -195,15 +204,14 @@ def _module(name: str) -> ModuleType:
     look_in_working_directory()
     is_name = re.fullmatch(r"\w+(\.\w+)*", name)
     for full in (name, f"pettingzoo.{name}") if is_name else ():
-        try:
-            return importlib.import_module(full)
-        except ModuleNotFoundError as error:
-            if error.name is None or not f"{full}.".startswith(f"{error.name}."):
-                raise UserError(
-                    f"environment '{name}' needs the package {error.name}: pip install {error.name}"
-                ) from error
-        except (Exception, SystemExit) as error:
-            raise UserError(f"environment '{name}' cannot be imported: {told(error)}") from error
+        with theirs(f"environment '{name}' cannot be imported"):
+            try:
+                return importlib.import_module(full)
+            except ModuleNotFoundError as error:
+                missing = error.name
+                if missing is None or not f"{full}.".startswith(f"{missing}."):
+                    text = f"environment '{name}' needs the package {missing}"
+                    raise UserError(f"{text}: pip install {missing}") from error
     hint = "name its module, such as mpe2.simple_tag_v3"
     raise unknown("PettingZoo environment", name, _known(), see=hint)
 
