@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
-from rich.table import Table
 
-from adaps.cli.tables import number, percent
+from adaps.cli.tables import number, percent, table
 from adaps.config.parsing import parse
 from adaps.config.saved import saved_env
 from adaps.config.training import Count
 from adaps.envs import make
 from adaps.extensions import Amount, check_options
 from adaps.files.run_folder import CONFIG
+from adaps.files.terminal import Terminal
 from adaps.training.evaluation import evaluate_run
 
 
@@ -35,8 +34,8 @@ def run(words: list[str]) -> int:
     env = make(*saved_env(command.run / CONFIG))
     rows = evaluate_run(env, command.run, command.episodes)
     title = f"{command.run}: greedy, mean over {command.episodes:,} episodes"
-    table = Table("seed", "return", "best possible", "regret", title=title)
+    shown = table(title, ("seed", "return", "best possible", "regret"))
     for row in rows:
-        table.add_row(str(row.seed), number(row.value), number(row.best), percent(row.regret))
-    Console().print(table)
+        shown.add_row(str(row.seed), number(row.value), number(row.best), percent(row.regret))
+    Terminal().print(shown)
     return 0

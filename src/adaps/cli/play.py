@@ -17,6 +17,7 @@ from adaps.envs import make
 from adaps.errors import UserError
 from adaps.extensions import check_options, from_to
 from adaps.files.run_folder import CONFIG
+from adaps.files.terminal import say
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ def run(words: list[str]) -> int:
     watch = ConsoleWatch()
     with watch.showing():
         episode = render.film(team, out, command.episode, steps, command.fps, command.size, watch)
-    print(f"return {number(float(episode.returns[-1]))} in {len(episode.returns) - 1} steps")
-    print(out)
+    value, steps = number(float(episode.returns[-1])), len(episode.returns) - 1
+    say(f"return {value} in {steps} steps", out)
     return 0
 
 

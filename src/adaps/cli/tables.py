@@ -5,11 +5,15 @@ from collections.abc import Sequence
 from rich.table import Table
 
 
-def table(title: str, headings: Sequence[str], left: str) -> Table:
-    """An empty table, whose columns are aligned to the right but for the one headed ``left``."""
+def table(title: str, headings: Sequence[str], left: Sequence[str] = ()) -> Table:
+    """An empty table, whose columns are aligned to the right but for those headed as ``left``.
+
+    What is too long goes on in the next line; nothing is left out.
+    """
     made = Table(title=title)
     for heading in headings:
-        made.add_column(heading, justify="left" if heading == left else "right")
+        justify = "left" if heading in left else "right"
+        made.add_column(heading, justify=justify, overflow="fold")
     return made
 
 

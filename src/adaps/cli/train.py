@@ -1,17 +1,16 @@
 """``adaps train``."""
 
 import shlex
-import sys
 from pathlib import Path
-
-from rich.console import Console
 
 from adaps.cli.progress import ConsoleWatch
 from adaps.cli.tables import number, percent, table
 from adaps.config.parsing import parse_train
 from adaps.envs import make
-from adaps.errors import HostEnvironmentError, NotFiniteError, RunError, StorageError, UserError
+from adaps.errors import HostEnvironmentError, RunError, StorageError, UserError
+from adaps.extensions import theirs
 from adaps.files import run_folder
+from adaps.files.terminal import Terminal, complain, say
 from adaps.report import write_report
 from adaps.training import run as training
 from adaps.training.result import Result
@@ -21,8 +20,8 @@ from adaps.types import AnyEnvironment
 STOPPED = {
     KeyboardInterrupt: "interrupted",
     HostEnvironmentError: "the environment failed",
-    NotFiniteError: "stopped",
     StorageError: "stopped, since files could not be written",
+    RunError: "stopped",
 }
 """What to say of a run that did not come to its end, by what ended it."""
 
@@ -39,17 +38,17 @@ def run(words: list[str]) -> int:
     resume = Resume(command.allow_changes) if goes_on else None
     watch = ConsoleWatch()
     try:
-        with watch.showing():
+        with watch.showing(), theirs("the run failed", RunError):
             result = training.run(
                 env, command.config, out, watch, sinks=command.sinks, resume=resume
             )
     except (KeyboardInterrupt, RunError) as stopped:
         how = next(how for kind, how in STOPPED.items() if isinstance(stopped, kind))
-        print(f"adaps: {how}; {_saved(out)}", file=sys.stderr)
+        complain(f"adaps: {how}; {_saved(out)}")
         raise
     page = write_report(out)
     _print_result(env, result)
-    print(f"report  {page}")
+    say(f"report  {page}")
     return 0
 
 
@@ -67,7 +66,7 @@ def _saved(out: Path) -> str:
 def _print_result(env: AnyEnvironment, result: Result) -> None:
     title = f"{env.name}: {result.parameters:,} trainable parameters"
     headings = ("seed", "kinds found", "Rand index", "greedy return", "regret to the best")
-    shown = table(title, headings, left="")
+    shown = table(title, headings)
     rows = zip(
         result.seeds,
         result.clusters,
@@ -81,5 +80,5 @@ def _print_result(env: AnyEnvironment, result: Result) -> None:
         shown.add_row(str(seed), kinds, number(index), number(value), percent(regret))
     shown.add_section()
     shown.add_row("mean", "", "", number(result.return_mean), percent(result.regret_mean))
-    Console().print(shown)
-    print(f"trained at {result.env_steps_per_second:,.0f} environment steps per second")
+    Terminal().print(shown)
+    say(f"trained at {result.env_steps_per_second:,.0f} environment steps per second")

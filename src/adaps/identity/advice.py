@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from adaps.errors import listed
 from adaps.identity.prediction import LEAST_EFFECT, GrowthByNumber
 from adaps.networks.mlp import num_params
 from adaps.types import NetworkShape
@@ -71,7 +72,7 @@ def advise_space_groups(
 
 
 def _shortened(names: list[str]) -> str:
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    return listed(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
 def _verdict(sizes: list[int], confidence: IdentityConfidence) -> tuple[str, str]:
