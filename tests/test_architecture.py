@@ -101,6 +101,26 @@ def test_lazy_modules_are_imported_in_functions_only(name):
     assert not [m for m in at_once(name) if m.startswith(("adaps.envs.export.", "adaps.study.on_"))]
 
 
+def prints(name):
+    """Where a module prints, or makes what prints."""
+    for node in ast.walk(ast.parse((SOURCE / name).read_text())):
+        if isinstance(node, ast.Name) and node.id == "print":
+            yield f"print in line {node.lineno}"
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("sys.stdout", "sys.stderr"):
+            yield f"{ast.unparse(node)} in line {node.lineno}"
+        called = ast.unparse(node) if isinstance(node, ast.Call) else ""
+        if re.match(r"(\w+\.)*(Console\(|TextColumn\((?!.*markup=False))", called):
+            yield f"{called} in line {node.lineno}"
+        if isinstance(node, ast.ImportFrom) and node.module == "rich":
+            yield f"rich's functions in line {node.lineno}"
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "files/terminal.py"])
+def test_what_is_printed_goes_through_one_module(name):
+    """Which shows other people's text as it is."""
+    assert not list(prints(name))
+
+
 def test_no_function_outgrows_a_screen():
     for name in MODULES:
         for node in ast.walk(ast.parse((SOURCE / name).read_text())):

@@ -1,6 +1,7 @@
 """Third parties' methods, algorithms and environments by dotted name."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -10,7 +11,12 @@ import adaps
 from adaps.cli.commands import main
 from adaps.config.choices import algo_options, sharing_options
 from adaps.config.saved import from_json
+from adaps.errors import Interrupted
+from adaps.extensions import theirs as wrapped
+from adaps.extensions import told
 from adaps.files import run_folder as files
+from adaps.study.plan import jobs, of_methods
+from adaps.study.worker import work
 
 ROOT = Path(__file__).parents[1]
 TINY = (
@@ -231,3 +237,212 @@ def test_an_extra_that_is_missing_is_named(monkeypatch):
 def test_what_is_no_environment_is_told_why(name):
     with pytest.raises(adaps.UserError, match=r"is no adaps.Environment: it lacks .*num_agents"):
         adaps.make(name)
+
+
+RAISING = """
+import sys
+from dataclasses import dataclass, field
+
+import jax.numpy as jnp
+
+import adaps
+from adaps.types import Observation, Timestep
+
+
+class Odd(BaseException):
+    pass
+
+
+class Unsayable(Exception):
+    def __str__(self):
+        sys.exit()
+
+
+KINDS = {
+    "exit": SystemExit(),
+    "exit 0": SystemExit(0),
+    "exit text": SystemExit("no licence"),
+    "generator": GeneratorExit(),
+    "interrupt": KeyboardInterrupt(),
+    "odd": Odd("two\\nlines"),
+    "unsayable": Unsayable(),
+    "arithmetic": ArithmeticError("no"),
+}
+
+
+class At(str):
+    pass
+
+
+def fail(*args, **options):
+    raise KINDS[KIND]
+
+
+class Team:
+    name, num_agents, obs_size, num_actions, max_steps, agent_types = "team", 2, 1, 2, 5, None
+
+    def reset(self, key):
+        no = jnp.zeros((), bool)
+        seen = Observation(jnp.zeros((2, 1)))
+        return jnp.zeros(()), Timestep(seen, jnp.zeros(2), no, no, seen)
+
+    def step(self, key, state, action):
+        return self.reset(key)
+
+
+def team(place):
+    part = property(fail) if place in ("name", "num_agents", "agent_types") else fail
+    return type("Broken", (Team,), {place: part})
+
+
+@dataclass(frozen=True)
+class Checked(adaps.A2C):
+    more: int = 0
+
+    def __post_init__(self):
+        if self.more:
+            fail()
+
+
+@dataclass(frozen=True)
+class Unmakeable(adaps.A2C):
+    more: int = field(default_factory=fail)
+
+
+@dataclass(frozen=True)
+class Learner(adaps.A2C):
+    def update(self, *args):
+        fail()
+
+
+@dataclass(frozen=True)
+class Builds(adaps.SharingMethod):
+    name = "builds"
+
+    def build(self, *args):
+        fail()
+
+
+@dataclass(frozen=True)
+class Binds(adaps.FuPS):
+    name = "binds"
+
+    def bind(self, *args):
+        fail()
+
+
+@dataclass(frozen=True)
+class Network(adaps.MLP):
+    def build(self, *args):
+        fail()
+
+
+for place in ("name", "num_agents", "agent_types", "reset", "step"):
+    globals()[f"no_{place}"] = lambda place=place: team(place)()
+"""
+KINDS = {
+    "exit": "SystemExit",
+    "exit 0": "SystemExit: 0",
+    "exit text": "SystemExit: no licence",
+    "generator": "GeneratorExit",
+    "interrupt": "KeyboardInterrupt",
+    "odd": "Odd: two lines",
+    "unsayable": "Unsayable: a Unsayable that cannot be shown",
+    "arithmetic": "ArithmeticError: no",
+}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request, tmp_path, monkeypatch):
+    """What is raised by the code in the working directory, and how that is told."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "raising", raising=False)
+    monkeypatch.delitem(sys.modules, "leaving", raising=False)
+    (tmp_path / "raising.py").write_text(f"KIND = {request.param!r}\n{RAISING}")
+    (tmp_path / "leaving.py").write_text("from raising import fail\nfail()")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return KINDS[request.param]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "leaving:Env",
+        "raising:fail",
+        "raising:no_name",
+        "raising:no_num_agents",
+        "raising:no_agent_types",
+        "bps:1-1 --algo raising:Unmakeable",
+        "bps:1-1 --algo raising:Checked --algo.more 1",
+        "bps:1-1 --sharing fups --network raising:Network",
+        "bps:1-1 --sharing raising:Builds",
+    ],
+)
+def test_whatever_is_raised_before_a_run_begins_is_one_line(words, kind, capsys):
+    assert main(["train", *words.split(), "--out", "run"]) == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.count("\n") == 1
+    assert error.endswith(f": {kind}\n")
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("raising:no_reset", "team: reset failed"),
+        ("raising:no_step", "team: step failed"),
+        ("raising:Team --algo raising:Learner", "the run failed"),
+        ("raising:Team --sharing raising:Binds", "the run failed"),
+    ],
+)
+def test_whatever_is_raised_within_a_run_is_one_line_below_its_traceback(words, says, kind, capsys):
+    sharing = "" if "--sharing" in words else " --sharing fups"
+    assert main(["train", *f"{words}{sharing} --steps 400 --out run".split()]) == 1
+    error = capsys.readouterr().err.splitlines()
+    assert error[-1] == f"adaps: {says}: {kind}"
+    assert any(line.startswith("Traceback") for line in error)
+    assert any("in fail" in line for line in error)
+
+
+def test_whatever_a_command_comes_to_is_one_line(kind, capsys, monkeypatch):
+    import raising  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
+
+    monkeypatch.setattr("adaps.cli.report.run", raising.fail)
+    assert main(["report", "run"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == f"adaps: report failed: {kind}"
+
+
+def test_a_run_of_a_study_tells_whatever_is_raised(kind, tmp_path):
+    """In a process that leaves Ctrl-C to the one above it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    (job,) = jobs(of_methods(["raising:no_reset"], ["fups"], ["a2c"], [0], {"steps": "400"}))
+    try:
+        outcome = work(job, tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert outcome.value is None
+    assert outcome.failure == f"team: reset failed: {kind}"
+
+
+def test_a_traceback_within_a_message_is_left_out():
+    """What Python raises within a compiled program, JAX quotes as a whole."""
+    inner = (
+        "INTERNAL: CpuCallback error: Traceback (most recent call last):\n  File\nSystemExit: 0\n"
+    )
+    assert told(RuntimeError(inner)) == "RuntimeError: SystemExit: 0"
+
+
+def test_ctrl_c_is_nobodys_failure():
+    for heard, kind, is_theirs in (
+        (signal.default_int_handler, KeyboardInterrupt, False),
+        (lambda *_: None, KeyboardInterrupt, False),  # of the program that uses the library
+        (signal.SIG_IGN, KeyboardInterrupt, True),
+        (signal.SIG_IGN, Interrupted, False),
+    ):
+        before = signal.signal(signal.SIGINT, heard)
+        try:
+            with pytest.raises(adaps.UserError if is_theirs else kind), wrapped("it failed"):
+                raise kind
+        finally:
+            signal.signal(signal.SIGINT, before)

@@ -3,7 +3,9 @@
 import difflib
 import errno
 import os
-from collections.abc import Iterable
+import signal
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
 
 
 class UserError(ValueError):
@@ -29,8 +31,19 @@ class Stopped(Exception):  # noqa: N818
     """A run was told to stop; what it has come to is in its journal."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, as the ``adaps`` command hears it: no code that is called can mean it."""
+
+    is_heard: ClassVar[bool] = False
+    """Whether Ctrl-C raises this in this process, and not ``KeyboardInterrupt``."""
+
+
+class HelpShown(SystemExit):
+    """A command was asked for its help and has shown it."""
+
+
 class HostEnvironmentError(RunError):
-    """An environment that runs in Python failed or broke its rules."""
+    """An environment, which mostly is one that runs in Python, failed or broke its rules."""
 
 
 class EndlessEpisodeError(RunError):
@@ -77,6 +90,47 @@ def reason(error: OSError) -> str:
     'No space left on device'
     """
     return os.strerror(error.errno) if error.errno else str(error)
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether the user wants to stop, rather than that somebody's code raised the same.
+
+    Both are alike in a user's script; not so in the ``adaps`` command and in processes that leave
+    Ctrl-C to the one above them.
+    """
+    is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    kind = Interrupted if is_ignored or Interrupted.is_heard else KeyboardInterrupt
+    return isinstance(error, kind)
+
+
+def shown(thing: Any, write: Callable[[Any], str] = repr, length: int = 100) -> str:
+    r"""Somebody's object in one line of at most so many characters, whatever it says of itself.
+
+    >>> shown(["a", "b"]), shown("one  two\nthree", str), shown("x" * 1_000, str, 3)
+    ("['a', 'b']", 'one two three', 'x …')
+    """
+    try:
+        text = " ".join(write(thing).split())
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        return f"a {type(thing).__name__} that cannot be shown"
+    return text if len(text) <= length else f"{text[: length - 2]} …"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names one after the other, each told from the next.
+
+    >>> listed(["depot", "north", "depot, north"])
+    "depot, north, 'depot, north'"
+    """
+    return ", ".join(map(quoted, names))
+
+
+def quoted(name: str) -> str:
+    """A name, in quotes where it would be read as two in a list, or as another."""
+    plain = name and name == name.strip() and not set(name) & set(",;") and name[0] not in "'\""
+    return name if plain else repr(name)
 
 
 def unknown(kind: str, name: str, known: Iterable[str], see: str | None = None) -> UserError:

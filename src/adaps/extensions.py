@@ -16,6 +16,7 @@ import pkgutil
 import re
 import sys
 import threading
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -24,7 +25,16 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
-from adaps.errors import CodeError, UserError, unknown
+from adaps.errors import (
+    CodeError,
+    HelpShown,
+    RunError,
+    Stopped,
+    UserError,
+    is_interrupt,
+    shown,
+    unknown,
+)
 
 EXTRAS = {
     "gymnasium": "pettingzoo",
@@ -33,6 +43,9 @@ EXTRAS = {
     "jumanji": "jumanji",
 }
 """Packages that somebody's code may need, and the extra that brings each."""
+
+MESSAGE_LENGTH = 500
+"""Characters of an exception's message that are shown."""
 
 
 DOTTED = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
@@ -208,8 +221,12 @@ def process_started() -> None:
 
 
 @contextmanager
-def theirs(failure: str) -> Iterator[None]:
+def theirs(failure: str, kind: type[UserError] | type[RunError] = UserError) -> Iterator[None]:
     """Whatever somebody else's code raises becomes one line that begins with ``failure``.
+
+    Args:
+        failure: what could not be done.
+        kind: what is raised: a ``RunError``, with the traceback, where a run has begun.
 
     >>> with theirs("it cannot be made"):
     ...     1 / 0
@@ -218,28 +235,41 @@ def theirs(failure: str) -> Iterator[None]:
     """
     try:
         yield
-    except UserError:
+    except (UserError, RunError, Stopped, HelpShown):
         raise
-    except (Exception, SystemExit) as error:
-        raise UserError(f"{failure}: {told(error)}") from error
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        text = f"{failure}: {told(error)}"
+        if issubclass(kind, RunError):
+            raise kind(text, traceback.format_exc()) from error
+        raise kind(text) from error
 
 
 @contextmanager
 def needs_extra(extra: str) -> Iterator[None]:
-    """A package that cannot be found becomes one line that names the extra to install."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise UserError(f"package {error.name} is missing: pip install 'adaps[{extra}]'") from error
+    """A package that is missing or broken becomes one line; the extra to install is named."""
+    with theirs(f"the packages of 'adaps[{extra}]' cannot be imported"):
+        try:
+            yield
+        except ModuleNotFoundError as error:
+            text = f"package {error.name} is missing: pip install 'adaps[{extra}]'"
+            raise UserError(text) from error
 
 
 def told(error: BaseException) -> str:
     """An exception in one line, and the extra that is missing, if one is."""
-    text = " ".join(str(error).split())
+    text = shown(error, _message, MESSAGE_LENGTH)
     missing = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
     extra = EXTRAS.get(missing.partition(".")[0])
     hint = f" (pip install 'adaps[{extra}]')" if extra else ""
     return f"{type(error).__name__}{': ' if text else ''}{text}{hint}"
+
+
+def _message(error: BaseException) -> str:
+    """An exception's own words; the last of them where they hold a traceback, as JAX's may."""
+    text = str(error).strip()
+    return text.rpartition("\n")[2] if "Traceback (most recent call last)" in text else text
 
 
 def load(kind: str, name: str) -> Any:
@@ -268,10 +298,8 @@ def load_options(kind: str, name: str, needed: tuple[str, ...]) -> Any:
         raise UserError(f"{kind} '{name}' must be a dataclass, whose fields are its options")
     if missing := [attribute for attribute in needed if not hasattr(found, attribute)]:
         raise UserError(f"{kind} '{name}' lacks {', '.join(missing)}")
-    try:
+    with theirs(f"{kind} '{name}' cannot be made (every option needs a default)"):
         return found()
-    except TypeError as error:
-        raise UserError(f"{kind} '{name}': every option needs a default: {error}") from None
 
 
 class Allowed:

@@ -25,6 +25,7 @@ from adaps.config.choices import algo_options, sharing_options
 from adaps.config.groups import as_identity
 from adaps.config.saved import SavedEnv, from_json, saved_env, to_json
 from adaps.config.training import TrainConfig
+from adaps.errors import Interrupted
 from adaps.files import run_folder as files
 from adaps.networks.weights import count_params
 from adaps.sharing import METHODS
@@ -533,7 +534,7 @@ def test_the_second_interrupt_ends_other_processes_too(monkeypatch):
 
 
 def interrupting(*_args, **_options):
-    raise KeyboardInterrupt
+    raise Interrupted
 
 
 def test_an_interrupt_says_what_is_true(tmp_path, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """Environments that run in Python: spaces, comings and goings, processes, and what goes wrong."""
 
+import signal
 import subprocess
 import sys
 import textwrap
@@ -547,6 +548,120 @@ def test_closing_hides_no_failure():
     with pytest.raises(HostEnvironmentError, match="there is no reward of it"):
         played(team(flaw="no reward", at=(0, 2)), [1, 1, 1])
     played(team(flaw="raises in close"), [1])
+
+
+class Odd(BaseException):
+    """Which ``except Exception`` lets pass."""
+
+    def __str__(self):
+        raise SystemExit
+
+
+RAISED = [
+    SystemExit,
+    SystemExit(0),
+    GeneratorExit,
+    KeyboardInterrupt,
+    Odd,
+    ValueError("two\nlines"),
+]
+PLACES = ["reset", "step", "observation_space", "action_space", "agents"]
+
+
+def failing(place, error, looks=0):
+    """A class of teams that raise something in a place, after so many looks from outside."""
+    seen = []
+
+    def fail(*args, **options):
+        seen.append(place)
+        if len(seen) > looks:
+            raise error
+        return getattr(Counting, place)(*args, **options)
+
+    is_value = place.endswith("agents")
+    return odd(**{place: property(fail, lambda self, value: None) if is_value else fail})
+
+
+@pytest.fixture
+def ctrl_c_is_for_others():
+    """As in the processes that step copies."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_is_for_others")
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("error", RAISED, ids=ascii)
+def test_whatever_is_raised_is_said_in_a_line(place, error):
+    looks = 2 if place.endswith("space") else 0  # from outside: one for each agent
+    env = from_pettingzoo(failing(place, error, looks), name="counting")
+    with pytest.raises(HostEnvironmentError, match=r"^counting") as caught:
+        played(env, [1, 1])
+    kind = error if isinstance(error, type) else type(error)
+    assert kind.__name__ in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.trace.startswith("Traceback")
+
+
+@pytest.mark.usefixtures("ctrl_c_is_for_others")
+@pytest.mark.parametrize("error", RAISED, ids=ascii)
+def test_whatever_is_raised_from_outside_is_said_in_a_line(error):
+    for place in ("__init__", "observation_space", "action_space", "possible_agents"):
+        with pytest.raises(UserError) as caught:
+            from_pettingzoo(failing(place, error))
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("ctrl_c_is_for_others")
+@pytest.mark.parametrize("error", RAISED, ids=ascii)
+def test_how_it_is_closed_does_not_matter(error):
+    env = from_pettingzoo(failing("close", error), name="counting")
+    assert [step.reward.sum() for step in played(env, [1, 1])] == [0, 2, 2]
+
+
+def test_what_is_raised_in_a_process_is_said_in_a_line():
+    def make():
+        return failing("step", KeyboardInterrupt)()
+
+    with pytest.raises(HostEnvironmentError, match=r"step 1: step raised KeyboardInterrupt$"):
+        played(from_pettingzoo(make, name="counting"), [1, 1], workers=1)
+
+
+class Unsayable:
+    """What nobody can print."""
+
+    def __repr__(self):
+        raise SystemExit
+
+    __float__ = __len__ = __array__ = __str__ = __repr__
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda env, o, r, *more: (o, {**r, "b": Unsayable()}, *more), "SystemExit"),
+        (lambda env, o, *more: ({**o, "b": Unsayable()}, *more), "its observation is not"),
+        (lambda env, o, *more: ({**o, "b": [[1], [2]]}, *more), "its observation is not"),
+    ],
+)
+def test_what_cannot_be_printed_is_said_all_the_same(spoil, says):
+    with pytest.raises(HostEnvironmentError, match=f"^counting.*{says}") as caught:
+        played(team(spoil=spoil, at=(0, 2)), [1, 1, 1])
+    assert "\n" not in str(caught.value)
+
+
+def test_many_numbers_of_a_wrong_observation_are_one_line():
+    space = MultiDiscrete(np.full((10, 20), 3))
+    seen = np.full((10, 20), 7)
+    members = {
+        "observation_space": lambda *_: space,
+        "reset": lambda self, **_: (self.__dict__.update(agents=["a"]), ({"a": seen}, {}))[1],
+    }
+    with pytest.raises(HostEnvironmentError, match="not in its space") as caught:
+        played(from_pettingzoo(odd(**members), name="counting"), [])
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 400
 
 
 def test_copies_are_not_one_and_the_same():

@@ -73,6 +73,7 @@ WRONG = {
     ),
     "obs infinite": (put("obs", (3, 0, 2), np.inf), "obs of agent 0 at step 3 in copy 0 is not"),
     "next_obs NaN": (put("next_obs", (79, 1, 0), np.nan), "next_obs of agent 1 at step 79"),
+    "squares that overflow": (put("obs", (3, 0, 2), -1e30), "obs of agent 0 at step 3 in copy 0"),
     "beyond 32 bits": (put("reward", (5, 0), 1e300), "reward of agent 0 at step 5"),
     "action NaN": (put("action", (4, 1), np.nan), "action of agent 1 at step 4"),
     "negative actions": (put("action", (0, 0), -1), "actions must be whole numbers from 0"),

@@ -140,6 +140,18 @@ def test_what_is_not_finite_is_told_by_agent(gathered, part, value):
         gathering.check_finite(ENV, wrong)
 
 
+@pytest.mark.parametrize("part", ["given", "target"])
+@pytest.mark.parametrize("sample", ["common", "rare"])
+def test_what_is_too_great_is_told_by_agent(gathered, sample, part):
+    """Its squares would overflow, and agents that differ in nothing else be taken for alike."""
+    rows = getattr(gathered, sample)
+    great = np.array(getattr(rows, part))
+    great[3, 2, 0, 0] = -1e30
+    wrong = gathered._replace(**{sample: rows._replace(**{part: great})})
+    with pytest.raises(adaps.RunError, match=r"bps:2-2: .* agent agent_2 is as great as 1.0e\+30"):
+        gathering.check_finite(ENV, wrong)
+
+
 def test_rewards_are_rare_in_foraging_and_dense_in_spread():
     assert gathering.rewards_are_rare(adaps.make("foraging-fixed-10x10-3p-2f"))
     assert not gathering.rewards_are_rare(ENV)

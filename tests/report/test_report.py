@@ -351,6 +351,32 @@ def test_a_run_that_was_interrupted(tmp_path):
     assert "greedy return −250.0 at the last evaluation, after 200 steps" in text
 
 
+@pytest.mark.parametrize(
+    ("steps", "says"),
+    [
+        ({0: (100, 300), 1: (200, 400)}, "greedy return goes from −2.00 to −3.00 over 300 steps"),
+        ({0: (100, 200), 1: (300, 400)}, "the seeds' curves do not overlap yet"),
+        ({0: (100,), 1: (200,)}, "the seeds' curves do not overlap yet"),
+    ],
+)
+def test_seeds_that_were_never_evaluated_after_the_same_number_of_steps(steps, says, tmp_path):
+    """As after a stop between two evaluations, and a start with other ``--evaluations``."""
+    lines = [
+        {
+            "seed": seed,
+            "env_steps": at,
+            "return_greedy": -at / 100,
+            "return_sampled": -5.0,
+            "returns_per_type": [-1.0, -2.0],
+        }
+        for seed, own in steps.items()
+        for at in own
+    ]
+    written = "".join(f"{json.dumps(line)}\n" for line in lines)
+    shown = page(tmp_path / "run", result=None, metrics=written, **BARE)
+    assert says in shown.replace("&#39;", "'")
+
+
 def test_an_empty_learning_curve(tmp_path):
     assert "There is no evaluation yet." in text_of(page(tmp_path / "run", metrics="", **BARE))
 

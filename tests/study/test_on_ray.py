@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,10 +16,13 @@ import pytest
 from stubs import Heard
 from teams import COMPARE_ONE, contents, finished, tiny
 
+from adaps.cli.commands import main
 from adaps.errors import UserError
+from adaps.study import on_ray
 from adaps.study.job import Outcome
 from adaps.study.on_ray import OnRay
 from adaps.study.plan import jobs
+from processes import INTERRUPTIBLE
 
 pytestmark = [
     pytest.mark.timeout(900),  # many processes start in turn
@@ -149,3 +154,49 @@ def test_no_cluster_is_said_in_one_line():
     with pytest.raises(UserError, match="no Ray cluster at --ray-address 127") as error:
         OnRay("127.0.0.1:1", cpus=1.0, gpus=0.0, memory_gib=1.0)
     assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def silent():
+    """An address that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_what_listens_and_never_answers_is_given_up(scheme, silent, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(on_ray, "JOIN_SECONDS", 3.0)
+    monkeypatch.chdir(tmp_path)
+    address = f"{scheme}{silent}"
+    assert main([*COMPARE_ONE, "--backend", "ray", "--ray-address", address, "--out", "out"]) == 2
+    error = capsys.readouterr().err
+    assert f"no Ray cluster at --ray-address {address}: " in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+    assert not [p for p in psutil.Process().children(recursive=True) if silent in str(p.cmdline())]
+
+
+def test_a_cluster_that_there_is_not_leaves_no_files(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # where there is none to be found
+    monkeypatch.chdir(tmp_path)
+    for address in ("auto", "hello world", "127.0.0.1:1", f"{'a' * 300}:1", "localhost:²"):
+        where = ["--backend", "ray", "--ray-address", address, "--out", "out"]
+        assert main([*COMPARE_ONE, *where]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"adaps: no Ray cluster at --ray-address {address}: ")
+        assert error.count("\n") == 1
+        assert not (tmp_path / "out").exists()
+
+
+def test_waiting_for_a_cluster_can_be_interrupted(silent, tmp_path):
+    where = ["--backend", "ray", "--ray-address", silent, "--out", str(tmp_path / "out")]
+    waiting = subprocess.Popen([*INTERRUPTIBLE, *COMPARE_ONE, *where], stderr=subprocess.PIPE)
+    process = psutil.Process(waiting.pid)
+    try:
+        assert wait_until(process.children, 60), "it never began to connect"
+        waiting.send_signal(signal.SIGTERM)
+        assert waiting.wait(20) == 143
+    finally:
+        waiting.kill()
+        waiting.communicate()
+    assert not (tmp_path / "out").exists()

@@ -365,6 +365,54 @@ def test_updates_that_are_not_finite_can_be_skipped_and_are_counted(tmp_path):
     assert np.isfinite(line["value_loss"])
 
 
+@dataclasses.dataclass(frozen=True)
+class Great(Breaks):
+    """The same, where agent 1 sees or earns great numbers at times, and no one ever NaN."""
+
+    after: int = 10**9
+    obs: float = 0.0
+    reward: float = 0.0
+    name = "great"
+
+    def _timestep(self, step, reward):
+        now, is_now = super()._timestep(step, reward), step % 3 == 0
+        seen = now.obs.at[1, 0].add(jnp.where(is_now, self.obs, 0.0))
+        seen = now.observation._replace(obs=seen)
+        earned = reward.at[1].add(jnp.where(is_now, self.reward, 0.0))
+        return now._replace(observation=seen, final=seen, reward=earned)
+
+
+@pytest.mark.parametrize(
+    ("env", "options", "says"),
+    [
+        (
+            Great(obs=1e30),
+            {"normalise_obs": True},
+            r"the running variance of observations not finite in update 1; .*\(observations of "
+            r"agent agent_1 are as great as 1.0e\+30: scale them in the environment, or --not",
+        ),
+        (
+            Great(reward=1e30),
+            {"scale_rewards": True},
+            r"the running variance of rewards not finite .*\(rewards of agent agent_1 .*: scale",
+        ),
+        (
+            Great(reward=1e13),
+            {"algo": adaps.A2C(learning_rate=1e30)},
+            r"\(rewards of agent agent_1 are as great as 1.0e\+13: .* or use --scale-rewards, or",
+        ),
+    ],
+    ids=["observations", "rewards", "unscaled"],
+)
+def test_numbers_too_great_to_be_scaled_are_told_by_agent(env, options, says, tmp_path):
+    """And no policy is saved that would scale by what is not finite."""
+    with pytest.raises(NotFiniteError, match=says) as caught:
+        adaps.train(env, "fups", out=tmp_path / "run", **options, **BROKEN)
+    assert "\n" not in str(caught.value)
+    policy = adaps.load(tmp_path / "run")
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves((policy.params, policy.sharing)))
+
+
 def test_observations_that_are_not_finite_end_identification(tmp_path):
     with pytest.raises(NotFiniteError, match=r"breaks: .* reward of agent 0 is not finite"):
         adaps.train(Breaks(3), encoder=adaps.VAE(updates=50), gather_steps=800, **BROKEN)

@@ -11,7 +11,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,11 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 from jaxtyping import Array, Float, Int
-from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from adaps.collect.jax import JaxCollector, Position
+from adaps.collect.jax import JaxCollector, Position, step
 from adaps.config.choices import algo_options, sharing_options
 from adaps.config.groups import as_identity
 from adaps.config.parsing import parse
@@ -36,6 +35,8 @@ from adaps.errors import UserError, reason
 from adaps.extensions import Amount, check_options, starting_processes
 from adaps.files.checkpoint import Series
 from adaps.files.provenance import commit, machine
+from adaps.files.run_folder import refusals
+from adaps.files.terminal import Terminal, complain
 from adaps.networks.weights import count_params
 from adaps.sharing import METHODS
 from adaps.training.device_placement import stack
@@ -78,11 +79,12 @@ def run(words: list[str]) -> int:
     if not isinstance(env, Environment):
         raise UserError(f"adaps bench measures environments in JAX; {env.name} runs in Python")
     check_out(command.out)
-    console = Console()
+    console = Terminal()
     figures = measure(env, command.methods, command.repeats, console)
     console.print(_table(figures))
     if command.out is not None:
-        command.out.write_text(json.dumps(figures, indent=1) + "\n")
+        with refusals(command.out):
+            command.out.write_text(json.dumps(figures, indent=1) + "\n")
     return 0
 
 
@@ -110,22 +112,24 @@ def check_out(out: Path | None) -> None:
 
 
 def measure(
-    env: Environment, methods: Sequence[str], repeats: int, console: Console
+    env: Environment, methods: Sequence[str], repeats: int, console: Terminal
 ) -> dict[str, Any]:
     """Medians over ``repeats``; the methods are measured in turn in one process."""
     cores = sorted(os.sched_getaffinity(0))
     spawn = multiprocessing.get_context("spawn")
     methods = list(dict.fromkeys(("fups", *methods)))
     console.print(f"one seed on one core, {repeats} times in turn: {', '.join(methods)} …")
-    with starting_processes(), spawn.Pool(1, os.sched_setaffinity, (0, cores[:1])) as pool:
-        one = pool.apply(_measure_one_core, (env, methods, repeats))
+    first, both = ((os.sched_setaffinity, (0, cores[:n])) for n in (1, 2))
+    with starting_processes(), ProcessPoolExecutor(1, spawn, *first) as pool:
+        one = pool.submit(_measure_one_core, env, methods, repeats).result()
     facts = {"machine": machine(), "commit": commit(), "seeds": [0]}
     budget = f"medians of {repeats} measurements of {MEASURED_SECONDS} s"
     figures = {**facts, "budget": budget, "env": env.name, **one}
     if len(cores) > 1:
         console.print("two seeds of AdaPS on two cores …")
-        with starting_processes(), spawn.Pool(1, os.sched_setaffinity, (0, cores[:2])) as pool:
-            figures["adaps_two_seeds_two_cores"] = pool.apply(_measure_two_cores, (env, repeats))
+        with starting_processes(), ProcessPoolExecutor(1, spawn, *both) as pool:
+            two = pool.submit(_measure_two_cores, env, repeats).result()
+        figures["adaps_two_seeds_two_cores"] = two
     return figures
 
 
@@ -168,7 +172,7 @@ def _measure_one_core(env: Environment, methods: list[str], repeats: int) -> dic
 def _checkpoint_seconds(state: TrainState, repeats: int) -> float:
     """Median time to save all that a seed in training needs to be resumed."""
     with tempfile.TemporaryDirectory() as folder:
-        journal = Journal(Series(Path(folder), 0), None, lambda _: {}, None, print)
+        journal = Journal(Series(Path(folder), 0), None, lambda _: {}, None, complain)
         journal.update("train", state, 0)
         return statistics.median(_seconds(journal.save) for _ in range(repeats))
 
@@ -209,17 +213,17 @@ def _play_randomly(
     """Steps with any of an agent's actions, alike likely; rewards are summed, to be of use."""
     num_envs = state.timestep.terminated.shape[0]
 
-    def step(_, carry: tuple[Position, Array]) -> tuple[Position, Array]:
+    def act_and_step(_, carry: tuple[Position, Array]) -> tuple[Position, Array]:
         state, total = carry
         keys = jax.random.split(state.key, 2 + num_envs)
         key, action_key = keys[0], keys[1]
         shape = (num_envs, env.num_agents)
         action = jax.random.randint(action_key, shape, 0, env.num_actions)
-        env_state, timestep = jax.vmap(env.step)(keys[2:], state.env_state, action)
+        env_state, timestep = step(env, keys[2:], state.env_state, action)
         new = state._replace(env_state=env_state, timestep=timestep, key=key)
         return new, total + timestep.reward.sum()
 
-    return jax.lax.fori_loop(0, num_steps, step, (state, jnp.zeros(())))
+    return jax.lax.fori_loop(0, num_steps, act_and_step, (state, jnp.zeros(())))
 
 
 class _Trainer:

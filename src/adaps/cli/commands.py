@@ -13,7 +13,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from adaps import __version__
-from adaps.errors import RunError, UserError, unknown
+from adaps.errors import Interrupted, RunError, UserError, unknown
+from adaps.extensions import theirs
+from adaps.files.terminal import complain, prepare, say
 
 BAD_INPUT, FAILED, INTERRUPTED, TERMINATED = 2, 1, 130, 143
 
@@ -40,21 +42,22 @@ COMMANDS = {
 """By name, the function that takes the words after it, and what it does."""
 
 
-class Terminated(KeyboardInterrupt):
+class Terminated(Interrupted):
     """SIGTERM: stop as for Ctrl-C, with an exit code of its own."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0, 1, 2, 130 or 143."""
     words = list(sys.argv[1:] if argv is None else argv)
+    prepare()
     try:
-        with _signals_handled():
+        with _signals_handled(), theirs(f"{' '.join(words[:1])} failed", RunError):
             return _dispatch(words)
     except UserError as error:
-        print(f"adaps: {error}", file=sys.stderr)
+        complain(f"adaps: {error}")
         return BAD_INPUT
     except RunError as error:
-        print(f"{error.trace}adaps: {error}", file=sys.stderr)
+        complain(*error.trace.splitlines(), f"adaps: {error}")
         return FAILED
     except Terminated:
         return TERMINATED
@@ -67,7 +70,7 @@ def _dispatch(words: list[str]) -> int:
         _print_overview()
         return 0 if words else BAD_INPUT
     if words[0] == "--version":
-        print(f"adaps {__version__}")
+        say(f"adaps {__version__}")
         return 0
     if any("\0" in word for word in words):
         raise UserError("a word of the command holds a zero byte; leave it out")
@@ -88,15 +91,17 @@ def _signals_handled() -> Iterator[None]:
         wishes.append(codes[signal.Signals(number)])
         if len(wishes) > 1:
             _end(wishes[0])
-        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        raise Terminated if number == signal.SIGTERM else Interrupted
 
     # What a shell has a command in the background ignore, it goes on to ignore.
     before = {n: h for n in codes if (h := signal.getsignal(n)) is not signal.SIG_IGN}
     try:
         for number in before:
             signal.signal(number, stop)
+        Interrupted.is_heard = True
         yield
     finally:
+        Interrupted.is_heard = False
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -110,10 +115,12 @@ def _end(code: int) -> None:
 
 
 def _print_overview() -> None:
-    print(
-        "usage: adaps COMMAND [OPTIONS]\n\n"
-        "Which agents of a team should share a network, and train them.\n"
+    say(
+        "usage: adaps COMMAND [OPTIONS]",
+        "",
+        "Which agents of a team should share a network, and train them.",
+        "",
+        *(f"  {name:<9} {summary}" for name, (_, summary) in COMMANDS.items()),
+        "",
+        "adaps COMMAND --help shows a command's options; adaps --version the version.",
     )
-    for name, (_, summary) in COMMANDS.items():
-        print(f"  {name:<9} {summary}")
-    print("\nadaps COMMAND --help shows a command's options; adaps --version the version.")

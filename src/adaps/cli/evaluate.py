@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
-from rich.table import Table
 
-from adaps.cli.tables import number, percent, print_each_agent, print_warnings
+from adaps.cli.tables import number, percent, print_each_agent, print_warnings, table
 from adaps.collect.episodes import cut_warning
 from adaps.config.parsing import parse
 from adaps.config.saved import saved_env
@@ -16,6 +14,7 @@ from adaps.config.training import Count, MaxSteps
 from adaps.envs.agent_io import agents_of
 from adaps.extensions import Amount, check_options, code_allowed
 from adaps.files.run_folder import CONFIG
+from adaps.files.terminal import Terminal, say
 from adaps.report.data import read_run
 from adaps.training.environment import made_again
 from adaps.training.evaluation import evaluate
@@ -46,13 +45,13 @@ def run(words: list[str]) -> int:
         env, changes = made_again(command.run / CONFIG), command.allow_changes
         rows = evaluate(command.run, env, command.episodes, max_steps=limit, allow_changes=changes)
     title = f"{command.run}: greedy, mean over {command.episodes:,} episodes, sum over all agents"
-    table = Table("seed", "return", "best possible", "regret to the best", title=title)
+    shown = table(title, ("seed", "return", "best possible", "regret to the best"))
     for row in rows:
-        table.add_row(str(row.seed), number(row.value), number(row.best), percent(row.regret))
-    Console().print(table)
+        shown.add_row(str(row.seed), number(row.value), number(row.best), percent(row.regret))
+    Terminal().print(shown)
     print_each_agent(agents_of(env).names, [row.per_agent for row in rows])
     known = read_run(command.run).warnings
     print_warnings({row.seed: known.get(row.seed, []) for row in rows})
     if any(row.num_cut for row in rows):
-        print(f"warning  {cut_warning(env, limit)}")
+        say(f"warning  {cut_warning(env, limit)}")
     return 0

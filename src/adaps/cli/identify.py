@@ -1,21 +1,20 @@
 """``adaps identify``."""
 
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
-from rich.console import Console
 
 from adaps.cli.progress import ConsoleWatch
 from adaps.cli.tables import table
 from adaps.config.choices import encoder_options
 from adaps.config.parsing import chosen, parse
 from adaps.envs import make
-from adaps.errors import UserError
+from adaps.errors import UserError, listed
 from adaps.files import run_folder
+from adaps.files.terminal import Terminal, complain, say
 from adaps.identity.encoders import ENCODERS
 from adaps.report import write_identity_page
 from adaps.training.identify import IdentifyConfig, run_identify
@@ -53,27 +52,26 @@ def run(words: list[str]) -> int:
         with watch.showing():
             identity = run_identify(env, config, watch)
     except KeyboardInterrupt:
-        print("adaps: interrupted; nothing was saved", file=sys.stderr)
+        complain("adaps: interrupted; nothing was saved")
         raise
-    out.mkdir(parents=True, exist_ok=True)
+    with run_folder.writable(out):
+        out.mkdir(parents=True, exist_ok=True)
     run_folder.write_json(out / run_folder.IDENTITY, identity.findings)
     _print_findings(identity.findings or {})
-    print(f"answer  {out / run_folder.IDENTITY}")
-    print(f"page    {write_identity_page(out)}")
+    say(f"answer  {out / run_folder.IDENTITY}", f"page    {write_identity_page(out)}")
     return 0
 
 
 def _print_findings(findings: dict[str, Any]) -> None:
     """Who belongs where, and what to do."""
     title = f"{findings['env']}: {findings['num_agents']} agents"
-    kinds = table(title, ("kind", "agents", "who"), left="who")
+    kinds = table(title, ("kind", "agents", "who"), left=("who",))
     for kind in range(findings["num_clusters"]):
         members = [i for i, cluster in enumerate(findings["clusters"]) if cluster == kind]
-        shown = ", ".join(findings["agent_names"][i] for i in members[:8])
+        shown = listed(findings["agent_names"][i] for i in members[:8])
         kinds.add_row(str(kind), str(len(members)), shown + (" …" if len(members) > 8 else ""))
-    Console().print(kinds)
-    print(findings["advice"]["sentence"])
-    for reason in findings["advice"]["reasons"]:
-        print(f"  {reason}")
+    Terminal().print(kinds)
+    advice = findings["advice"]
+    say(advice["sentence"], *(f"  {reason}" for reason in advice["reasons"]))
     if (index := findings["adjusted_rand_index"]) is not None:
-        print(f"adjusted Rand index with the true types: {index:.3f}")
+        say(f"adjusted Rand index with the true types: {index:.3f}")

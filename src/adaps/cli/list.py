@@ -7,7 +7,6 @@ from typing import Annotated, NamedTuple
 import jax
 import numpy as np
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from adaps.algos import ALGORITHMS
@@ -19,6 +18,7 @@ from adaps.config.training import Hidden
 from adaps.envs import FAMILIES, make
 from adaps.envs.names import PREFIXES
 from adaps.extensions import check_options, from_to
+from adaps.files.terminal import Terminal
 from adaps.networks import MLP, NETWORKS
 from adaps.networks.weights import num_sets_used
 from adaps.sharing import METHODS, Kaleidoscope
@@ -55,7 +55,7 @@ def run(words: list[str]) -> int:
     names.add_row("algorithms", ", ".join(ALGORITHMS))
     names.add_row("networks", ", ".join(NETWORKS))
     names.add_row("presets", ", ".join(PRESETS))
-    Console().print(names)
+    Terminal().print(names)
     return 0
 
 
@@ -69,14 +69,14 @@ def _print_parameters(env: AnyEnvironment, hidden: tuple[int, ...], clusters: in
         f"{' and '.join(map(str, hidden))}; methods with groups as if they found {num_groups}"
     )
     headings = ("method", "parameter sets", "tags", "masks on", "parameters", "over FuPS")
-    counts = table(title, headings, left="method")
+    counts = table(title, headings, left=("method",))
     rows = rows_of(env, hidden, num_groups)
     fups = next(row.parameters for row in rows if row.method == "fups")
     for row in rows:
         ratio = f"{row.parameters / fups:.2f} ×"
         sets, tags = str(row.num_sets), str(row.num_tags or "–")
         counts.add_row(row.method, sets, tags, row.masks, f"{row.parameters:,}", ratio)
-    Console().print(counts)
+    Terminal().print(counts)
 
 
 class Row(NamedTuple):

@@ -17,6 +17,7 @@ from adaps.envs import make
 from adaps.errors import UserError
 from adaps.extensions import check_options, code_allowed, from_to
 from adaps.files.run_folder import CONFIG
+from adaps.files.terminal import say
 from adaps.training.environment import made_again
 
 
@@ -75,8 +76,7 @@ def run(words: list[str]) -> int:
     length = len(episode.returns) - 1
     cut = ", where --max-steps ended it" if length == limit else ""
     value = number(float(episode.returns[-1]))
-    print(f"return {value} in {length} steps, over all agents{cut}")
-    print(out)
+    say(f"return {value} in {length} steps, over all agents{cut}", out)
     return 0
 
 

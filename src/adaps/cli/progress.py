@@ -1,15 +1,14 @@
 """What a user sees during a run: a live line per phase, or plain lines. Stage: none."""
 
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from adaps.files.terminal import Terminal, visible
 from adaps.training.progress import Watch
 
 PLAIN_SECONDS = 5.0
@@ -50,14 +49,14 @@ class ConsoleWatch(Watch):
 
     def __init__(self) -> None:
         super().__init__()
-        self.console = Console(file=sys.stderr, highlight=False)
+        self.console = Terminal(errors=True)
         self.phases: dict[str, Phase] = {}
         self._lock = threading.Lock()
         self._tasks: dict[str, TaskID] = {}
         self._live = Progress(
-            TextColumn("{task.description:<9}"),
+            TextColumn("{task.description:<9}", markup=False),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[line]}"),
+            TextColumn("{task.fields[line]}", markup=False),
             console=self.console,
             disable=not self.console.is_terminal,
         )
@@ -92,14 +91,14 @@ class ConsoleWatch(Watch):
 
     def tell(self, text: str) -> None:
         with self._lock:
-            self.console.print(f"warning   {text}", soft_wrap=True, markup=False)
+            self.console.print(f"warning   {text}", soft_wrap=True)
 
     def _show(self, phase: Phase) -> None:
         if self.console.is_terminal:
             name = phase.name
             if name not in self._tasks:
                 self._tasks[name] = self._live.add_task(name, total=phase.total, line="")
-            self._live.update(self._tasks[name], completed=phase.done, line=phase.line())
+            self._live.update(self._tasks[name], completed=phase.done, line=visible(phase.line()))
             return
         now = time.monotonic()
         finished = phase.done >= phase.total

@@ -7,6 +7,7 @@ import tyro
 
 from adaps.config.parsing import parse
 from adaps.errors import UserError
+from adaps.files.terminal import say
 from adaps.report import write_report
 
 
@@ -24,5 +25,5 @@ def run(words: list[str]) -> int:
     if not folders:
         raise UserError("name a run's or a study's folder, such as runs/bps-1-adaps-001")
     for folder in folders:
-        print(write_report(folder))
+        say(write_report(folder))
     return 0

@@ -1,11 +1,8 @@
 """``adaps compare`` and ``adaps sweep``."""
 
-import sys
-
-from rich.console import Console
-
 from adaps.config.parsing import parse
 from adaps.errors import UserError
+from adaps.files.terminal import Terminal, complain, say
 from adaps.report import write_report
 from adaps.study.commands import (
     CompareCommand,
@@ -35,19 +32,18 @@ def sweep(words: list[str]) -> int:
 
 def _carry_out(study: Study, where: Where) -> int:
     """Carry out a study and write its report; say which runs failed."""
-    console = Console(file=sys.stderr, highlight=False)
     out = where.out or default_folder(study)
     try:
-        failures = carry_out(study, out, backend_of(where), console)
+        failures = carry_out(study, out, backend_of(where), Terminal(errors=True))
     except KeyboardInterrupt:
-        print("adaps: interrupted; the same command goes on where this stopped", file=sys.stderr)
+        complain("adaps: interrupted; the same command goes on where this stopped")
         raise
     for folder, reason in failures.items():
-        print(f"adaps: {out / folder} failed: {reason}", file=sys.stderr)
+        complain(f"adaps: {out / folder} failed: {reason}")
     try:
-        print(f"report  {write_report(out)}")
+        say(f"report  {write_report(out)}")
     except UserError as error:
         if not failures:
             raise
-        print(f"adaps: {error}", file=sys.stderr)
+        complain(f"adaps: {error}")
     return FAILED if failures else 0

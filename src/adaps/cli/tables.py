@@ -7,23 +7,28 @@ from rich.table import Table
 
 from adaps.collect.episodes import opposed
 from adaps.files.schema.run import warnings_by_seed
+from adaps.files.terminal import say
 
 MOST_AGENTS = 16
 """Agents whose returns are listed."""
 
 
-def table(title: str, headings: Sequence[str], left: str) -> Table:
-    """An empty table, whose columns are aligned to the right but for the one headed ``left``."""
+def table(title: str, headings: Sequence[str], left: Sequence[str] = ()) -> Table:
+    """An empty table, whose columns are aligned to the right but for those headed as ``left``.
+
+    What is too long goes on in the next line; nothing is left out.
+    """
     made = Table(title=title)
     for heading in headings:
-        made.add_column(heading, justify="left" if heading == left else "right")
+        justify = "left" if heading in left else "right"
+        made.add_column(heading, justify=justify, overflow="fold")
     return made
 
 
 def print_warnings(of_seeds: Mapping[int, Sequence[str]]) -> None:
     """What the table above should not be read without."""
     for text in warnings_by_seed(of_seeds):
-        print(f"warning  {text}")
+        say(f"warning  {text}")
 
 
 def print_each_agent(names: Sequence[str], of_seeds: Sequence[Sequence[float]]) -> None:
@@ -32,7 +37,7 @@ def print_each_agent(names: Sequence[str], of_seeds: Sequence[Sequence[float]]) 
     if opposed(means):
         each = [f"{name} {number(mean)}" for name, mean in zip(names, means, strict=True)]
         more = f" and {len(each) - MOST_AGENTS} more" if len(each) > MOST_AGENTS else ""
-        print(f"each agent's return: {', '.join(each[:MOST_AGENTS])}{more}")
+        say(f"each agent's return: {', '.join(each[:MOST_AGENTS])}{more}")
 
 
 def number(value: float | None) -> str:

@@ -2,10 +2,7 @@
 
 import re
 import shlex
-import sys
 from pathlib import Path
-
-from rich.console import Console
 
 from adaps.cli.progress import ConsoleWatch
 from adaps.cli.tables import number, percent, print_each_agent, print_warnings, table
@@ -15,16 +12,10 @@ from adaps.config.training import TrainConfig
 from adaps.envs import make
 from adaps.envs.agent_io import agents_of
 from adaps.envs.code import without_options
-from adaps.errors import (
-    EndlessEpisodeError,
-    HostEnvironmentError,
-    NotFiniteError,
-    RunError,
-    StorageError,
-    UserError,
-)
-from adaps.extensions import code_allowed
+from adaps.errors import HostEnvironmentError, RunError, StorageError, UserError
+from adaps.extensions import code_allowed, theirs
 from adaps.files import run_folder
+from adaps.files.terminal import Terminal, complain, say
 from adaps.report import write_report
 from adaps.training import run as training
 from adaps.training.environment import made_again
@@ -35,9 +26,8 @@ from adaps.types import AnyEnvironment
 STOPPED = {
     KeyboardInterrupt: "interrupted",
     HostEnvironmentError: "the environment failed",
-    EndlessEpisodeError: "stopped",
-    NotFiniteError: "stopped",
     StorageError: "stopped, since files could not be written",
+    RunError: "stopped",
 }
 """What to say of a run that did not come to its end, by what ended it."""
 
@@ -54,15 +44,15 @@ def run(words: list[str]) -> int:
     resume = Resume(command.allow_changes) if goes_on else None
     watch = ConsoleWatch()
     try:
-        with watch.showing():
+        with watch.showing(), theirs("the run failed", RunError):
             result = training.run(env, config, out, watch, sinks=command.sinks, resume=resume)
     except (KeyboardInterrupt, RunError) as stopped:
         how = next(how for kind, how in STOPPED.items() if isinstance(stopped, kind))
-        print(f"adaps: {how}; {_saved(out, config)}", file=sys.stderr)
+        complain(f"adaps: {how}; {_saved(out, config)}")
         raise
     page = write_report(out)
     _print_result(env, result)
-    print(f"report  {page}")
+    say(f"report  {page}")
     return 0
 
 
@@ -95,7 +85,7 @@ def _print_result(env: AnyEnvironment, result: Result) -> None:
     agents = "all agents" if env.num_agents > 1 else "its only agent"
     title = f"{env.name}: {result.parameters:,} trainable parameters; returns are of {agents}"
     headings = ("seed", "kinds", "Rand index", "greedy return", "regret to the best")
-    shown = table(title, headings, left="")
+    shown = table(title, headings)
     rows = zip(
         result.seeds,
         result.clusters,
@@ -109,9 +99,9 @@ def _print_result(env: AnyEnvironment, result: Result) -> None:
         shown.add_row(str(seed), kinds, number(index), number(value), percent(regret))
     shown.add_section()
     shown.add_row("mean", "", "", number(result.return_mean), percent(result.regret_mean))
-    Console().print(shown)
+    Terminal().print(shown)
     print_warnings(dict(zip(result.seeds, result.warnings, strict=True)))
     print_each_agent(agents_of(env).names, result.returns_per_agent)
     if result.env_steps_per_second:
         speed = f"{result.env_steps_per_second:,.0f} environment steps per second"
-        print(f"trained at {speed}, all seeds side by side, without compiling and evaluating")
+        say(f"trained at {speed}, all seeds side by side, without compiling and evaluating")

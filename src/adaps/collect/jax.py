@@ -18,9 +18,12 @@ from adaps.collect.episodes import (
     step_key,
     step_keys,
 )
+from adaps.errors import HostEnvironmentError
+from adaps.extensions import theirs
 from adaps.networks.agent import Policy
 from adaps.networks.distributions import uniform_logits
 from adaps.types import (
+    Action,
     Discrete,
     Environment,
     EnvState,
@@ -127,7 +130,7 @@ class JaxCollector(Static):
     def start(self, key: Key[Array, ""], num_envs: int, memory: Memory = ()) -> Position:
         """Fresh copies, at the first step of an episode."""
         keys = jax.random.split(key, 1 + num_envs)
-        env_state, timestep = jax.vmap(self.env.reset)(keys[1:])
+        env_state, timestep = reset(self.env, keys[1:])
         first = jnp.ones((num_envs, self.env.num_agents), bool)
         return Position(env_state, timestep, first, memory, keys[0])
 
@@ -142,7 +145,7 @@ class JaxCollector(Static):
             action_key, step_keys = keys
             observation = now.timestep.observation
             memory, action = policy(action_key, now.memory, observation, now.first)
-            env_state, new = jax.vmap(self.env.step)(step_keys, now.env_state, action)
+            env_state, new = step(self.env, step_keys, now.env_state, action)
             first: Any = first_of(now.first, observation, new)
             then = Position(env_state, new, first, memory, now.key)
             return then, step_of(observation, now.first, action, new)
@@ -155,16 +158,17 @@ class JaxCollector(Static):
     ) -> Episodes:
         """Play episodes side by side, each to its end or to ``max_steps``."""
         num_episodes = numbers.shape[0]
-        env_state, timestep = jax.vmap(lambda number: self.env.reset(reset_key(number)))(numbers)
+        env_state, timestep = reset(self.env, jax.vmap(reset_key)(numbers))
         bound: Callable[[Any], Any] | None = getattr(self.env, "best_return", None)
-        best = None if bound is None else jax.vmap(bound)(env_state)
+        with theirs(f"{self.env.name}: best_return failed", HostEnvironmentError):
+            best = None if bound is None else jax.vmap(bound)(env_state)
         first = jnp.ones(timestep.reward.shape, bool)
 
-        def step(carry: Played, key: Key[Array, ""]) -> Played:
+        def act_and_step(carry: Played, key: Key[Array, ""]) -> Played:
             env_state, timestep, first, memory, running, total = carry
             keys = jax.random.split(key, 1 + num_episodes)
             memory, action = policy(keys[0], memory, timestep.observation, first)
-            env_state, new = jax.vmap(self.env.step)(keys[1:], env_state, action)
+            env_state, new = step(self.env, keys[1:], env_state, action)
             total = total + jnp.where(running[:, None], new.reward, 0.0)
             running = running & ~new.ended
             first = first_of(first, timestep.observation, new)
@@ -173,7 +177,7 @@ class JaxCollector(Static):
         running: Bool[Array, " episode"] = jnp.ones(num_episodes, bool)
         total = jnp.zeros((num_episodes, self.env.num_agents))
         begun = Played(env_state, timestep, first, memory, running, total)
-        ended = _until_over(step, begun, limit_of(self.env, self.max_steps))
+        ended = _until_over(act_and_step, begun, limit_of(self.env, self.max_steps))
         return Episodes(ended.total, best, ended.running)
 
 
@@ -203,6 +207,28 @@ def _until_over(
         return now[0] + 1, step(now[1], step_key(now[0]))
 
     return jax.lax.while_loop(go_on, another, (jnp.int32(0), begun))[1]
+
+
+def reset(env: Environment, keys: Key[Array, " env"]) -> tuple[EnvState, Timestep]:
+    """The first step of an episode in each copy.
+
+    Raises:
+        HostEnvironmentError: the environment's own code failed, while it was compiled.
+    """
+    with theirs(f"{env.name}: reset failed", HostEnvironmentError):
+        return jax.vmap(env.reset)(keys)
+
+
+def step(
+    env: Environment, keys: Key[Array, " env"], env_state: EnvState, action: Action
+) -> tuple[EnvState, Timestep]:
+    """A step in each copy.
+
+    Raises:
+        HostEnvironmentError: as :func:`reset`.
+    """
+    with theirs(f"{env.name}: step failed", HostEnvironmentError):
+        return jax.vmap(env.step)(keys, env_state, action)
 
 
 def step_of(

@@ -13,7 +13,7 @@ from adaps.config.training import (
     network_of,
 )
 from adaps.errors import UserError
-from adaps.extensions import Range, check_options, from_to
+from adaps.extensions import Range, check_options, from_to, theirs
 from adaps.identity import gathering
 from adaps.identity.space_groups import space_groups_of
 from adaps.sharing import AdaPS, Grouped
@@ -48,8 +48,9 @@ def check(config: TrainConfig, env: AnyEnvironment) -> None:
         )
     if not needs_identification(config):
         # What the method refuses, it refuses now.
-        known = known_identity(config, env, config.seed)
-        config.sharing.build(jax.random.key(0), network_of(env, config), known)
+        known, network = known_identity(config, env, config.seed), network_of(env, config)
+        with theirs(f"sharing method {config.sharing.name} cannot be used"):
+            config.sharing.build(jax.random.key(0), network, known)
 
 
 def resolved(config: TrainConfig, env: AnyEnvironment) -> TrainConfig:

@@ -14,10 +14,11 @@ from adaps.config.choices import CHOICES, PRESETS, options_of, run_options
 from adaps.config.saved import from_json, source_of
 from adaps.config.training import TrainConfig
 from adaps.envs.code import check_env_code, without_options
-from adaps.errors import UserError, unknown
-from adaps.extensions import code_allowed
+from adaps.errors import HelpShown, UserError, unknown
+from adaps.extensions import code_allowed, theirs
 from adaps.files.run_folder import CONFIG
 from adaps.files.sinks import SINKS
+from adaps.files.terminal import Page
 from adaps.identity.encoders import ENCODERS
 from adaps.networks import NETWORKS
 from adaps.sharing import METHODS
@@ -155,19 +156,29 @@ def parse(kind: Any, name: str, words: list[str], default: Any = tyro.MISSING) -
     """
     help_line, complaint = f"see: adaps {name} --help", io.StringIO()
     given = {} if default is tyro.MISSING else {"default": default}
-    try:
-        with contextlib.redirect_stderr(complaint):
-            command, strangers = tyro.cli(
-                kind, prog=f"adaps {name}", args=words, return_unknown_args=True, **given
-            )
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        raise UserError(f"{_one_line(complaint.getvalue())} ({help_line})") from None
+    page: Any = Page()
+    with theirs(f"the options of adaps {name} cannot be made"):
+        try:
+            with contextlib.redirect_stderr(complaint), contextlib.redirect_stdout(page):
+                command, strangers = tyro.cli(
+                    kind, prog=f"adaps {name}", args=words, return_unknown_args=True, **given
+                )
+        except SystemExit as stop:
+            if stop.code in (0, None) and _asks_for_help(words):
+                page.flush()
+                raise HelpShown from None
+            if not complaint.getvalue():
+                raise
+            raise UserError(f"{_one_line(complaint.getvalue())} ({help_line})") from None
     if strangers:
         stranger = strangers[0].partition("=")[0]
         raise unknown("option", stranger, _flags(kind, given), help_line)
     return command
+
+
+def _asks_for_help(words: list[str]) -> bool:
+    """Whether tyro is to print something and do no more."""
+    return any(word in ("-h", "--help") or word.startswith("--tyro-") for word in words)
 
 
 def _flags(kind: Any, given: dict[str, Any]) -> list[str]:

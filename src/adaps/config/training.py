@@ -6,7 +6,7 @@ from typing import Annotated, Any, Generic, TypeVar, cast
 
 import tyro
 
-from adaps.extensions import Amount, Length, OneOf, Range
+from adaps.extensions import Amount, Length, OneOf, Range, theirs
 from adaps.identity.clusters import CLUSTERER_NAMES, CRITERION_NAMES, Clustering
 from adaps.identity.encoders import VAE
 from adaps.identity.gathering import GATHER_POLICIES
@@ -160,9 +160,14 @@ EPISODES, HOST_EPISODES = 1_000, 100
 
 
 def network_of(env: AnyEnvironment, config: TrainConfig) -> Network:
-    """The network that ``config`` asks for in ``env``."""
+    """The network that ``config`` asks for in ``env``.
+
+    Raises:
+        UserError: somebody's network cannot be built.
+    """
     shape = NetworkShape(env.num_agents, env.obs_size, action_space_of(env), tuple(config.hidden))
-    return config.network.build(shape)
+    with theirs(f"network {config.network.name} cannot be built"):
+        return config.network.build(shape)
 
 
 def grouping(config: TrainConfig) -> Grouped:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from adaps.envs.action_masks import legal_actions
-from adaps.errors import UserError
+from adaps.errors import UserError, is_interrupt, listed, shown
 from adaps.types import AgentSpace, AnyEnvironment
 
 
@@ -106,7 +106,7 @@ def _check_names(agents: Agents, what: str, given: Any) -> None:
         raise UserError(f"{what} must be a dict by agents' names, not a {type(given).__name__}")
     if strangers := [name for name in given if name not in agents.names]:
         raise UserError(
-            f"the policy knows no agent '{strangers[0]}'; it is for {', '.join(agents.names)}"
+            f"the policy knows no agent '{strangers[0]}'; it is for {listed(agents.names)}"
         )
 
 
@@ -129,8 +129,12 @@ def _numbers(name: str, space: AgentSpace, seen: Any) -> tuple[Float[np.ndarray,
             seen, mask = flatten_as(space.layout, seen)
         with np.errstate(over="ignore"):
             numbers = np.asarray(seen, np.float32).ravel()
-    except Exception as error:
-        raise UserError(f"the observation of {name} is not in its space: {error}") from None
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        raise UserError(
+            f"the observation of {name} is not in its space: {shown(error, str)}"
+        ) from None
     if len(numbers) != space.obs_size:
         raise UserError(
             f"the observation of {name} has {len(numbers)} numbers, not {space.obs_size}"

@@ -77,10 +77,10 @@ def traced(env: str, what: str) -> Iterator[None]:
         raise UserError(f"environment '{env}': {what} fails: {text}") from error
 
 
-def shown(value: Any) -> str:
+def outlined(value: Any) -> str:
     """An array by its type and shape; anything else by its class.
 
-    >>> shown(jnp.zeros((2, 3))), shown(None), shown([1])
+    >>> outlined(jnp.zeros((2, 3))), outlined(None), outlined([1])
     ('float32[2, 3]', 'None', 'a list')
     """
     if value is None:
@@ -187,7 +187,7 @@ def _both(name: str, what: str, given: Any) -> tuple[Any, Timestep]:
     """What ``reset`` or ``step`` returned."""
     if isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], Timestep):
         return given
-    came = f"{len(given)} values" if isinstance(given, tuple) else shown(given)
+    came = f"{len(given)} values" if isinstance(given, tuple) else outlined(given)
     raise UserError(
         f"environment '{name}': {what} must return its state and an adaps.Timestep, not {came}"
     )
@@ -206,7 +206,7 @@ def _check_timestep(name: str, what: str, env: Any, given: Timestep) -> None:
         if not isinstance(seen, Observation):
             raise UserError(
                 f"environment '{name}': {part} of {what} must be an adaps.Observation, not "
-                f"{shown(seen)}"
+                f"{outlined(seen)}"
             )
         wanted[f"{part}.obs"] = (seen.obs, (*agents, env.obs_size), NUMBER)
         optional = {"legal": (*agents, env.num_actions), "here": agents}
@@ -219,7 +219,7 @@ def _check_timestep(name: str, what: str, env: Any, given: Timestep) -> None:
     for part, (value, shape, dtype) in wanted.items():
         if getattr(value, "dtype", None) != dtype or value.shape != shape:
             raise UserError(
-                f"environment '{name}': {part} of {what} is {shown(value)}, and must be "
+                f"environment '{name}': {part} of {what} is {outlined(value)}, and must be "
                 f"{dtype}{list(shape)}"
             )
 
@@ -236,7 +236,7 @@ def _check_same(name: str, what: str, begun: Any, then: Any) -> None:
         if (old.shape, old.dtype) != (new.shape, new.dtype):
             part = f"{what}{jax.tree_util.keystr(path)}"
             raise UserError(
-                f"environment '{name}': {part} is {shown(old)} after reset, and {shown(new)} "
+                f"environment '{name}': {part} is {outlined(old)} after reset, and {outlined(new)} "
                 "after step; both must be the same"
             )
 

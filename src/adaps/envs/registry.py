@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FAMILIES = (bps, rware, foraging)
 """Modules with ``NAMES``, ``PATTERNS`` and ``parse(name) → environment or None``."""
+MEMBERS = ("name", "num_agents", "obs_size", "num_actions", "max_steps", "agent_types")
+"""What every environment has, besides functions."""
 
 
 def make(
@@ -57,9 +59,10 @@ def make(
             it must be, or a task seed other than 0 or types of agents for an environment that
             takes none.
     """
-    env: Any = _made_by_name(name, agent_types, made_with or {})
-    if _has_field(env, "task_seed"):
-        return dataclasses.replace(env, task_seed=task_seed)
+    with theirs(f"environment '{name}' cannot be made"):
+        env: Any = _made_by_name(name, agent_types, made_with or {})
+        if _has_field(env, "task_seed"):
+            return dataclasses.replace(env, task_seed=task_seed)
     if task_seed != 0:
         raise UserError(
             f"--task-seed {task_seed} cannot be had: environment '{name}' has no task seed"
@@ -165,7 +168,7 @@ def can_be_named(name: str) -> bool:
 
 def _made_by_name(name: str, agent_types: Any, made_with: Mapping[str, Any]) -> Any:
     if (named := parse(name)) is None:
-        return _with_types(_built_in(name.lower()), agent_types)
+        return _with_types(_built_in(name), agent_types)
     named = named._replace(options=made_with.get("options") or named.options)
     settings = {key: made_with[key] for key in ("agent_types", "max_steps") if key in made_with}
     if agent_types is not None:
@@ -190,7 +193,7 @@ def _with_types(env: Any, agent_types: Any) -> Any:
 
 def _built_in(name: str) -> Environment:
     for family in FAMILIES:
-        if (environment := family.parse(name)) is not None:
+        if (environment := family.parse(name.lower())) is not None:
             return environment
     known = [n for family in FAMILIES for n in (*family.NAMES, *family.PATTERNS)]
     raise unknown("environment", name, known)
@@ -203,11 +206,10 @@ def _third_party(named: Named, settings: Mapping[str, Any]) -> AnyEnvironment:
         check_not_standard("environment", name, thing.__module__ or "builtins")
     if named.options and not callable(thing):
         raise UserError(f"environment '{named.name}' is an object, which takes no options")
-    with theirs(f"environment '{name}' cannot be made"):
-        made: Any = thing(**named.options) if callable(thing) else thing
+    made: Any = thing(**named.options) if callable(thing) else thing
     if _is_pettingzoo(made):
         if made is not thing:
-            with suppress(Exception):
+            with suppress(UserError), theirs(f"environment '{name}' cannot be closed"):
                 made.close()
         return from_pettingzoo(thing, name=name, options=named.options, **settings)
     agent_types = settings.get("agent_types")

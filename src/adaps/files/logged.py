@@ -177,7 +177,7 @@ def _faulty_numbers(name: str, array: np.ndarray) -> Iterator[str]:
     if array.dtype.kind not in "iuf":
         yield f"{name} must hold numbers, not {array.dtype}"
     with np.errstate(over="ignore"):
-        wrong = np.argwhere(~np.isfinite(array.astype(np.float32)))
+        wrong = np.argwhere(~(np.abs(array.astype(np.float32)) <= samples.LARGEST))
     if len(wrong):
         step, env, agent = wrong[0][:3]
         yield f"{name} of agent {agent} at step {step} in copy {env} is not finite, or too great"

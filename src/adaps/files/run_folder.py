@@ -51,25 +51,25 @@ class RunFolder:
 
     def write_json(self, name: str, data: Any) -> None:
         """Replace a JSON file as a whole."""
-        with self._lock, self._refusals(name):
+        with self._lock:
             write_json(self.path / name, data)
 
     def append_metrics(self, line: str) -> None:
         """Add one line to ``metrics.jsonl``."""
         path = self.path / METRICS
-        with self._lock, self._refusals(METRICS), open(path, "a", opener=_without_links) as file:
+        with self._lock, refusals(path), open(path, "a", opener=_without_links) as file:
             file.write(line + "\n")
 
     def write_metrics(self, lines: Sequence[str]) -> None:
         """Replace ``metrics.jsonl`` as a whole."""
         text = "".join(line + "\n" for line in lines)
-        with self._lock, self._refusals(METRICS):
+        with self._lock, refusals(self.path / METRICS):
             replace(self.path / METRICS, lambda beside: beside.write_text(text))
 
     def save_batch(self, seed: int, arrays: dict[str, np.ndarray]) -> Path:
         """What led to a loss that is not finite."""
         file = self.path / f"not-finite-seed-{seed}.safetensors"
-        with self._refusals(file.name):
+        with refusals(file):
             replace(file, lambda path: save_file(arrays, path))
         return file
 
@@ -77,17 +77,22 @@ class RunFolder:
         self, file: Path, arrays: dict[str, np.ndarray], metadata: dict[str, str]
     ) -> None:
         """Arrays by name, in a file of its own."""
-        with self._refusals(file.name):
+        with refusals(file):
             replace(file, lambda path: save_file(arrays, path, metadata))
 
-    @contextmanager
-    def _refusals(self, name: str) -> Iterator[None]:
-        """The operating system's refusal as an error that says what to do."""
-        try:
-            yield
-        except (OSError, SafetensorError) as error:
-            why = refusal(error) if isinstance(error, OSError) else str(error)
-            raise StorageError(f"cannot write {self.path / name}: {why}") from None
+
+@contextmanager
+def refusals(path: Path) -> Iterator[None]:
+    """The operating system's refusal to write a file as an error that says what to do.
+
+    Raises:
+        StorageError: it names the file.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        why = refusal(error) if isinstance(error, OSError) else str(error)
+        raise StorageError(f"cannot write {path}: {why}") from None
 
 
 def _without_links(path: str, flags: int) -> int:
@@ -96,9 +101,14 @@ def _without_links(path: str, flags: int) -> int:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Replace a JSON file as a whole."""
+    """Replace a JSON file as a whole.
+
+    Raises:
+        StorageError: there is no more space, or the like.
+    """
     text = _compact(json.dumps(data, indent=1)) + "\n"
-    replace(path, lambda beside: beside.write_text(text))
+    with refusals(path):
+        replace(path, lambda beside: beside.write_text(text))
 
 
 def policy_file(path: Path, seed: int) -> Path:
@@ -140,6 +150,8 @@ def writable(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(f"cannot write to {path}: {reason(error)}") from None
+    except StorageError as error:
+        raise UserError(str(error)) from None
 
 
 def free_folder(root: Path, name: str) -> Path:

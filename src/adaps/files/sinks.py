@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 from adaps.errors import UserError, unknown
+from adaps.extensions import needs_extra
 from adaps.files.plain_files import refuse_links
 
 
@@ -123,10 +124,8 @@ def opened(names: Sequence[str], folder: Path | None, config: Mapping[str, Any])
 
 
 def _package(name: str, extra: str) -> Any:
-    try:
+    with needs_extra(extra):
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise UserError(f"package {error.name} is missing: pip install 'adaps[{extra}]'") from error
 
 
 def _is_number(value: Any) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Int, Key
 
 from adaps.collect.jax import Collector, JaxCollector, uniform
+from adaps.envs.agent_io import agents_of
 from adaps.errors import NotFiniteError
 from adaps.identity import samples
 from adaps.identity.samples import Gathered
@@ -149,7 +150,8 @@ def check_finite(env: AnyEnvironment, gathered: Gathered) -> None:
     """Refuse what nothing can be learnt from.
 
     Raises:
-        NotFiniteError: an observation or reward is not; names the first such agent.
+        NotFiniteError: an observation or reward is not finite, or too great to be standardised;
+            names the first such agent.
     """
     rows = np.concatenate(gathered.common, axis=-1)
     wrong = ~np.isfinite(rows).all(axis=(0, 2, 3))
@@ -159,6 +161,15 @@ def check_finite(env: AnyEnvironment, gathered: Gathered) -> None:
         raise NotFiniteError(
             f"{env.name}: an observation or reward of agent {agent} is not finite (kept step "
             f"{place[1]} of block {place[0]})"
+        )
+    each = [np.abs(np.concatenate(of, axis=-1)) for of in (gathered.common, gathered.rare)]
+    greatest = np.max([rows.max(axis=(0, 2, 3), initial=0) for rows in each], axis=0)
+    if greatest.max() > samples.LARGEST:
+        name = agents_of(env).names[int(greatest.argmax())]
+        raise NotFiniteError(
+            f"{env.name}: an observation or reward of agent {name} is as great as "
+            f"{greatest.max():.1e}, and above {samples.LARGEST:.0e} nothing can be learnt from it: "
+            "scale it in the environment"
         )
 
 

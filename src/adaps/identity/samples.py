@@ -31,6 +31,8 @@ OFTEN = 8.0
 """How many times as often as others a transition with a rare reward is drawn."""
 MOST_RARE = 0.5
 """Share of draws with rare rewards, at most."""
+LARGEST = 1e15
+"""Of greater numbers, a few hundred million squares add up to more than a float32 can hold."""
 CLIP = 5.0
 """Standardised numbers are clipped at so many standard deviations."""
 

@@ -20,7 +20,8 @@ from adaps.collect.episodes import (
     step_keys,
 )
 from adaps.collect.jax import first_of, uniform
-from adaps.errors import EndlessEpisodeError
+from adaps.errors import EndlessEpisodeError, HostEnvironmentError
+from adaps.extensions import theirs
 from adaps.networks.agent import Policy
 from adaps.networks.distributions import Categorical, uniform_logits
 from adaps.types import (
@@ -136,13 +137,15 @@ def _play(
         action_key, step_key = jax.random.split(key)
         one = jax.tree.map(lambda x: x[None], (observation, first))
         memory, action = policy(action_key, memory, *one)
-        env_state, new = advance(step_key, env_state, action[0])
+        with theirs(f"{env.name}: step failed", HostEnvironmentError):
+            env_state, new = advance(step_key, env_state, action[0])
         here = everyone if new.observation.here is None else new.observation.here
         seen = (new.final.obs, new.reward, here, action[0])
         after = (env_state, new.observation, first_of(first, observation, new), memory)
         return after, (env_state, seen, new.ended)
 
-    env_state, start = jax.jit(env.reset)(reset_key(number))
+    with theirs(f"{env.name}: reset failed", HostEnvironmentError):
+        env_state, start = jax.jit(env.reset)(reset_key(number))
     begun = (env_state, start.observation, jnp.ones(start.reward.shape, bool), memory)
     states, moments, over = _until_over(act_and_step, begun, _keys_of(env, max_steps))
     if over and advance == env.step:

@@ -9,7 +9,9 @@ from PIL import Image, ImageDraw
 from adaps.envs.builtin.bps import BlindParticleSpread
 from adaps.envs.builtin.foraging import Foraging
 from adaps.envs.builtin.rware import ColouredWarehouse
-from adaps.errors import UserError
+from adaps.errors import HostEnvironmentError, UserError
+from adaps.extensions import theirs
+from adaps.files.terminal import visible
 from adaps.render.bps import BpsPainter
 from adaps.render.episode import Episode
 from adaps.render.foraging import ForagingPainter
@@ -17,7 +19,7 @@ from adaps.render.palette import Appearance
 from adaps.render.rware import RwarePainter
 from adaps.render.sprites import INK, LINE, PAPER, font
 from adaps.render.table import TablePainter
-from adaps.types import AnyEnvironment
+from adaps.types import AnyEnvironment, EnvState
 
 FORMS = ((), (3,), (4,))
 """What may follow rows and columns in an array of bytes: grey, RGB or RGBA."""
@@ -49,7 +51,7 @@ def pictures(env: AnyEnvironment, episode: Episode, appearance: Appearance, widt
     def picture(moment: int) -> Image.Image:
         value = f"{episode.returns[moment]:,.2f}".replace("-", "−")
         right = f"step {moment:>{len(str(length))}}/{length}   return {value}"
-        return _titled(board(moment), env.name, right)
+        return _titled(board(moment), visible(env.name), right)
 
     return picture
 
@@ -58,11 +60,16 @@ def _board(env: Any, episode: Episode, appearance: Appearance, width: int) -> Pa
     if episode.moments and episode.moments[0].picture is not None:
         return _fitted(env.name, lambda moment: episode.moments[moment].picture, width)
     if hasattr(env, "render"):
-        return _fitted(env.name, lambda moment: env.render(episode.states[moment]), width)
+        return _fitted(env.name, lambda moment: _rendered(env, episode.states[moment]), width)
     for kind, painter in PAINTERS.items():
         if isinstance(env, kind):
             return painter(env, episode.states, appearance, width)
     return TablePainter(env, episode.moments, appearance, width)
+
+
+def _rendered(env: Any, state: EnvState) -> Any:
+    with theirs(f"{env.name}: render failed", HostEnvironmentError):
+        return env.render(state)
 
 
 def _titled(board: Image.Image, left: str, right: str) -> Image.Image:

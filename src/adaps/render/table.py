@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from adaps.envs.agent_io import agents_of
+from adaps.files.terminal import visible
 from adaps.render.episode import Moment
 from adaps.render.palette import Appearance
 from adaps.render.sprites import FLOOR, INK, LINE, PAPER, Draw, font, mark, stamp
@@ -28,7 +29,7 @@ class TablePainter:
         self, env: AnyEnvironment, moments: Sequence[Moment], appearance: Appearance, width: int
     ) -> None:
         self._moments, self._appearance, self._width = moments, appearance, width
-        self._names = agents_of(env).names[:MOST_AGENTS]
+        self._names = list(map(visible, agents_of(env).names))[:MOST_AGENTS]
         self._row = max(14, width // 20)
         seen = np.stack([moment.obs for moment in moments])[:, : len(self._names)]
         size = seen.shape[-1]

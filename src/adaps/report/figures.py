@@ -360,12 +360,18 @@ def _curve_axes(figure: Figure, label: str) -> Axes:
 
 
 def _grid(rows: list[tuple[int, int, float]]) -> tuple[list[int], np.ndarray, np.ndarray]:
-    """Seeds, the steps at which all of them were evaluated, and values ``[seed, step]``."""
-    values = {(seed, steps): value for seed, steps, value in rows}
-    seeds = sorted({seed for seed, _ in values})
-    common = set.intersection(*({s for one, s in values if one == seed} for seed in seeds))
-    steps = sorted(common)
-    return seeds, np.array(steps), np.array([[values[seed, s] for s in steps] for seed in seeds])
+    """Seeds, the steps up to which all of their curves are known, and values ``[seed, step]``.
+
+    Seeds may have been evaluated after different numbers of steps: in between, curves are straight.
+    There are no steps where curves do not even overlap.
+    """
+    curves: dict[int, dict[int, float]] = {}
+    for seed, steps, value in sorted(rows, key=lambda row: row[:2]):
+        curves.setdefault(seed, {})[steps] = value
+    first, last = max(min(curve) for curve in curves.values()), min(map(max, curves.values()))
+    places = sorted({s for curve in curves.values() for s in curve if first <= s <= last})
+    each = [np.interp(places, list(curve), list(curve.values())) for curve in curves.values()]
+    return list(curves), np.array(places), np.array(each)
 
 
 def _each_seed(axes: Axes, rows: list[tuple[int, int, float]], colour: str) -> None:
@@ -406,6 +412,8 @@ def _over_seeds(num_seeds: int) -> str:
 
 def _first_and_last(rows: list[tuple[int, int, float]]) -> str:
     _, steps, values = _grid(rows)
+    if not len(steps):
+        return "the seeds' curves do not overlap yet"
     first, last = (number(float(values[:, i].mean())) for i in (0, -1))
     return f"greedy return goes from {first} to {last} over {steps[-1]:,} steps"
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from adaps.errors import quoted
 from adaps.files.schema import Result
 from adaps.report.data import Run
 
@@ -142,7 +143,7 @@ def name_ranges(names: Iterable[str]) -> list[str]:
     ['agent_0–2, 9', 'scout', '7']
     """
     alike: dict[tuple[str, bool], list[int]] = {}
-    for name in names:
+    for name in map(quoted, names):
         # A number as a person writes it, so that the name can be told from prefix and number.
         stem, digits = re.fullmatch(r"(.*?)(0|[1-9][0-9]{0,8}|)", name, re.DOTALL).groups()  # pyright: ignore[reportOptionalMemberAccess]
         alike.setdefault((stem, bool(digits)), []).extend([int(digits)] if digits else [])

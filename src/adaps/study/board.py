@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from adaps.files.plain_files import parsed, read_text
 from adaps.files.run_folder import METRICS
+from adaps.files.terminal import visible
 from adaps.study.job import Job, Outcome
 
 REFRESHES_PER_SECOND = 1
@@ -30,7 +31,9 @@ class Board:
         """A run has started."""
         with self._lock:
             total, folder = job.config.steps, job.folder
-            self._tasks[folder] = self.live.add_task(str(job), total=total, line="", folder=folder)
+            self._tasks[folder] = self.live.add_task(
+                visible(job), total=total, line="", folder=folder
+            )
 
     def ended(self, job: Job, outcome: Outcome) -> None:
         """A run is over, well or not."""
@@ -47,7 +50,9 @@ class Board:
             line = f"{self.done}/{self.total}"
             line += f", {len(self.failures)} failed" if self.failures else ""
             self.live.update(self._all, completed=self.done + len(self.failures), line=line)
-        self.console.print(f"{line}  {job}: {text}", markup=False, soft_wrap=True)
+        self.console.print(
+            visible(f"{line}  {job}: {text}"), markup=False, emoji=False, soft_wrap=True
+        )
 
 
 class _Bars(Progress):
@@ -55,9 +60,9 @@ class _Bars(Progress):
 
     def __init__(self, out: Path, console: Console) -> None:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[line]}"),
+            TextColumn("{task.fields[line]}", markup=False),
             TimeRemainingColumn(elapsed_when_finished=True),
         )
         self._out = out

@@ -9,7 +9,7 @@ import tyro
 from adaps.algos import ALGORITHMS
 from adaps.config.training import Count
 from adaps.errors import UserError, unknown
-from adaps.extensions import code_allowed, dotted_names
+from adaps.extensions import code_allowed, dotted_names, needs_extra
 from adaps.sharing import METHODS
 from adaps.study import plan
 from adaps.study.job import Backend
@@ -146,10 +146,8 @@ def backend_of(where: Where) -> Backend:
 
         return Local(where.workers, where.memory_gib)
     if where.backend == "ray":
-        try:
+        with needs_extra("ray"):
             from adaps.study.on_ray import OnRay  # noqa: PLC0415
-        except ModuleNotFoundError as error:
-            raise UserError(f"package {error.name} is missing: pip install 'adaps[ray]'") from error
         return OnRay(where.ray_address, where.cpus, where.gpus, where.memory_gib)
     raise unknown("backend", where.backend, ("local", "ray"))
 

@@ -13,8 +13,9 @@ from adaps.config.training import TrainConfig
 from adaps.envs import make
 from adaps.errors import UserError
 from adaps.files.plain_files import refuse_links
-from adaps.files.run_folder import check_free, write_json
+from adaps.files.run_folder import check_free, writable, write_json
 from adaps.files.schema import References, as_json, read
+from adaps.files.terminal import visible
 from adaps.study.board import Board
 from adaps.study.folder import is_done, write_failures, write_plan
 from adaps.study.job import Backend, Job
@@ -40,13 +41,15 @@ def carry_out(study: Study, out: Path, backend: Backend, console: Console) -> di
     check_free(out)
     left = [job for job in every if not is_done(out, job)]
     refuse_links(out, LOCK, *(job.folder for job in left))
-    out.mkdir(parents=True, exist_ok=True)
+    with writable(out):
+        out.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(out / LOCK, timeout=0):
             write_plan(out, study, every)
             num_done = len(every) - len(left)
             before = f", {num_done} of them done before" if num_done else ""
-            console.print(f"{len(every)} runs{before}: {out}", highlight=False)
+            begun = visible(f"{len(every)} runs{before}: {out}")
+            console.print(begun, markup=False, emoji=False, highlight=False, soft_wrap=True)
             _write_references(out, {job.env: job.config for job in every})
             return _run(left, out, backend, Board(out, len(every), num_done, console))
     except Timeout:

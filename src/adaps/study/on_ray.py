@@ -8,6 +8,8 @@ import logging
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,11 +19,21 @@ import ray
 import ray.exceptions
 from filelock import FileLock
 
-from adaps.errors import UserError
+from adaps.errors import UserError, shown
 from adaps.study.job import ATTEMPTS, GIB, Job, Listener, Outcome, Worker, check_memory
 
 ANSWER_SECONDS = 5.0
-"""How long to wait for the cluster's answer."""
+"""How long to wait until a connection is made."""
+JOIN_SECONDS = 60.0
+"""How long joining the cluster may take, in a process that is new."""
+JOIN = """
+import sys, ray
+try:
+    ray.init(sys.argv[1], log_to_driver=False, logging_level="ERROR")
+except BaseException as error:
+    sys.exit(" ".join(str(error).split()))
+"""
+"""What a process is to run that sees whether there is a cluster."""
 PREFIX = "adaps-ray-"
 """Of the names of runs' folders on the nodes."""
 
@@ -42,10 +54,11 @@ class OnRay:
             memory_gib: memory, in 2³⁰ bytes.
 
         Raises:
-            UserError: out of range, or nothing answers at the address.
+            UserError: out of range, or no cluster answers at the address.
         """
         check_memory(memory_gib)
-        _check_answers(address)
+        _check_connects(address)
+        _check_joins(address)
         self.address = address
         self.needs: dict[str, Any] = {
             "num_cpus": cpus,
@@ -71,19 +84,35 @@ class OnRay:
                     listener.ended(job, _collected(reference, job, out))
 
 
-def _check_answers(address: str) -> None:
-    """Ray itself would wait for minutes."""
+def _check_connects(address: str) -> None:
+    """Say soon that nothing listens there: Ray itself would wait for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdigit():
         return
     try:
         socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise _no_cluster(address, error) from None
+    except (OSError, OverflowError, ValueError) as error:
+        raise _no_cluster(address, str(error)) from None
 
 
-def _no_cluster(address: str, error: Exception) -> UserError:
-    reason = " ".join(str(error).split())
+def _check_joins(address: str) -> None:
+    """See in another process that it is a cluster that listens.
+
+    Where something else does, or a cluster that hangs, Ray never returns and cannot be interrupted.
+    """
+    try:
+        words = [sys.executable, "-P", "-c", JOIN, address]
+        subprocess.run(words, check=True, capture_output=True, text=True, timeout=JOIN_SECONDS)
+    except subprocess.TimeoutExpired:
+        reason = f"it did not answer within {JOIN_SECONDS:g} seconds"
+        raise _no_cluster(address, reason) from None
+    except subprocess.CalledProcessError as error:
+        reason = error.stderr.strip().rpartition("\n")[2] or "it could not be joined"
+        raise _no_cluster(address, reason) from None
+
+
+def _no_cluster(address: str, reason: str) -> UserError:
+    reason = shown(reason, str, 300)
     return UserError(
         f"no Ray cluster at --ray-address {address}: {reason} (ray start --head starts one)"
     )
@@ -95,7 +124,7 @@ def _connected(address: str):
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError) as error:
-        raise _no_cluster(address, error) from None
+        raise _no_cluster(address, str(error)) from None
     try:
         yield
     finally:
@@ -135,7 +164,7 @@ def _collected(reference: Any, job: Job, out: Path) -> Outcome:
     try:
         outcome, files = ray.get(reference)
     except ray.exceptions.RayError as error:
-        return Outcome(0.0, 0.0, None, " ".join(str(error).split())[:300])
+        return Outcome(0.0, 0.0, None, shown(error, str, 300))
     if not files:  # it failed before it had written any
         return outcome
     folder = out / job.folder

@@ -8,6 +8,7 @@ from pathlib import Path
 from adaps.config.training import TrainConfig
 from adaps.envs import make
 from adaps.errors import RunError, UserError
+from adaps.extensions import theirs
 from adaps.files.checkpoint import InUseError, Series, locked, numbers
 from adaps.files.plain_files import replace
 from adaps.files.run_folder import CONFIG, METRICS, RESULT
@@ -28,15 +29,17 @@ def work(job: Job, out: Path) -> Outcome:
     folder = out / job.folder
     value, failure, warnings = None, None, ()
     try:
-        _train(job.config, folder)
-        (folder / ERROR).unlink(missing_ok=True)
-        result = read(folder / RESULT, Result)
-        value, warnings = result.return_mean, tuple(map(short_form, result.warnings_of(job.seed)))
+        with theirs("it raised", RunError):
+            _train(job.config, folder)
+            (folder / ERROR).unlink(missing_ok=True)
+            result = read(folder / RESULT, Result)
+            value = result.return_mean
+            warnings = tuple(map(short_form, result.warnings_of(job.seed)))
     except UserError as error:
         # The line is enough, and the folder may belong to another run.
         failure = str(error)
-    except Exception as error:
-        failure = _one_line(error)
+    except RunError as error:
+        failure = str(error)
         # Where the disk is full, the line alone has to do.
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
@@ -75,9 +78,3 @@ def _clear(config: TrainConfig, folder: Path) -> None:
 def _has_checkpoints(config: TrainConfig, folder: Path) -> bool:
     """Whether there are any, be they damaged."""
     return folder.is_dir() and bool(numbers(Series(folder, config.seed)))
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, RunError):
-        return str(error)
-    return " ".join("".join(traceback.format_exception_only(error)).split())

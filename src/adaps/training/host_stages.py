@@ -156,7 +156,8 @@ class OpenHostStages:
             state = state._replace(position=None)
             state = learn(self.setting, state, sharing, batch, position.key)
             state = state._replace(position=position)
-            if not np.asarray(is_finite(state.metrics, state.learner.params)).all():
+            finite = is_finite(state.metrics, state.learner.params, state.normaliser)
+            if not np.asarray(finite).all():
                 before = before._replace(position=position)
                 raise NonFiniteUpdate(before, batch, state, number)
         return state

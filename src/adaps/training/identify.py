@@ -33,7 +33,7 @@ from adaps.config.training import (
 )
 from adaps.envs.agent_io import agents_of, numbered
 from adaps.envs.description import described
-from adaps.errors import UserError
+from adaps.errors import Interrupted, UserError
 from adaps.extensions import check_options, from_to
 from adaps.files import compile_cache, logged
 from adaps.identity import (
@@ -246,7 +246,7 @@ def _advance(watch: Watch, phase: str, amount: int, text: str = "") -> None:
     """Show progress, and stop if the user wants to."""
     watch.advance(phase, amount, text)
     if watch.stop.is_set():
-        raise KeyboardInterrupt
+        raise Interrupted
 
 
 def _team(

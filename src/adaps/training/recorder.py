@@ -31,6 +31,7 @@ from adaps.config.training import (
     needs_identification,
     num_updates,
 )
+from adaps.envs.agent_io import agents_of
 from adaps.errors import NotFiniteError, RunError
 from adaps.files import run_folder as files
 from adaps.files import schema
@@ -39,7 +40,9 @@ from adaps.files.sinks import Sinks
 from adaps.identity.clusters import rand_index
 from adaps.identity.encoders import updates_of
 from adaps.identity.matching import Match
+from adaps.identity.samples import LARGEST
 from adaps.identity.space_groups import space_groups_of
+from adaps.networks.normalise import Normaliser
 from adaps.sharing.mask_warnings import mask_warnings
 from adaps.sharing.masks import by_part, summary
 from adaps.training.checkpoint_metadata import (
@@ -55,10 +58,12 @@ from adaps.training.journal import Journal
 from adaps.training.progress import Times, Watch
 from adaps.training.resume import statement
 from adaps.training.stages import NonFiniteUpdate
-from adaps.types import SCHEMA, AnyEnvironment, Identity, Metrics, Sharing
+from adaps.types import SCHEMA, AnyEnvironment, Identity, Metrics, Rollout, Sharing
 
 TRAIN = "train"
 """The phase whose speed is told."""
+GREAT = 1e6
+"""Observations and rewards beyond this are likely to be why an update is not finite."""
 MOST_GROUPS = 16
 """Behaviour distances between more groups than this are not written down."""
 
@@ -226,18 +231,37 @@ class Recorder:
 
     def broken(self, seeds: list[int], update: NonFiniteUpdate) -> NotFiniteError:
         """An update led to what is not finite: the batch is saved, and what to do is said."""
-        fields = (update.before.learner.params, update.rollout, update.after.metrics)
+        before, after = update.before, update.after
+        fields = (before.learner.params, update.rollout, after.metrics, after.normaliser)
         each = jax.device_get(unstack(fields, len(seeds)))
-        wrong = [[name for name, x in own.items() if not np.isfinite(x)] for *_, own in each]
+        wrong = [_not_finite(metrics, normaliser) for *_, metrics, normaliser in each]
         place = next((place for place, names in enumerate(wrong) if names), 0)
-        seed, (params, rollout, _) = seeds[place], each[place]
+        seed, (params, rollout, *_) = seeds[place], each[place]
         arrays = to_arrays({"params": params, "rollout": rollout})
         where = "" if self.folder is None else f"; see {self.folder.save_batch(seed, arrays)}"
-        number = int(np.ravel(update.after.total_updates)[place])
+        number = int(np.ravel(after.total_updates)[place])
         return NotFiniteError(
             f"seed {seed}: {' and '.join(wrong[place]) or 'a gradient'} not finite in update "
-            f"{number:,}{where} (a smaller --algo.learning-rate may help, or --not-finite skip)"
+            f"{number:,}{where} ({self._advice(rollout)}, or --not-finite skip)"
         )
+
+    def _advice(self, rollout: Rollout) -> str:
+        """What may help after such an update, by what was learnt from."""
+        for what, values, option, is_used in (
+            ("observations", rollout.observation.obs, "normalise-obs", self.config.normalise_obs),
+            ("rewards", rollout.reward, "scale-rewards", self.config.scale_rewards),
+        ):
+            by_agent = np.abs(values).max(axis=(0, 1), where=_here(rollout, values), initial=0)
+            greatest = by_agent.reshape(self.env.num_agents, -1).max(axis=1)
+            agent = int(greatest.argmax())  # where one is no number, it is the first such
+            if not greatest[agent] <= GREAT:
+                name = agents_of(self.env).names[agent]
+                other = "" if is_used or not greatest[agent] < LARGEST else f" or use --{option}"
+                return (
+                    f"{what} of agent {name} are as great as {greatest[agent]:.1e}: scale them in "
+                    f"the environment{other}"
+                )
+        return "a smaller --algo.learning-rate may help"
 
     def evaluated(
         self,
@@ -415,6 +439,23 @@ class Recorder:
 
 def _each(value: Any, function: Any) -> Any:
     return None if value is None else function(value)
+
+
+def _not_finite(metrics: dict[str, Any], normaliser: Normaliser) -> list[str]:
+    """What is not, of the numbers that an update came to besides parameters."""
+    wrong = [name for name, value in metrics.items() if not np.isfinite(value)]
+    for what, moments in (("observations", normaliser.obs), ("rewards", normaliser.rewards)):
+        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(moments)):
+            wrong.append(f"the running variance of {what}")
+    return wrong
+
+
+def _here(rollout: Rollout, values: Any) -> Any:
+    """Which values are of agents that took part."""
+    here = rollout.observation.here
+    if here is None:
+        return True
+    return np.asarray(here).reshape(here.shape + (1,) * (values.ndim - here.ndim))
 
 
 def _rounded_latent(identity: Identity) -> np.ndarray | None:

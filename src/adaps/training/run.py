@@ -13,7 +13,7 @@ from adaps.config.checks import check, resolved
 from adaps.config.choices import options_of, run_options
 from adaps.config.saved import to_json
 from adaps.config.training import TrainConfig
-from adaps.errors import Stopped, UserError
+from adaps.errors import Interrupted, Stopped, UserError
 from adaps.files import compile_cache
 from adaps.files.checkpoint import locked
 from adaps.files.plain_files import refuse_links
@@ -206,7 +206,7 @@ def _trained(stages: AnyStages, recorder: Recorder) -> list[SeedResult]:
     if recorder.failure is not None:
         raise recorder.failure
     if recorder.stopping:
-        raise KeyboardInterrupt
+        raise Interrupted
     return [seed for group in groups for seed in group]
 
 

@@ -216,7 +216,7 @@ class JaxStages:
     def advance(self, state: TrainState, sharing: Sharing, updates: int) -> TrainState:
         more = partial(_advance, self.collector, self.setting)
         new = jax.block_until_ready(more(state, sharing, jnp.int32(updates)))
-        if updates and not is_finite(new.metrics, new.learner.params).all():
+        if updates and not is_finite(new.metrics, new.learner.params, new.normaliser).all():
             self._find_non_finite(state, sharing, updates)
         return new
 
@@ -255,7 +255,7 @@ class JaxStages:
                 after,
                 _advance(self.collector, self.setting, after, sharing, jnp.int32(1)),
             )
-            finite = is_finite(after.metrics, after.learner.params).all()
+            finite = is_finite(after.metrics, after.learner.params, after.normaliser).all()
             if not finite or number == most - 1:
                 rollout = _next_rollout(self.collector, self.setting, before, sharing)
                 raise NonFiniteUpdate(before, rollout, after, number)
@@ -326,9 +326,9 @@ scaled = over_seeds()(normalise.scaled)
 
 
 @over_seeds()
-def is_finite(metrics: Metrics, params: Params) -> Bool[Array, ""]:
+def is_finite(metrics: Metrics, params: Params, normaliser: Normaliser) -> Bool[Array, ""]:
     """Whether all of them are finite numbers."""
-    return all_finite(metrics, params)
+    return all_finite(metrics, params, normaliser)
 
 
 def all_finite(*trees: Any) -> Bool[Array, ""]:

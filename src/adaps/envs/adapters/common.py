@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from adaps.envs.checked import shown, traced
+from adaps.envs.checked import outlined, traced
 from adaps.errors import UserError, unknown
 from adaps.extensions import theirs
 from adaps.types import AgentEnds, AgentSpace, EnvState, Observation, Timestep
@@ -112,7 +112,7 @@ def numbers(env: str, what: str, value: Any) -> Float[Array, " number"]:
     for leaf in jax.tree.leaves(value):
         array = _as_array(leaf)
         if array is None or not _is_any(array, REAL):
-            raise UserError(f"{env}: {what} holds {shown(leaf)}, and can only be numbers")
+            raise UserError(f"{env}: {what} holds {outlined(leaf)}, and can only be numbers")
         rows.append(jnp.ravel(array.astype(jnp.float32)))
     if not sum(map(len, rows)):
         raise UserError(f"{env}: {what} holds no numbers")
@@ -122,7 +122,7 @@ def numbers(env: str, what: str, value: Any) -> Float[Array, " number"]:
 def _only_entry(env: str, what: str, value: Any, wanted: str, kinds: tuple[Any, ...]) -> Array:
     array = _as_array(value)
     if array is None or array.size != 1 or not _is_any(array, kinds):
-        raise UserError(f"{env}: {what} is {shown(value)}, not {wanted}")
+        raise UserError(f"{env}: {what} is {outlined(value)}, not {wanted}")
     return array.reshape(())
 
 
@@ -175,8 +175,8 @@ def _wider(env: str, path: Any, old: Any, new: Any) -> jax.ShapeDtypeStruct:
         return old
     if old.shape != new.shape or not all(_is_any(x, REAL) for x in (old, new)):
         raise UserError(
-            f"environment '{env}': its state{jax.tree_util.keystr(path)} is {shown(old)} after a "
-            f"reset, and {shown(new)} after a step"
+            f"environment '{env}': its state{jax.tree_util.keystr(path)} is {outlined(old)} after a "
+            f"reset, and {outlined(new)} after a step"
         )
     return jax.ShapeDtypeStruct(old.shape, jnp.promote_types(old.dtype, new.dtype))
 

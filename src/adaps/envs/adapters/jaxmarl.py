@@ -27,7 +27,7 @@ from adaps.envs.adapters.common import (
     with_types,
 )
 from adaps.envs.autoreset import auto_reset
-from adaps.envs.checked import as_count, checked, checked_limit, checked_types, shown, traced
+from adaps.envs.checked import as_count, checked, checked_limit, checked_types, outlined, traced
 from adaps.envs.names import full_name
 from adaps.errors import UserError
 from adaps.extensions import needs_extra, theirs
@@ -247,14 +247,14 @@ def _returned(name: str, what: str, given: Any, parts: tuple[str, ...]) -> tuple
     """What ``reset`` or ``step_env`` returned, seen to be so many values."""
     if isinstance(given, tuple | list) and len(given) == len(parts):
         return tuple(given)
-    came = f"{len(given)} values" if isinstance(given, tuple | list) else shown(given)
+    came = f"{len(given)} values" if isinstance(given, tuple | list) else outlined(given)
     raise UserError(f"{name}: {what} must return {', '.join(parts)}, not {came}")
 
 
 def _of_agents(name: str, what: str, agents: Any, given: Any) -> dict[str, Any]:
     """Something of each agent, in the agents' order."""
     if not isinstance(given, Mapping):
-        raise UserError(f"{name}: the {what} must be a dict by agent, not {shown(given)}")
+        raise UserError(f"{name}: the {what} must be a dict by agent, not {outlined(given)}")
     if lacking := [agent for agent in agents if agent not in given]:
         raise UserError(f"{name}: there is no {what} of {lacking[0]}")
     return {agent: given[agent] for agent in agents}

@@ -23,7 +23,7 @@ from adaps.envs.adapters.common import (
     with_types,
 )
 from adaps.envs.autoreset import auto_reset
-from adaps.envs.checked import as_count, checked, checked_limit, checked_types, shown
+from adaps.envs.checked import as_count, checked, checked_limit, checked_types, outlined
 from adaps.envs.names import full_name
 from adaps.errors import UserError
 from adaps.extensions import needs_extra
@@ -65,7 +65,7 @@ class JumanjiTeam:
         seen = numbers(self.name, "agents_view", theirs.observation.agents_view)
         if seen.size != self.num_agents * self.obs_size:
             raise UserError(
-                f"{self.name}: agents_view is {shown(theirs.observation.agents_view)}, not "
+                f"{self.name}: agents_view is {outlined(theirs.observation.agents_view)}, not "
                 f"{self.obs_size} numbers for each of {self.num_agents} agents"
             )
         legal = self._legal(getattr(theirs.observation, "action_mask", None))
@@ -80,7 +80,7 @@ class JumanjiTeam:
             return jnp.ones(shape, bool)
         legal = numbers(self.name, "action_mask", mask) != 0
         if legal.size != math.prod(shape):
-            raise UserError(f"{self.name}: action_mask is {shown(mask)}, not of shape {shape}")
+            raise UserError(f"{self.name}: action_mask is {outlined(mask)}, not of shape {shape}")
         return legal.reshape(shape)
 
     def _at_limit(self, state: EnvState, theirs: Any) -> Bool[Array, ""]:
@@ -98,7 +98,7 @@ class JumanjiTeam:
         own = numbers(self.name, "reward", reward)
         if own.size != self.num_agents:
             raise UserError(
-                f"{self.name}: reward is {shown(reward)}, and neither one number for all nor one "
+                f"{self.name}: reward is {outlined(reward)}, and neither one number for all nor one "
                 f"for each of {self.num_agents} agents"
             )
         return own

@@ -19,17 +19,16 @@ from adaps.envs.adapters.common import SizedBySpaces
 from adaps.envs.checked import checked_limit, checked_types
 from adaps.envs.code import known_modules
 from adaps.envs.host.copies import Copies
-from adaps.envs.host.making import MakeEnv, make_drawing, make_parallel
+from adaps.envs.host.making import MakeEnv, make_parallel
 from adaps.envs.host.spaces import view_of
 from adaps.envs.host.team import Roster
 from adaps.envs.names import full_name
-from adaps.errors import UserError, unknown
+from adaps.errors import UserError, shown, unknown
 from adaps.extensions import (
     check_not_standard,
     dotted_name,
     look_in_working_directory,
     theirs,
-    told,
 )
 from adaps.types import STEP_TIMEOUT, AgentSpace
 
@@ -118,6 +117,16 @@ def from_pettingzoo(
     return PettingZooTeam(name, spaces, roster, make, types, limit, made_with)
 
 
+def make_drawing(make_env: MakeEnv) -> ParallelEnv:
+    """With ``render_mode="rgb_array"``, where it is an option."""
+    if not (isinstance(make_env, partial) and make_env.func is make_parallel):
+        return make_env()
+    name, maker, options = make_env.args
+    with suppress(UserError), theirs(f"environment '{name}' cannot be made to draw"):
+        return make_parallel(name, maker, {**options, "render_mode": "rgb_array"})
+    return make_env()
+
+
 def make_once(name: str, make: MakeEnv) -> ParallelEnv:
     """One copy, to look at.
 
@@ -158,14 +167,14 @@ def _roster(name: str, env: ParallelEnv) -> Roster:
     for agent in agents:
         with theirs(f"{name}: the spaces of {agent} cannot be had"):
             both = env.observation_space(agent), env.action_space(agent)
-        views.append(view_of(name, agent, *both))
+            views.append(view_of(name, agent, *both))
     return Roster(name, tuple(agents), tuple(views))
 
 
 def _names(name: str, agents: Any) -> list[str]:
     """Possible agents, checked."""
     if agents is None or isinstance(agents, str | bytes):
-        raise UserError(f"{name}: its possible_agents must be a list of names, not {agents!r}")
+        raise UserError(f"{name}: its possible_agents must be a list of names, not {shown(agents)}")
     agents = list(agents)
     if not agents:
         raise UserError(f"{name} has no agents: its possible_agents are empty")
@@ -173,7 +182,7 @@ def _names(name: str, agents: Any) -> list[str]:
         if not isinstance(agent, str):
             raise UserError(
                 f"{name}: the names of its possible_agents must be text, such as 'agent_0', not "
-                f"{agent!r}"
+                f"{shown(agent)}"
             )
         if agents.count(agent) > 1:
             raise UserError(f"{name}: its possible_agents name '{agent}' twice")
@@ -205,15 +214,14 @@ def _module(name: str) -> ModuleType:
     is_name = re.fullmatch(r"\w+(\.\w+)*", name)
     guesses = (name, f"pettingzoo.{name}") if is_name else ()
     for full in (known[name],) if name in known else guesses:
-        try:
-            return importlib.import_module(full)
-        except ModuleNotFoundError as error:
-            if error.name is None or not f"{full}.".startswith(f"{error.name}."):
-                raise UserError(
-                    f"environment '{name}' needs the package {error.name}: pip install {error.name}"
-                ) from error
-        except (Exception, SystemExit) as error:
-            raise UserError(f"environment '{name}' cannot be imported: {told(error)}") from error
+        with theirs(f"environment '{name}' cannot be imported"):
+            try:
+                return importlib.import_module(full)
+            except ModuleNotFoundError as error:
+                missing = error.name
+                if missing is None or not f"{full}.".startswith(f"{missing}."):
+                    text = f"environment '{name}' needs the package {missing}"
+                    raise UserError(f"{text}: pip install {missing}") from error
     hint = "name its module, such as mpe2.simple_tag_v3"
     raise unknown("PettingZoo environment", name, known, see=hint)
 

@@ -14,7 +14,7 @@ from gymnasium.spaces import Box, Discrete, Space
 from jaxtyping import Array, Int, Key
 from pettingzoo import ParallelEnv
 
-from adaps.errors import UserError
+from adaps.errors import UserError, shown
 from adaps.types import Environment, EnvState, Timestep
 
 Infos = dict[str, dict[str, np.ndarray]]
@@ -119,7 +119,7 @@ class PettingZooEnv(ParallelEnv[str, np.ndarray, Any]):
             if not self.action_spaces[agent].contains(action):
                 raise UserError(
                     f"environment '{name}': the action of {agent} must be a whole number from 0 to "
-                    f"{self.env.num_actions - 1}, not {action!r}"
+                    f"{self.env.num_actions - 1}, not {shown(action)}"
                 )
         return np.array([actions.get(agent, 0) for agent in self.possible_agents], np.int32)
 

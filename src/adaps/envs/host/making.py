@@ -1,7 +1,6 @@
 """Making one copy of somebody's environment, in whichever process steps it. Stage: environment."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from pettingzoo import AECEnv, ParallelEnv
@@ -24,14 +23,3 @@ def make_parallel(name: str, maker: Callable[..., Any], options: dict[str, Any])
             f"environment '{name}' is turn-based: PettingZoo makes an AECEnv parallel only where "
             "its metadata have is_parallelizable; give a ParallelEnv"
         ) from None
-
-
-def make_drawing(make_env: MakeEnv) -> ParallelEnv:
-    """With ``render_mode="rgb_array"``, where it is an option."""
-    if not (isinstance(make_env, partial) and make_env.func is make_parallel):
-        return make_env()
-    name, maker, options = make_env.args
-    try:
-        return make_parallel(name, maker, {**options, "render_mode": "rgb_array"})
-    except Exception:
-        return make_env()

@@ -5,7 +5,6 @@ Needs the extra ``pettingzoo``; Gymnasium's own utilities do the flattening.
 
 import json
 import math
-import textwrap
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.spaces.utils import flatdim, flatten
 
-from adaps.errors import UserError
+from adaps.errors import UserError, shown
 
 MASK = "action_mask"
 """Key of an observation or info that says which actions may be taken."""
@@ -119,7 +118,7 @@ def _numbered(env: str, agent: str, action: Any) -> tuple[int, int]:
 
 def _short(space: Any) -> str:
     """In words, on one line."""
-    return textwrap.shorten(str(space), 200, placeholder=" …")
+    return shown(space, str, 200)
 
 
 def _parts(space: spaces.Space) -> list[str]:
@@ -227,7 +226,7 @@ def _flat(space: spaces.Space, seen: Any) -> np.ndarray:
             raise ValueError(f"it has {len(seen)} parts, not {len(space.spaces)}")
         return _joined([_flat(*pair) for pair in zip(space.spaces, seen, strict=True)])
     if not space.contains(seen):
-        raise ValueError(f"{seen!r} is not in {space}")
+        raise ValueError(f"{shown(seen)} is not in {shown(space)}")
     return np.asarray(flatten(space, seen), np.float32)
 
 

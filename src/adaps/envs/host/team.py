@@ -17,7 +17,8 @@ from adaps.envs.action_masks import legal_actions
 from adaps.envs.host.making import MakeEnv
 from adaps.envs.host.spaces import MASK, View, view_of
 from adaps.envs.host.values import READ, RETURNED, check_returned
-from adaps.errors import HostEnvironmentError, UserError
+from adaps.errors import HostEnvironmentError, UserError, is_interrupt, shown
+from adaps.extensions import told
 
 
 class Record(NamedTuple):
@@ -232,8 +233,11 @@ class Team:
         try:
             numbers, mask = view.flatten(seen[name])
             record.last_obs[i, : view.size] = numbers
-        except Exception as error:
-            raise self._wrong(name, f"its observation is not in its space: {error}") from None
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            text = f"its observation is not in its space: {shown(error, str)}"
+            raise self._wrong(name, text) from None
         return mask
 
     def _value(self, what: str, name: str, values: Any) -> Any:
@@ -244,13 +248,13 @@ class Team:
         try:
             return read(values[name])
         except (TypeError, ValueError, OverflowError):
-            text = f"its {what} is {otherwise}: {values[name]!r:.80}"
+            text = f"its {what} is {otherwise}: {shown(values[name])}"
             raise self._wrong(name, text) from None
 
     def _those_who_act(self) -> list[str]:
         now = getattr(self._env, "agents", None)
         if not isinstance(now, list | tuple):
-            raise self._wrong(None, f"its agents are {now!r:.80}, not a list")
+            raise self._wrong(None, f"its agents are {shown(now)}, not a list")
         for name in now:
             if name not in self._index:
                 raise self._wrong(name, "it is not among the possible agents")
@@ -278,16 +282,18 @@ class Team:
         except UserError:
             described = None
         if described != before:
-            text = f"its spaces are now {now[0]} and {now[1]}; before: {before['label']}"
+            text = f"its spaces are now {' and '.join(map(shown, now))}; before: {before['label']}"
             raise self._wrong(name, text)
         self._spaces[name] = now
 
     def _call(self, what: str, function: Callable, *args: Any, **kwargs: Any) -> Any:
         try:
             answer = function(*args, **kwargs)
-        except (Exception, SystemExit) as error:
-            text = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            raise self._wrong(None, f"{what} raised {text}", traceback.format_exc()) from None
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            text = f"{what} raised {told(error)}"
+            raise self._wrong(None, text, traceback.format_exc()) from None
         if what in RETURNED:
             try:
                 check_returned(what, answer)

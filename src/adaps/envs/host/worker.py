@@ -7,7 +7,8 @@ import multiprocessing
 import os
 import signal
 import threading
-import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -18,8 +19,8 @@ from jaxtyping import Int
 
 from adaps.envs.host.making import MakeEnv
 from adaps.envs.host.team import Roster, Team
-from adaps.errors import HostEnvironmentError
-from adaps.extensions import process_started
+from adaps.errors import HostEnvironmentError, RunError, UserError
+from adaps.extensions import process_started, theirs
 
 FAILED = "failed"
 """Key of the info that says what went wrong."""
@@ -48,23 +49,19 @@ class Side(gymnasium.Env[np.ndarray, np.ndarray]):
         if not self._teams:
             _exit_with_parent()
         seeds = options["seeds"][seed : seed + len(self._rows)]
-        try:
+        with self._failure_told() as info:
             self._teams = self._teams or self._made()
             for team, own, record in zip(self._teams, seeds, self._records, strict=True):
                 team.reset(int(own), record)
-        except Exception as error:
-            return self._rows, self._failure(error)
-        return self._rows, {}
+        return self._rows, info
 
     def step(self, action: Int[np.ndarray, "copy agent"]):
         """A step of every copy; what went wrong stands in the info."""
-        try:
-            with np.errstate(over="ignore"):  # said in a better way where it matters
-                for team, own, record in zip(self._teams, action, self._records, strict=True):
-                    team.step(own, record)
-        except Exception as error:
-            return self._rows, 0.0, False, False, self._failure(error)
-        return self._rows, 0.0, False, False, {}
+        # That a number is too great is said in a better way where it matters.
+        with self._failure_told() as info, np.errstate(over="ignore"):
+            for team, own, record in zip(self._teams, action, self._records, strict=True):
+                team.step(own, record)
+        return self._rows, 0.0, False, False, info
 
     def picture(self) -> Any:
         """What the first copy draws."""
@@ -83,12 +80,15 @@ class Side(gymnasium.Env[np.ndarray, np.ndarray]):
             )
         return teams
 
-    def _failure(self, error: Exception) -> dict[str, Any]:
-        """What the info says of an error, which need not be one that was looked for."""
-        if isinstance(error, HostEnvironmentError):
-            return {FAILED: (str(error), error.trace)}
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        return {FAILED: (f"{self._name}: {text}", traceback.format_exc())}
+    @contextmanager
+    def _failure_told(self) -> Iterator[dict[str, Any]]:
+        """An info that says what went wrong, which need not be what was looked for."""
+        info: dict[str, Any] = {}
+        try:
+            with theirs(self._name, HostEnvironmentError):
+                yield info
+        except (UserError, RunError) as error:
+            info[FAILED] = (str(error), getattr(error, "trace", ""))
 
 
 def _exit_with_parent() -> None:
