@@ -348,8 +348,8 @@ def made(monkeypatch):
         envs.append(adaps.make(*args))
         return envs[-1]
 
-    for command in ("train", "evaluate", "play"):
-        monkeypatch.setattr(f"adaps.cli.{command}.make", make)
+    for module in ("cli.train", "cli.play", "training.environment"):
+        monkeypatch.setattr(f"adaps.{module}.make", make)
     return envs
 
 
