@@ -344,8 +344,8 @@ def made(monkeypatch):
     """Environments that the command made, in turn."""
     envs = []
 
-    def make(*args):
-        envs.append(adaps.make(*args))
+    def make(*args, **options):
+        envs.append(adaps.make(*args, **options))
         return envs[-1]
 
     for module in ("cli.train", "cli.play", "training.environment"):

@@ -131,8 +131,8 @@ def can_be_named(name: str) -> bool:
 
 def _made_by_name(name: str, made_with: Mapping[str, Any]) -> Any:
     if (foreign := parse(name)) is not None:
-        given = _arguments(made_with) or foreign.options
-        return FOREIGN[foreign.prefix](foreign.name, **given)
+        given = _arguments(made_with) if foreign.prefix == "pettingzoo" else {}
+        return FOREIGN[foreign.prefix](foreign.name, **(given or foreign.options))
     return _third_party(name, made_with) if is_dotted(name) else _built_in(name.lower())
 
 

@@ -48,7 +48,7 @@ def made_again(config: Path, named: tuple[str, int] | None = None) -> AnyEnviron
         raise UserError(f"{config}: the environment's option '{lost[0]}' is not saved; {IN_PYTHON}")
     if saved and not can_be_named(name):
         raise UserError(f"{config}: no environment is made by the name '{name}'; {IN_PYTHON}")
-    env = make(name, task_seed, made_with)
+    env = make(name, task_seed, made_with=made_with)
     agents = saved_agents(saved, config)
     return env if agents is None else in_order_of(env, agents.names)
 
@@ -59,7 +59,7 @@ def why_not_again(env: AnyEnvironment) -> str | None:
     if lost := now.get("made_with", {}).get("lost"):
         return f"its option '{lost[0]}' cannot be saved"
     try:
-        again = make(env.name, task_seed_of(env), now.get("made_with"))
+        again = make(env.name, task_seed_of(env), made_with=now.get("made_with"))
         same = not differences(now, described(in_order_of(again, agents_of(env).names)))
     except UserError:
         same = False
