@@ -361,12 +361,12 @@ def made(monkeypatch):
     """Environments that the command made, in turn."""
     envs = []
 
-    def make(*args):
-        envs.append(adaps.make(*args))
+    def make(*args, **options):
+        envs.append(adaps.make(*args, **options))
         return envs[-1]
 
-    for command in ("train", "evaluate", "play"):
-        monkeypatch.setattr(f"adaps.cli.{command}.make", make)
+    for module in ("cli.train", "cli.play", "training.environment"):
+        monkeypatch.setattr(f"adaps.{module}.make", make)
     return envs
 
 

@@ -345,6 +345,13 @@ def test_objects_are_described_by_what_they_hold():
     assert [str(one) for one in found] == ["fields.size: 3 there, 4 here"]
 
 
+def test_only_pettingzoo_is_given_what_a_file_says(tmp_path):
+    data = {"config": {"env": "jumanji:LevelBasedForaging-v0"}, "environment": {"made_with": {}}}
+    data["environment"]["made_with"] = {"options": {"path": "somebody's"}}
+    (tmp_path / "config.json").write_text(json.dumps(data))
+    assert made_again(tmp_path / "config.json").name == "jumanji:LevelBasedForaging-v0"
+
+
 @pytest.mark.parametrize(
     "damaged", [[], {"made_with": []}, {"made_with": {"lost": 3}}, {"agents": 3}]
 )

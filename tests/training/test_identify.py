@@ -202,6 +202,8 @@ class TestRefusals:
             r"--encoder.updates must be in \[1, 1000000000\], not 0",
         ),
         ({"env": "bps:2-2", "clusters": 0}, "from 1 to the number of agents, 4, not 0"),
+        ({"env": "bps:2-2", "task_seed": 3}, "environment 'bps:2-2' has no task seed"),
+        ({"env": adaps.make("bps:2-2"), "task_seed": 3}, "goes with an environment's name"),
         ({"env": "bps:2-2", "clusters": 5}, "from 1 to the number of agents, 4, not 5"),
     )
 

@@ -169,7 +169,8 @@ def can_be_named(name: str) -> bool:
 def _made_by_name(name: str, agent_types: Any, made_with: Mapping[str, Any]) -> Any:
     if (named := parse(name)) is None:
         return _with_types(_built_in(name), agent_types)
-    named = named._replace(options=made_with.get("options") or named.options)
+    if named.prefix in ("", "pettingzoo"):
+        named = named._replace(options=made_with.get("options") or named.options)
     settings = {key: made_with[key] for key in ("agent_types", "max_steps") if key in made_with}
     if agent_types is not None:
         settings["agent_types"] = agent_types

@@ -175,8 +175,8 @@ def _wider(env: str, path: Any, old: Any, new: Any) -> jax.ShapeDtypeStruct:
         return old
     if old.shape != new.shape or not all(_is_any(x, REAL) for x in (old, new)):
         raise UserError(
-            f"environment '{env}': its state{jax.tree_util.keystr(path)} is {outlined(old)} after a "
-            f"reset, and {outlined(new)} after a step"
+            f"environment '{env}': its state{jax.tree_util.keystr(path)} is {outlined(old)} after "
+            f"a reset, and {outlined(new)} after a step"
         )
     return jax.ShapeDtypeStruct(old.shape, jnp.promote_types(old.dtype, new.dtype))
 

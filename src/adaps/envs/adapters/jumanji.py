@@ -98,8 +98,8 @@ class JumanjiTeam:
         own = numbers(self.name, "reward", reward)
         if own.size != self.num_agents:
             raise UserError(
-                f"{self.name}: reward is {outlined(reward)}, and neither one number for all nor one "
-                f"for each of {self.num_agents} agents"
+                f"{self.name}: reward is {outlined(reward)}, and neither one number for all nor "
+                f"one for each of {self.num_agents} agents"
             )
         return own
 
