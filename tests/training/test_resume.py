@@ -271,7 +271,8 @@ def test_the_last_evaluation_can_be_stopped(begun, tmp_path):
                 self.stop.set()
 
     out = shutil.copytree(begun, tmp_path / "run")
-    config = config_of(method="fups", eval_episodes=250)
+    # What evaluation alone is told may be something else than when the run began.
+    config = config_of(method="fups", eval_episodes=250, max_steps=5)
     with pytest.raises(KeyboardInterrupt):
         go_on(config, out, Evaluating())
     assert not (out / files.RESULT).exists()

@@ -272,7 +272,7 @@ class Recorder:
         distances: Float[Array, "seed agent agent"],
     ) -> None:
         """A point of the learning curve: greedy and sampled episodes, and the update's means."""
-        self._warn_of_cuts(*episodes)
+        self._warn_of_cuts(sum(map(num_cut, episodes)))
         per_seed = jax.device_get(unstack((*episodes, metrics, distances), len(seeds)))
         for seed, (greedy, sampled, means, distance) in zip(seeds, per_seed, strict=True):
             with self._lock:
@@ -294,16 +294,17 @@ class Recorder:
                 self.folder.append_metrics(text)
             self.sinks.log(line)
 
-    def _warn_of_cuts(self, *played: Episodes) -> None:
+    def _warn_of_cuts(self, episodes_cut: int) -> None:
         """Say once that episodes were cut off, if any were."""
         with self._lock:
-            if self._told_of_cuts or not any(map(num_cut, played)):
+            if self._told_of_cuts or not episodes_cut:
                 return
             self._told_of_cuts = True
         self.watch.warn(cut_warning(self.env, self.config.max_steps))
 
     def finish(self, result: dict[str, Any]) -> None:
         """All seeds are done: their lines in order, whichever came first; and the result."""
+        self._warn_of_cuts(result["episodes_cut"])
         if self.folder is not None:
             self.folder.write_metrics(self._texts())
             self.folder.write_json(files.RESULT, result)

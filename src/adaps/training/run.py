@@ -86,11 +86,14 @@ def _named(env: AnyEnvironment | str, options: dict[str, Any]) -> tuple[str, Any
     """The environment's name as it was given, and the environment; its task seed is taken out."""
     types = options.get("agent_types")
     if isinstance(env, str):
-        return env, envs.make(env, options.pop("task_seed", 0), types)
-    if "task_seed" in options:
+        made = envs.make(env, options.pop("task_seed", 0), types)
+    elif "task_seed" in options:
         raise UserError("task_seed goes with an environment's name; this one has its own")
-    made = envs.accepted(env, agent_types=types)
-    return made.name, made
+    else:
+        made = envs.accepted(env, agent_types=types)
+    if types is not None:
+        options["agent_types"] = made.agent_types  # a tuple of int, which can be saved
+    return env if isinstance(env, str) else made.name, made
 
 
 def run(
