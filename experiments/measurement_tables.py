@@ -1,6 +1,7 @@
 """Tables of docs/results that come from the JSON files of the measurements there."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean
@@ -183,6 +184,25 @@ def host_learning(file: Path) -> list[str]:
         for way, row in ways.items()
     ]
     return [*table(head, rows), *stated([found])]
+
+
+def other_environments(file: Path) -> list[str]:
+    """What came of every task of other people that was tried."""
+    found = read(file)
+    rows = [(f"`{name}`", *_tried(row)) for name, row in found["tasks"].items()]
+    tried = Counter(row["came"] for row in found["tasks"].values())
+    summed = ", ".join(f"{count} {came}" for came, count in tried.items())
+    head = ("task", "agents", "observation", "actions", "what came of it")
+    return [f"{len(rows)} tasks: {summed}.", "", *table(head, rows), *stated([found])]
+
+
+def _tried(row: dict[str, Any]) -> tuple[str, ...]:
+    if "agents" not in row:
+        why = row.get("why", "").replace("|", "\\|")
+        return ("", "", "", f"{row['came']}: {why}" if why else row["came"])
+    total, plain = (number(sum(row[key]), 2) for key in ("returns", "plain"))
+    came = f"{row['came']}, return {total}; plain loop {plain}"
+    return (*(str(row[key]) for key in ("agents", "obs", "actions")), came)
 
 
 def step_speed(file: Path) -> list[str]:

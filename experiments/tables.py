@@ -15,7 +15,7 @@ import measurement_tables as measured
 import study_tables as studies
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
-PAGES = ("README.md", "methods.md")
+PAGES = ("README.md", "methods.md", "other_environments.md")
 TABLES: dict[str, tuple[str, Callable[[Path], list[str]]]] = {
     "bps": ("studies/bps", studies.beside_published),
     "ablation": ("studies/ablation", studies.by_variant),
@@ -32,6 +32,7 @@ TABLES: dict[str, tuple[str, Callable[[Path], list[str]]]] = {
     "bench_rware": ("bench_rware.json", measured.bench),
     "host_learning": ("host_learning.json", measured.host_learning),
     "host_speed": ("host_speed.json", measured.host_speed),
+    "other_environments": ("other_environments.json", measured.other_environments),
     "step_speed": ("step_speed.json", measured.step_speed),
     "methods-bps-1": ("methods.json", partial(measured.methods, env="bps-1")),
     "methods-bps-3": ("methods.json", partial(measured.methods, env="bps-3")),

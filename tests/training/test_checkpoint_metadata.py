@@ -19,6 +19,7 @@ STATED = {
     "config": {"num_identifications": 2},
     "versions": {},
     "environment": {},
+    "arithmetic": {},
     "seeds": [3, 4],
     "seconds": 1.5,
     "work": [800, 1.25],
@@ -81,6 +82,7 @@ RIGHT = {
     "scores": [[]],
     "config": [{}, {"train": "x"}],
     "versions": [{}, {"train": "x"}],
+    "arithmetic": [{}, {"train": "x"}],
     "environment": [{}, {"train": "x"}],
 }
 """What could be, of the values of ``ANYTHING``: settings and sizes are compared later."""

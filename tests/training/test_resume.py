@@ -20,6 +20,7 @@ from adaps.config.choices import algo_options, sharing_options
 from adaps.config.training import TrainConfig
 from adaps.envs import auto_reset
 from adaps.errors import NotFiniteError, UserError
+from adaps.files import provenance
 from adaps.files import run_folder as files
 from adaps.files.checkpoint import locked
 from adaps.training.progress import Watch
@@ -292,6 +293,17 @@ def test_other_versions_are_refused(tmp_path):
     files.write_json(out / files.CONFIG, data)
     with pytest.raises(UserError, match=r'versions.jax: "0.0.1" there'):
         go_on(config_of(), out)
+
+
+def test_what_changes_the_last_bits_is_said(begun, tmp_path, monkeypatch):
+    out, here = shutil.copytree(begun, tmp_path / "run"), provenance.arithmetic()
+    monkeypatch.setattr(provenance, "arithmetic", lambda: {**here, "instructions": "avx2 fma"})
+    watch = StopAt()
+    go_on(config_of(method="fups"), out, watch)
+    (text,) = watch.texts
+    assert re.search(
+        r"last bits .* may differ .*: instructions: .* there, \"avx2 fma\" here$", text
+    )
 
 
 def test_a_second_writer_is_refused(tmp_path):

@@ -13,7 +13,7 @@ from adaps.config.checks import resolved
 from adaps.config.choices import algo_options, run_options, sharing_options
 from adaps.config.saved import from_json
 from adaps.config.training import TrainConfig, num_updates
-from adaps.errors import Stopped
+from adaps.errors import Stopped, UserError
 from adaps.files import run_folder as files
 from adaps.files.schema import short_form
 from adaps.identity.matching import Match
@@ -286,3 +286,9 @@ def test_the_paper_preset_takes_back_each_difference():
     assert sharing_options("AdaPS") == adaps.AdaPS()
     assert run_options("paper") == {"clusterer": "kmeans"}
     assert run_options("default") == {}
+
+
+def test_64_bits_are_refused_in_one_line(tmp_path):
+    with jax.enable_x64(True), pytest.raises(UserError, match="JAX_ENABLE_X64 is on"):
+        adaps.train("bps:2-2", "fups", out=tmp_path / "run", steps=4_000)
+    assert not (tmp_path / "run").exists()

@@ -29,6 +29,8 @@ def check(config: TrainConfig, env: AnyEnvironment) -> None:
     Raises:
         UserError: one line that names the option, its value and what is allowed.
     """
+    if jax.config.values["jax_enable_x64"]:
+        raise UserError("JAX_ENABLE_X64 is on, but all is computed in 32 bits here: leave it off")
     check_options(config)
     from_to(0, 2**32 - config.seeds).check("--seed", config.seed)
     least = 0 if isinstance(env, HostEnvironment) else 1

@@ -1,5 +1,6 @@
 """On which machine and with which code something was measured. Stage: none; result files say it."""
 
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -10,6 +11,8 @@ import jax
 from adaps.collect.cores import cores
 
 CPUINFO = Path("/proc/cpuinfo")
+VECTOR = ("sse4", "avx", "fma", "amx", "asimd", "sve")
+"""Beginnings of the names of instructions that XLA computes with, where a processor has them."""
 
 
 def machine() -> dict[str, Any]:
@@ -19,6 +22,21 @@ def machine() -> dict[str, Any]:
         "cores": cores(),
         "device": str(jax.devices()[0].device_kind),
         "jax": jax.__version__,
+    }
+
+
+def arithmetic() -> dict[str, Any]:
+    """What decides the last bits of a result, besides versions and the kind of device.
+
+    Measured on a CPU: other vector instructions, XLA's flags and another generator of random
+    numbers change them; the number of cores does not.
+    """
+    names = ("jax_default_prng_impl", "jax_default_matmul_precision", "jax_threefry_partitionable")
+    return {
+        "processor": _processor(),
+        "instructions": " ".join(n for n in _instructions() if n.startswith(VECTOR)),
+        "xla_flags": " ".join(sorted(os.environ.get("XLA_FLAGS", "").split())),
+        **{name.removeprefix("jax_"): jax.config.values[name] for name in names},
     }
 
 
@@ -35,6 +53,15 @@ def commit() -> str | None:
 
 
 def _processor() -> str:
+    return _said("model name") or platform.processor()
+
+
+def _instructions() -> list[str]:
+    return sorted((_said("flags") or _said("Features")).split())
+
+
+def _said(name: str) -> str:
+    """What Linux says of the first core; nothing elsewhere."""
     lines = CPUINFO.read_text().splitlines() if CPUINFO.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    said = [line.split(":")[1].strip() for line in lines if line.startswith(name)]
+    return said[0] if said else ""

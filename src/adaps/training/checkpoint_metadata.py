@@ -57,6 +57,8 @@ class Statement(Configured, kw_only=True):
 
     versions: dict[str, Any]
     environment: dict[str, Any]
+    arithmetic: dict[str, Any]
+    """What the last bits of all numbers depend on besides, see :func:`provenance.arithmetic`."""
 
 
 class SavedIdentity(msgspec.Struct):

@@ -18,6 +18,7 @@ import msgspec
 from adaps.config.saved import to_json
 from adaps.config.training import TrainConfig, num_updates
 from adaps.errors import UserError
+from adaps.files import provenance
 from adaps.files.checkpoint import Series, load, numbers
 from adaps.files.run_folder import CONFIG, read_json
 from adaps.training.checkpoint_metadata import (
@@ -39,6 +40,9 @@ IDENTIFICATION = ("identity", "encoder", "gather_steps", "gather_policy", "clust
 NETWORK = ("sharing", "algo.name", "network", "hidden", "normalise_obs", "scale_rewards")
 SPENT = tuple(f"config.{name}." for name in (*IDENTIFICATION, *NETWORK))
 """Beginnings of what is already spent once the network is shared out."""
+
+ARITHMETIC = "arithmetic."
+"""Beginning of what decides the last bits alone: said, and not refused."""
 
 ABSENT = object()
 
@@ -85,7 +89,12 @@ def statement(env: AnyEnvironment, config: TrainConfig) -> Statement:
     }
     names = ("num_agents", "obs_size", "num_actions", "max_steps", "agent_types")
     environment = {name: getattr(env, name) for name in names}
-    return Statement(config=to_json(config), versions=versions, environment=environment)
+    return Statement(
+        config=to_json(config),
+        versions=versions,
+        environment=environment,
+        arithmetic=provenance.arithmetic(),
+    )
 
 
 def holds_run(out: Path | None) -> bool:
@@ -140,6 +149,8 @@ def checkpoints_of(
             each = metadata.warnings or [[] for _ in seeds]
             metadata.warnings = [[*own, text] for own in each]
         found[seeds[0]] = checkpoint
+    if found:
+        _tell_of_other_bits(next(iter(found.values())).metadata, now, tell)
     return found
 
 
@@ -179,7 +190,11 @@ def _changes_that_count(saved: Statement, now: Statement) -> list[str]:
     free = [
         f"config.{n}" for n in FREE if now.config["num_identifications"] == 1 or n not in SCHEDULE
     ]
-    return [str(change) for change in _changes(saved, now) if change.name not in free]
+    return [
+        str(change)
+        for change in _changes(saved, now)
+        if change.name not in free and not change.name.startswith(ARITHMETIC)
+    ]
 
 
 def _refuse_changes(out: Path, saved: Statement, now: Statement, resume: Resume) -> None:
@@ -188,6 +203,14 @@ def _refuse_changes(out: Path, saved: Statement, now: Statement, resume: Resume)
         raise UserError(
             f"{out} was begun with other settings: {'; '.join(changed)} ({resume.advice})"
         )
+
+
+def _tell_of_other_bits(saved: Statement, now: Statement, tell: Callable[[str], None]) -> None:
+    """Say what may make the result another one than that of a run that was not interrupted."""
+    changes = [change for change in _changes(saved, now) if change.name.startswith(ARITHMETIC)]
+    if changes:
+        text = "; ".join(str(c).removeprefix(ARITHMETIC) for c in changes)
+        tell(f"the last bits of all numbers may differ from those of one machine's run: {text}")
 
 
 def _refuse_what_is_over(out: Path, saved: Metadata, now: Statement, config: TrainConfig) -> None:

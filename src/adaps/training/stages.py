@@ -337,17 +337,29 @@ def before_training(
     size = (space.size,) if isinstance(space, Box) else ()
     action = jnp.zeros((num_envs, num_agents, *size), jnp.float32 if size else jnp.int32)
     first, memory = jnp.ones((num_envs, num_agents), bool), setting.agent.memory(num_envs)
-    rollout = jax.tree.map(
-        lambda x: x[None], step_of(timestep.observation, first, action, timestep)
-    )._replace(memory=memory)
+    step = step_of(timestep.observation, first, action, timestep)
+    rollout = jax.tree.map(lambda x: jnp.stack([x] * setting.rollout_length), step)
     learner = setting.algo.init(jax.random.key(0), setting.agent, params)
-    update = partial(setting.algo.update, jax.random.key(0), setting.agent)
-    _, metrics = jax.eval_shape(update, learner, sharing, rollout)
+    update = partial(_updated, setting.algo, setting.agent, jax.random.key(0))
+    _, metrics = jax.eval_shape(update, learner, sharing, rollout._replace(memory=memory))
     zeros = jax.tree.map(lambda metric: jnp.zeros(metric.shape, metric.dtype), metrics)
     scaling = (setting.normalise_obs, setting.scale_rewards)
     normaliser = normalise.begin(sharing, num_envs, *scaling)
     zero = jnp.int32(0)
     return TrainState(learner, None, zeros, zero, zero, normaliser, zero)
+
+
+@partial(jax.jit, static_argnums=(0, 1), inline=True)
+def _updated(
+    algo: Any,
+    agent: Agent,
+    key: Key[Array, ""],
+    learner: Learner,
+    sharing: Sharing,
+    rollout: Rollout,
+) -> tuple[Learner, Metrics]:
+    """What an algorithm learns of a rollout; traced once, for shapes and for use."""
+    return algo.update(key, agent, learner, sharing, rollout)
 
 
 def learned(
@@ -358,8 +370,8 @@ def learned(
         state.normaliser, sharing, rollout, setting.algo.discount
     )
     as_acted = normalise.scaled(sharing, state.normaliser)
-    learner, metrics = setting.algo.update(
-        key, setting.agent, state.learner, as_acted, learned_from
+    learner, metrics = _updated(
+        setting.algo, setting.agent, key, state.learner, as_acted, learned_from
     )
     new = state._replace(
         normaliser=normalise.with_observations(normaliser, sharing, rollout),

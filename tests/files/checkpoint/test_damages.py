@@ -96,7 +96,7 @@ class Damages:
 
     def remove(self):
         path = self.draw(st.sampled_from([self.file(), self.file(), self.series[0].folder]))
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def swap(self):
         self._swap(self.file(), self.file())
