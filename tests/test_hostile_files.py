@@ -674,8 +674,8 @@ def test_a_policy_whose_agents_are_of_other_sizes(sent, policy_of_bps):
         write_policy(sent, policy_of_bps, agents=json.dumps(agents))
         with pytest.raises(adaps.UserError, match="of another space than the network"):
             adaps.load(sent)
-    layout = {"masked": False, "unpacked": False}
-    layout["space"] = {"box": [2**20, 2**20], "dtype": "float32"}
+    space = {"box": [2**20, 2**20], "dtype": "float32"}
+    layout = {"masked": False, "unpacked": False, "space": space}
     with pytest.raises(ValueError, match="no observation has the shape"):
         flatten_as(json.dumps(layout), [0.0])
 
@@ -738,8 +738,8 @@ def test_the_flag_allows_all_that_a_configuration_names(mine, sent):
 
 def test_the_word_holds_for_what_it_was_said_of_alone(mine, sent):
     write_config(sent, env=mine.of("env"))
-    for allowed in ({"names": ["other:env"]}, {}):
-        with code_allowed(**allowed), pytest.raises(adaps.UserError, match="asks for code"):
+    for names in (["other:env"], []):
+        with code_allowed(names=names), pytest.raises(adaps.UserError, match="asks for code"):
             saved_env(sent / files.CONFIG)
     with code_allowed(names=[mine.of("env")]):
         assert saved_env(sent / files.CONFIG) == (mine.of("env"), 0)
