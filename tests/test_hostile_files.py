@@ -371,6 +371,24 @@ def test_a_known_name_is_not_taken_from_the_working_directory(
     assert not planted.was_run
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["pettingzoo:mpe2.simple_tag_v3", "jaxmarl:MPE_simple_tag_v3", "jumanji:LevelBasedForaging-v0"],
+)
+def test_nor_out_of_the_folder(name, sent, monkeypatch, tmp_path, capsys):
+    """Though the folder be on Python's path, and the package installed nowhere."""
+    package = name.partition(":")[2].partition(".")[0] if "mpe2" in name else name.partition(":")[0]
+    planted = plant(sent / package, tmp_path / "mark")
+    for file in ("__init__", "simple_tag_v3"):
+        (sent / package / f"{file}.py").write_text(PLANTED.format(mark=str(tmp_path / "mark")))
+    for module in [one for one in sys.modules if one.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.syspath_prepend(str(sent))
+    write_config(sent, env=name)
+    assert "lies in the folder itself" in refused(words_of("evaluate", sent), capsys)
+    assert not planted.was_run
+
+
 PLANS = {
     "environment": 'envs = ["{env}"]\nvariants = ["fups"]',
     "environment's table": 'variants = ["fups"]\n[envs]\n"{env}" = {{}}',

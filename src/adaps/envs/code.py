@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adaps.envs.names import parse
-from adaps.extensions import Source, check_code, is_dotted
+from adaps.extensions import Source, check_code, check_outside, is_dotted
 
 FAMILIES = (
     ("mpe2", ""),
@@ -29,6 +29,9 @@ def check_env_code(name: str, source: Source) -> None:
     """
     if (module := code_of(name)) is not None:
         check_code("environment", name, module, source)
+    elif (foreign := parse(name)) is not None:
+        for package in (foreign.prefix, known_modules().get(foreign.name, foreign.prefix)):
+            check_outside("environment", name, package, source)
 
 
 def code_of(name: str) -> str | None:
