@@ -371,6 +371,24 @@ def test_a_known_name_is_not_taken_from_the_working_directory(
     assert not planted.was_run
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["pettingzoo:mpe2.simple_tag_v3", "jaxmarl:MPE_simple_tag_v3", "jumanji:LevelBasedForaging-v0"],
+)
+def test_nor_out_of_the_folder(name, sent, monkeypatch, tmp_path, capsys):
+    """Though the folder be on Python's path, and the package installed nowhere."""
+    package = name.partition(":")[2].partition(".")[0] if "mpe2" in name else name.partition(":")[0]
+    planted = plant(sent / package, tmp_path / "mark")
+    for file in ("__init__", "simple_tag_v3"):
+        (sent / package / f"{file}.py").write_text(PLANTED.format(mark=str(tmp_path / "mark")))
+    for module in [one for one in sys.modules if one.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.syspath_prepend(str(sent))
+    write_config(sent, env=name)
+    assert "lies in the folder itself" in refused(words_of("evaluate", sent), capsys)
+    assert not planted.was_run
+
+
 PLANS = {
     "environment": 'envs = ["{env}"]\nvariants = ["fups"]',
     "environment's table": 'variants = ["fups"]\n[envs]\n"{env}" = {{}}',
@@ -674,8 +692,8 @@ def test_a_policy_whose_agents_are_of_other_sizes(sent, policy_of_bps):
         write_policy(sent, policy_of_bps, agents=json.dumps(agents))
         with pytest.raises(adaps.UserError, match="of another space than the network"):
             adaps.load(sent)
-    layout = {"masked": False, "unpacked": False}
-    layout["space"] = {"box": [2**20, 2**20], "dtype": "float32"}
+    space = {"box": [2**20, 2**20], "dtype": "float32"}
+    layout = {"masked": False, "unpacked": False, "space": space}
     with pytest.raises(ValueError, match="no observation has the shape"):
         flatten_as(json.dumps(layout), [0.0])
 
@@ -738,8 +756,8 @@ def test_the_flag_allows_all_that_a_configuration_names(mine, sent):
 
 def test_the_word_holds_for_what_it_was_said_of_alone(mine, sent):
     write_config(sent, env=mine.of("env"))
-    for allowed in ({"names": ["other:env"]}, {}):
-        with code_allowed(**allowed), pytest.raises(adaps.UserError, match="asks for code"):
+    for names in (["other:env"], []):
+        with code_allowed(names=names), pytest.raises(adaps.UserError, match="asks for code"):
             saved_env(sent / files.CONFIG)
     with code_allowed(names=[mine.of("env")]):
         assert saved_env(sent / files.CONFIG) == (mine.of("env"), 0)

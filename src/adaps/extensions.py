@@ -131,19 +131,30 @@ def check_code(kind: str, name: str, module: str, source: Source) -> None:
         CodeError: the code is not allowed, or lies in the folder that the file belongs to.
     """
     check_not_standard(kind, name, module)
-    places, (everything, names) = _places(module), _allowance.get()
-    where = places[-1] if places else "a module that is not there"
+    everything, names = _allowance.get()
     if not (everything or name in names):
+        *_, where = ("a module that is not there", *_places(module))
         raise CodeError(
             f"{source.file} asks for code: {kind} '{name}' would import {module} ({where}); if "
             "you trust it, say --allow-code, or allow_code=True in Python"
         )
-    folder = None if source.folder is None else source.folder.resolve()
-    if folder is not None and any(place.resolve().is_relative_to(folder) for place in places):
-        raise CodeError(
-            f"{source.file}: {kind} '{name}' lies in the folder itself ({where}), from which no "
-            "code is imported: move it elsewhere"
-        )
+    check_outside(kind, name, module, source)
+
+
+def check_outside(kind: str, name: str, module: str, source: Source) -> None:
+    """Refuse a module out of the folder that is being read, whoever named it.
+
+    Raises:
+        CodeError: it lies there.
+    """
+    if source.folder is None:
+        return
+    for place in _places(module):
+        if place.resolve().is_relative_to(source.folder.resolve()):
+            raise CodeError(
+                f"{source.file}: {kind} '{name}' lies in the folder itself ({place}), from which "
+                "no code is imported: move it elsewhere"
+            )
 
 
 def check_not_standard(kind: str, name: str, module: str) -> None:

@@ -69,12 +69,19 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "cache" / "adaps" / "compiled"
 
 
+def made():
+    """The folder, which can be had."""
+    folder = place()
+    assert folder is not None
+    return folder
+
+
 def modes(folder):
     return [path.stat().st_mode & 0o777 for path in (folder, *list(folder.parents)[:2])]
 
 
 def test_the_folder_is_the_users_alone(home):
-    folder = place()
+    folder = made()
     assert folder.parent == home
     assert modes(folder) == [0o700] * 3
     (folder / "mine-cache").touch()
@@ -89,7 +96,7 @@ def test_the_folder_is_the_users_alone(home):
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
 @pytest.mark.parametrize("above", [0, 1, 2])
 def test_what_others_could_write_is_thrown_away(above, mode, home):
-    folder = place()
+    folder = made()
     for name in ("theirs-cache", "theirs-atime"):
         (folder / name).touch()
     [folder, *folder.parents][above].chmod(mode)
@@ -100,7 +107,7 @@ def test_what_others_could_write_is_thrown_away(above, mode, home):
 
 @pytest.mark.parametrize("above", [0, 1, 2])
 def test_no_link_is_followed(above, home, tmp_path):
-    folder = place()
+    folder = made()
     part = [folder, *folder.parents][above]
     part.rename(tmp_path / "there")
     part.symlink_to(tmp_path / "there")
@@ -109,7 +116,7 @@ def test_no_link_is_followed(above, home, tmp_path):
 
 def test_nor_is_a_link_of_a_folder_that_was_chosen(home, tmp_path, monkeypatch):
     monkeypatch.setenv("ADAPS_COMPILE_CACHE", str(tmp_path / "mine"))
-    folder = place()
+    folder = made()
     assert folder.parent == tmp_path / "mine"
     folder.rename(tmp_path / "there")
     folder.symlink_to(tmp_path / "there")

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from adaps.envs.names import parse
-from adaps.extensions import Source, check_code
+from adaps.extensions import Source, check_code, check_outside
 
 NONE: Mapping[str, Any] = MappingProxyType({})
 FAMILIES = (
@@ -34,8 +34,12 @@ def check_env_code(name: str, source: Source, options: Mapping[str, Any] = NONE)
     Raises:
         UserError: the code is not allowed, or lies in the file's own folder.
     """
+    own = without_options(name)
     if (module := code_of(name, options)) is not None:
-        check_code("environment", without_options(name), module, source)
+        check_code("environment", own, module, source)
+    elif (named := parse(name)) is not None:
+        for package in (named.prefix, known_modules().get(named.name, named.prefix)):
+            check_outside("environment", own, package, source)
 
 
 def without_options(name: str) -> str:

@@ -21,7 +21,7 @@ class ConfigFile(File, kw_only=True):
     """``config.json``."""
 
     config: dict[str, Any]
-    """Every setting, as :func:`adaps.config.training.from_json` reads it."""
+    """Every setting, as :func:`adaps.config.saved.from_json` reads it."""
     versions: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     """As :func:`adaps.envs.description.described` puts it: sizes, ``max_steps``, ``agent_types``;
