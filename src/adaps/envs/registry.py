@@ -36,19 +36,16 @@ def make(
 
     Other projects' are named ``pettingzoo:MODULE``, ``jaxmarl:NAME`` and ``jumanji:NAME``, with
     options as in ``pettingzoo:mpe2.simple_tag_v3,max_cycles=50``. Your own is named
-    ``package.module:thing``, where ``thing`` is a class or function that makes an environment, or
-    an environment itself: an :class:`adaps.Environment`, or any that :func:`from_pettingzoo`
-    (which needs what makes it), :func:`from_jaxmarl` or :func:`from_jumanji` takes. A class or
-    function is called with the options that follow: ``package.module:thing,n=5``.
+    ``package.module:thing,n=5``: what makes an environment with such options, or an environment
+    itself; an :class:`adaps.Environment`, or any that one of the functions below takes.
 
     >>> make("bps-1").num_agents
     15
 
     Args:
         name: as ``adaps list`` shows them, or of somebody else's.
-        task_seed: draws what an environment fixes once and for all, such as the order in which
-            each colour of the warehouse reads its observation: the field ``task_seed`` of an
-            environment that is a dataclass with such a field.
+        task_seed: draws what an environment fixes once and for all: the field ``task_seed`` of
+            one that is a dataclass with such a field.
         agent_types: the true type of each agent, for evaluation only; None: the environment's own.
             An :class:`adaps.Environment` takes them if it is a dataclass with such a field.
         made_with: what :func:`from_pettingzoo` was given, and is given again: ``options`` in place
