@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from adaps.collect.episodes import best_return, mean_return, num_cut, regret, returns_per_agent
-from adaps.collect.evaluate import batch_episodes, in_batches, player
+from adaps.collect.evaluate import Play, batch_episodes, in_batches, player
 from adaps.config.saved import saved_env
 from adaps.errors import UserError
 from adaps.extensions import code_allowed
@@ -13,7 +13,7 @@ from adaps.files import compile_cache
 from adaps.files.run_folder import CONFIG, saved_seeds
 from adaps.networks.agent import greedy
 from adaps.training.environment import for_policy, made_again
-from adaps.training.policy import load
+from adaps.training.policy import Policy, load
 from adaps.types import AnyEnvironment
 
 
@@ -53,7 +53,7 @@ def evaluate(
             environment is not the one that the policies were trained in.
         EndlessEpisodeError: an episode has no limit, and does not come to an end.
     """
-    folder, rows = Path(folder), []
+    folder = Path(folder)
     compile_cache.enable(folder)
     with code_allowed(allow_code):
         env = made_again(folder / CONFIG) if env is None else env
@@ -62,13 +62,22 @@ def evaluate(
     env = for_policy(env, first, folder, allow_changes)
     if max_steps is None and (folder / CONFIG).exists():
         max_steps = saved_env(folder / CONFIG).max_steps
+    for seed, policy in policies.items():
+        if (policy.shape, policy.agents) != (first.shape, first.agents):
+            raise UserError(f"{folder}: the policy of seed {seed} is for other agents")
     with player(env, max_steps) as play:
-        for seed, policy in policies.items():
-            if (policy.shape, policy.agents) != (first.shape, first.agents):
-                raise UserError(f"{folder}: the policy of seed {seed} is for other agents")
-            one = partial(play, policy.agent, greedy, policy.params, policy.sharing)
-            played = in_batches(one, episodes, most=batch_episodes(env))
-            values = mean_return(played), best_return(played), regret(played)
-            own = returns_per_agent(played), num_cut(played)
-            rows.append(SeedReturn(seed, *values, *own))
-    return rows
+        most = batch_episodes(env)
+        return [_evaluated(seed, own, play, episodes, most) for seed, own in policies.items()]
+
+
+def _evaluated(seed: int, policy: Policy, play: Play, num_episodes: int, most: int) -> SeedReturn:
+    one = partial(play, policy.agent, greedy, policy.params, policy.sharing)
+    played = in_batches(one, num_episodes, most=most)
+    return SeedReturn(
+        seed,
+        mean_return(played),
+        best_return(played),
+        regret(played),
+        returns_per_agent(played),
+        num_cut(played),
+    )
