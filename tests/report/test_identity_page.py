@@ -368,7 +368,8 @@ def test_many_stand_ins_are_counted(tmp_path):
     [
         (["a01", "a02", "a1"], ["a01, 2", "a1"]),
         (["7", "8", "9"], ["7–9"]),
-        (["b", "a\n0", ""], ["b", "a\n0", ""]),
+        (["b", "a\n0", ""], ["b", "a\n0", "''"]),
+        (["depot, north", "depot", "north"], ["'depot, north'", "depot", "north"]),
         (["a3", "a", "a4"], ["a3, 4", "a"]),
         (["a" + "9" * 5000], ["a" + "9" * 5000]),
     ],
