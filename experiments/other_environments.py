@@ -9,6 +9,7 @@ too long is stopped; what a file holds already is not tried again.
 """
 
 import importlib.util
+import itertools
 import json
 import multiprocessing
 import pkgutil
@@ -26,7 +27,7 @@ from pettingzoo.utils.conversions import aec_to_parallel
 from provenance import measured
 
 import adaps
-from adaps.collect.episodes import episode_seed, reset_key, step_keys
+from adaps.collect.episodes import episode_seed, reset_key, step_key, step_keys
 from adaps.collect.evaluate import player
 from adaps.errors import RunError, UserError
 from adaps.networks.agent import greedy
@@ -75,6 +76,8 @@ def names() -> Iterator[str]:
     from jumanji.registration import registered_environments  # noqa: PLC0415
 
     yield from (f"jaxmarl:{name}" for name in registered_envs)
+    yield "jaxmarl:overcooked,layout=coord_ring"
+    yield "jaxmarl:HeuristicEnemySMAX,scenario=2s3z"
     yield from (f"jumanji:{name}" for name in sorted(registered_environments()))
     for package, short in FAMILIES.items():
         spec = importlib.util.find_spec(package)
@@ -198,7 +201,8 @@ def parallel(own: str) -> Any:
 
 def keys_of_steps(env: Any, number: int) -> Iterator[Any]:
     """What each step of an episode is drawn with, where so many are played side by side."""
-    for key in step_keys(env.max_steps):
+    known = step_keys(env.max_steps) if env.max_steps else map(step_key, itertools.count())
+    for key in known:
         yield jax.random.split(jax.random.split(key, 1 + EPISODES)[1 + number])[0]
 
 
@@ -210,7 +214,8 @@ def jaxmarl_loop(raw: Any, env: Any, policy: adaps.Policy) -> list[list[float]]:
         seen, state = raw.reset(reset_key(number))
         for key in keys_of_steps(env, number):
             try:
-                legal = raw.get_avail_actions(state)
+                says = getattr(raw, "get_legal_moves", raw.get_avail_actions)
+                legal = says(state)
             except NotImplementedError:
                 legal = None
             actions = policy.act_by_name({a: seen[a] for a in raw.agents}, legal=legal)

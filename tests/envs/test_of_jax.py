@@ -160,7 +160,7 @@ def test_jumanji_cuts_off_at_its_time_limit():
             "only discrete actions can be trained",
         ),
         ("jumanji:RobotWarehous-v0", "did you mean 'RobotWarehouse-v0'"),
-        ("jumanji:Snake-v1", "is not for several agents"),
+        ("jumanji:Snake-v1", "have no agents_view, which says what each of several agents sees"),
     ],
 )
 def test_names_that_cannot_be_trained_are_refused(name, message):

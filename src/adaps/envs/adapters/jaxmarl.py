@@ -29,7 +29,7 @@ from adaps.envs.adapters.common import (
 from adaps.envs.autoreset import auto_reset
 from adaps.envs.checked import as_count, checked, checked_limit, checked_types, outlined, traced
 from adaps.envs.names import full_name
-from adaps.errors import UserError
+from adaps.errors import UserError, unknown
 from adaps.extensions import needs_extra, theirs
 from adaps.types import AgentEnds, AgentSpace, EnvState, Observation, Timestep
 
@@ -141,10 +141,8 @@ class JaxMARLTeam(SizedBySpaces):
     def _legal(self, inner: EnvState) -> Bool[Array, "agent action"]:
         """Actions that an agent has, and that the environment allows it now."""
         has = jnp.arange(self.num_actions) < jnp.array([[s.num_actions] for s in self.spaces])
-        if not hasattr(self.env, "get_avail_actions"):
-            return has
         try:
-            allowed = self.env.get_avail_actions(inner)
+            allowed = _avail_actions(self.env, inner)
         except NotImplementedError:
             return has
         rows = []
@@ -193,7 +191,7 @@ def from_jaxmarl(
             SMAX's kinds of units, or the environment's classes of agents.
         max_steps: evaluation goes no further than this many steps in an episode; None: to its end.
         options: for ``jaxmarl.make``, whatever they are called; SMAX's ``scenario`` may be a map's
-            name.
+            name, and Overcooked's ``layout`` a layout's.
         more: further options.
 
     Raises:
@@ -215,6 +213,18 @@ def from_jaxmarl(
         _state_types(called, made),
     )
     return checked(team, called)
+
+
+def _avail_actions(env: Any, state: EnvState) -> Any:
+    """What JaxMARL calls available actions, and in Hanabi legal moves.
+
+    Raises:
+        NotImplementedError: the environment does not say.
+    """
+    for name in ("get_legal_moves", "get_avail_actions"):
+        if hasattr(env, name):
+            return getattr(env, name)(state)
+    raise NotImplementedError
 
 
 def _limit(made: Any) -> int | None:
@@ -256,19 +266,25 @@ def _of_agents(name: str, what: str, agents: Any, given: Any) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise UserError(f"{name}: the {what} must be a dict by agent, not {outlined(given)}")
     if lacking := [agent for agent in agents if agent not in given]:
-        raise UserError(f"{name}: there is no {what} of {lacking[0]}")
+        names = ", ".join(map(str, given)) or "nobody"
+        raise UserError(f"{name}: there is no {what} of agent {lacking[0]}; it names {names}")
     return {agent: given[agent] for agent in agents}
 
 
 def _made(name: str, options: dict[str, Any]) -> Any:
     with needs_extra("jaxmarl"), _quietly():
         import jaxmarl  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
+        from jaxmarl.environments.overcooked import overcooked_layouts  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
         from jaxmarl.environments.smax import map_name_to_scenario  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
         from jaxmarl.registration import registered_envs  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
 
     def make(name: str, **options: Any) -> Any:
         if isinstance(options.get("scenario"), str):
             options["scenario"] = map_name_to_scenario(options["scenario"])
+        if name == "overcooked" and isinstance(layout := options.get("layout"), str):
+            if layout not in overcooked_layouts:
+                raise unknown("layout", layout, overcooked_layouts)
+            options["layout"] = overcooked_layouts[layout]
         return jaxmarl.make(name, **options)
 
     return made_by_name("JaxMARL", name, registered_envs, make, options)

@@ -149,7 +149,11 @@ def from_jumanji(
 def _num_actions(name: str, made: Any) -> int:
     """How many actions each agent has, where there are several agents with as many."""
     if not hasattr(made, "num_agents") or not hasattr(made.observation_spec, "agents_view"):
-        raise UserError(f"{name} is not for several agents: it has no agents_view")
+        seen = ", ".join(part for part in vars(made.observation_spec) if not part.startswith("_"))
+        raise UserError(
+            f"{name}: its observations have no agents_view, which says what each of several agents "
+            f"sees; they have {seen or 'no names'}"
+        )
     actions = getattr(made.action_spec, "num_values", None)
     if actions is None or jnp.ndim(actions) != 1 or len(set(map(int, actions))) != 1:
         raise UserError(
