@@ -500,8 +500,8 @@ SPOILT = {
         "agent who, step 2: it has a reward or a flag, but is not among the possible agents",
     ),
     "a flag of a stranger": (
-        lambda env, o, r, t, c, i: (o, r, {**t, "__all__": False}, c, i),
-        "agent __all__, step 2: it has a reward or a flag, but is not among the possible agents",
+        lambda env, o, r, t, c, i: (o, r, {**t, "who": False}, c, i),
+        "agent who, step 2: it has a reward or a flag, but is not among the possible agents",
     ),
     "over, but still there": (
         lambda env, o, r, t, c, i: (o, r, {**t, "b": True}, c, i),
@@ -537,6 +537,7 @@ def test_what_is_returned_is_checked(what):
         lambda env, o, r, t, c, i: (o, r, t, c, {}),
         lambda env, o, r, t, c, i: (o, r, t, c, {"b": None}),
         lambda env, o, r, t, c, i: ({**o, "who": 1}, r, t, c, {"who": 1}),
+        lambda env, o, r, t, c, i: (o, r, {**t, "__all__": False}, {**c, "__all__": False}, i),
     ],
 )
 def test_what_can_be_understood_is(spoil):

@@ -21,6 +21,10 @@ from adaps.errors import HostEnvironmentError, UserError, is_interrupt, shown
 from adaps.extensions import told
 
 
+ALL = "__all__"
+"""Among flags, what some environments say besides of all agents; each agent's own flags count."""
+
+
 class Record(NamedTuple):
     """What becomes of a step, for all agents of one copy; written in place."""
 
@@ -212,7 +216,7 @@ class Team:
     ) -> None:
         """What agents that did not act are paid, and whether their part is over."""
         for name in {**rewards, **terminated, **truncated}:
-            if name in acted:
+            if name in acted or (name == ALL and name not in rewards):
                 continue
             if name not in self._index:
                 text = "it has a reward or a flag, but is not among the possible agents"
