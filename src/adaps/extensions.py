@@ -236,7 +236,7 @@ def theirs(failure: str, kind: type[UserError] | type[RunError] = UserError) -> 
     """Whatever somebody else's code raises becomes one line that begins with ``failure``.
 
     Args:
-        failure: what could not be done.
+        failure: what could not be done; empty where that is said elsewhere.
         kind: what is raised: a ``RunError``, with the traceback, where a run has begun.
 
     >>> with theirs("it cannot be made"):
@@ -251,7 +251,7 @@ def theirs(failure: str, kind: type[UserError] | type[RunError] = UserError) -> 
     except BaseException as error:
         if is_interrupt(error):
             raise
-        text = f"{failure}: {told(error)}"
+        text = f"{failure}: {told(error)}" if failure else told(error)
         if issubclass(kind, RunError):
             raise kind(text, traceback.format_exc()) from error
         raise kind(text) from error

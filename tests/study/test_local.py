@@ -115,9 +115,9 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(tmp_path, monkeypatch):
         "class Broken(adaps.FuPS):\n"
         "    checked = []\n"
         "    def build(self, key, shape, identity):\n"
-        "        if self.checked:\n"
+        "        if len(self.checked) == 2:\n"
         "            raise RuntimeError('no\\nluck')\n"
-        "        self.checked.append(1)  # by the study, before it begins\n"
+        "        self.checked.append(1)  # by the study and the run, before they begin\n"
         "        return super().build(key, shape, identity)\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))

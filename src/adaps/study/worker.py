@@ -29,7 +29,7 @@ def work(job: Job, out: Path) -> Outcome:
     folder = out / job.folder
     value, failure, warnings = None, None, ()
     try:
-        with theirs("it raised", RunError):
+        with theirs("", RunError):
             _train(job.config, folder)
             (folder / ERROR).unlink(missing_ok=True)
             result = read(folder / RESULT, Result)
