@@ -9,6 +9,7 @@ import pytest
 
 import adaps
 from adaps.cli.commands import main
+from adaps.errors import Stopped
 from adaps.study.plan import Study, jobs
 
 ROOT = Path(__file__).parents[1]
@@ -36,7 +37,7 @@ COMPUTES = {
 """By command, the function that all its computing is in; what it is given has been checked."""
 
 
-class PlannedError(Exception):
+class PlannedError(Stopped):
     """A command has come to what it computes."""
 
 

@@ -391,7 +391,7 @@ def test_what_evaluation_is_told_is_saved_and_used_again(tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     name = "envs.teams_in_jax:JaxMARLStyle,length=4"
     short = "--sharing fups --steps 80 --seeds 1 --evaluations 2 --eval-episodes 3 --hidden 4"
-    told = "episodes of evaluation were cut off after 2 steps (--max-steps)"
+    told = "episodes cut off: evaluation ended them after 2 steps (--max-steps)"
     assert main(f"train {name} --agent-types 4 5 --max-steps 2 {short}".split()) == 0
     assert capsys.readouterr().err.count(told) == 1
     run = tmp_path / "runs" / "envs.teams_in_jax-JaxMARLStyle-length=4-fups-001"

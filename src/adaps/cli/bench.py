@@ -56,7 +56,7 @@ MEASURED_SECONDS = 0.5
 class BenchCommand:
     """Measure training speed, compilation time and memory on this machine."""
 
-    env: tyro.conf.Positional[str] = "bps-1"
+    env: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[ENV]")] = "bps-1"
     """Environment to train in."""
     agent_types: AgentTypes = None
     """True type of each agent as a number, such as 0 0 1: they stand in for kinds that were found;

@@ -35,7 +35,8 @@ class PlayCommand:
     task_seed: Count | None = None
     """That environment's task seed; None: 0. A run has its own."""
     agent_types: AgentTypes = None
-    """True type of each of its agents, such as 0 0 1; None: as it says. A run has its own."""
+    """True type of each of its agents, such as 0 0 1; None: as the environment says. A run has its
+    own."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Film to write, .gif or .mp4; None: episode.gif in the run's folder, or ENV.gif here."""
     seed: Count | None = None

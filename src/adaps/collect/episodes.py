@@ -89,8 +89,8 @@ def cut_warning(env: AnyEnvironment, max_steps: int | None) -> str:
     limit = limit_of(env, max_steps)
     why = "--max-steps" if limit == max_steps else "the environment's own max_steps"
     return (
-        f"episodes of evaluation were cut off after {limit:,} steps ({why}): returns are not "
-        "those of whole episodes"
+        f"episodes cut off: evaluation ended them after {limit:,} steps ({why}), so returns are "
+        "not those of whole episodes"
     )
 
 

@@ -80,7 +80,7 @@ def _part(part: str, data: Any, other: str | None, source: Source) -> Any:
 
 
 def names_code(config: TrainConfig) -> bool:
-    """Whether a saved configuration can be used again at the user's word alone."""
+    """Whether a saved configuration can be used again only at the user's word."""
     parts = (part_to_json(part, getattr(config, part)) for part in CHOICES)
     return code_of(config.env) is not None or any(is_dotted(part["name"]) for part in parts)
 

@@ -103,8 +103,8 @@ class TrainConfig(Generic[S, A, E, N]):
     seed: Count = 0
     """The first seed."""
     task_seed: Count = 0
-    """Draws what the environment fixes for good, whatever the seed: the coloured warehouse's
-    orders of the observation. Other environments have none."""
+    """Draws what the environment fixes for good, whatever the seed, such as the coloured
+    warehouse's orders of the observation; 0 where it fixes nothing."""
     agent_types: AgentTypes = None
     """True type of each agent as a number, such as 0 0 1, for evaluation only; None: as the
     environment says."""
@@ -120,7 +120,8 @@ class TrainConfig(Generic[S, A, E, N]):
     """Divide rewards by the running deviation of their discounted sums, kind by kind."""
     gather_steps: GatherSteps = None
     """Environment steps of the initial policy that identities are learnt from; None: 25,600, or
-    4,000,000 where rewards are rare, but no more than a tenth of all steps."""
+    4,000,000 where rewards are rare in an environment in JAX, but no more than a tenth of all
+    steps."""
     gather_policy: GatherPolicy = "current"
     """What acts meanwhile: the shared policy as it is, random actions, or half and half."""
     num_identifications: Annotated[Count, tyro.conf.arg(aliases=["--looks"])] = 1

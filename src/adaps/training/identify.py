@@ -93,7 +93,8 @@ class IdentifyConfig(Generic[E]):
     clusters: Count | None = None
     """Number of kinds, from 1 to the number of agents; None finds it."""
     gather_steps: GatherSteps = None
-    """Environment steps under random actions; None: 25,600, or 4,000,000 where rewards are rare."""
+    """Environment steps under random actions; None: 25,600, or 4,000,000 where rewards are rare in
+    an environment in JAX."""
     seed: Annotated[Count, from_to(0, 2**32 - 1)] = 0
     """Seed of everything that is random."""
     hidden: Hidden = (64, 64)

@@ -41,7 +41,7 @@ SCHEDULE = ("steps", "evaluations")
 """What says when kinds are looked for again, in a run that does."""
 FREE = (
     *SCHEDULE,
-    *("eval_episodes", "max_steps", "agent_types"),
+    *("eval_episodes", "max_steps"),
     *("workers", "step_timeout", "checkpoint_every", "not_finite"),
 )
 """What may be changed without a word: what was learnt so far would be the same."""
@@ -51,6 +51,8 @@ NETWORK = ("sharing", "algo.name", "network", "hidden", "normalise_obs", "scale_
 SPENT = tuple(f"config.{name}." for name in (*IDENTIFICATION, *NETWORK))
 """Beginnings of what is already spent once the network is shared out."""
 
+LABELS = "agent_types"
+"""What is used for evaluation alone, wherever it stands."""
 ARITHMETIC = "arithmetic."
 """Beginning of what decides the last bits alone: said, and not refused."""
 
@@ -173,7 +175,9 @@ def _changes_that_count(saved: Statement, now: Statement) -> list[str]:
     return [
         str(change)
         for change in _changes(saved, now)
-        if change.name not in free and not change.name.startswith(ARITHMETIC)
+        if change.name not in free
+        and not change.name.startswith(ARITHMETIC)
+        and LABELS not in change.name.split(".")
     ]
 
 

@@ -20,7 +20,6 @@ from adaps.envs.host.values import READ, RETURNED, check_returned
 from adaps.errors import HostEnvironmentError, UserError, is_interrupt, shown
 from adaps.extensions import told
 
-
 ALL = "__all__"
 """Among flags, what some environments say besides of all agents; each agent's own flags count."""
 
