@@ -7,13 +7,14 @@ from typing import Annotated
 import tyro
 
 from adaps.cli.tables import number, percent, print_each_agent, print_warnings, table
-from adaps.collect.episodes import cut_warning
+from adaps.collect.episodes import CUT, cut_warning
 from adaps.config.parsing import parse
 from adaps.config.saved import saved_env
 from adaps.config.training import Count, MaxSteps
 from adaps.envs.agent_io import agents_of
 from adaps.extensions import Amount, check_options, code_allowed
 from adaps.files.run_folder import CONFIG
+from adaps.files.schema import short_form
 from adaps.files.terminal import Terminal, say
 from adaps.report.data import read_run
 from adaps.training.environment import made_again
@@ -51,7 +52,8 @@ def run(words: list[str]) -> int:
     Terminal().print(shown)
     print_each_agent(agents_of(env).names, [row.per_agent for row in rows])
     known = read_run(command.run).warnings
-    print_warnings({row.seed: known.get(row.seed, []) for row in rows})
+    of_policies = {seed: [w for w in own if short_form(w) != CUT] for seed, own in known.items()}
+    print_warnings({row.seed: of_policies.get(row.seed, []) for row in rows})
     if any(row.num_cut for row in rows):
         say(f"warning  {cut_warning(env, limit)}")
     return 0

@@ -84,12 +84,16 @@ def num_cut(episodes: Episodes) -> int:
     return 0 if episodes.cut is None else int(np.asarray(episodes.cut).sum())
 
 
+CUT = "episodes cut off"
+"""Short form of :func:`cut_warning`."""
+
+
 def cut_warning(env: AnyEnvironment, max_steps: int | None) -> str:
     """What to say where episodes were cut off."""
     limit = limit_of(env, max_steps)
     why = "--max-steps" if limit == max_steps else "the environment's own max_steps"
     return (
-        f"episodes cut off: evaluation ended them after {limit:,} steps ({why}), so returns are "
+        f"{CUT}: evaluation ended them after {limit:,} steps ({why}), so returns are "
         "not those of whole episodes"
     )
 
