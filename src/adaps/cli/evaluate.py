@@ -7,11 +7,10 @@ from typing import Annotated
 import tyro
 
 from adaps.cli.tables import number, percent, print_each_agent, print_warnings, table
-from adaps.collect.episodes import CUT, cut_warning
+from adaps.collect.episodes import CANCEL, CUT, cut_warning
 from adaps.config.parsing import parse
 from adaps.config.saved import saved_env
 from adaps.config.training import Count, MaxSteps
-from adaps.envs.agent_io import agents_of
 from adaps.extensions import Amount, check_options, code_allowed
 from adaps.files.run_folder import CONFIG
 from adaps.files.schema import short_form
@@ -19,6 +18,7 @@ from adaps.files.terminal import Terminal, say
 from adaps.report.data import read_run
 from adaps.training.environment import made_again
 from adaps.training.evaluation import evaluate
+from adaps.training.policy import load
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,17 @@ def run(words: list[str]) -> int:
         limit = command.max_steps or saved_env(command.run / CONFIG).max_steps
         env, changes = made_again(command.run / CONFIG), command.allow_changes
         rows = evaluate(command.run, env, command.episodes, max_steps=limit, allow_changes=changes)
+        names = load(command.run).agents.names
     title = f"{command.run}: greedy, mean over {command.episodes:,} episodes, sum over all agents"
     shown = table(title, ("seed", "return", "best possible", "regret to the best"))
     for row in rows:
         shown.add_row(str(row.seed), number(row.value), number(row.best), percent(row.regret))
     Terminal().print(shown)
-    print_each_agent(agents_of(env).names, [row.per_agent for row in rows])
+    print_each_agent(names, [row.per_agent for row in rows])
     known = read_run(command.run).warnings
-    of_policies = {seed: [w for w in own if short_form(w) != CUT] for seed, own in known.items()}
+    of_policies = {
+        seed: [w for w in own if short_form(w) not in (CUT, CANCEL)] for seed, own in known.items()
+    }
     print_warnings({row.seed: of_policies.get(row.seed, []) for row in rows})
     if any(row.num_cut for row in rows):
         say(f"warning  {cut_warning(env, limit)}")

@@ -10,7 +10,6 @@ from adaps.config.parsing import TrainCommand, parse_train
 from adaps.config.saved import SavedEnv, names_code
 from adaps.config.training import TrainConfig
 from adaps.envs import make
-from adaps.envs.agent_io import agents_of
 from adaps.envs.code import without_options
 from adaps.errors import HostEnvironmentError, RunError, StorageError, UserError
 from adaps.extensions import code_allowed, theirs
@@ -101,7 +100,7 @@ def _print_result(env: AnyEnvironment, result: Result) -> None:
     shown.add_row("mean", "", "", number(result.return_mean), percent(result.regret_mean))
     Terminal().print(shown)
     print_warnings(dict(zip(result.seeds, result.warnings, strict=True)))
-    print_each_agent(agents_of(env).names, result.returns_per_agent)
+    print_each_agent(result.policies[0].agents.names, result.returns_per_agent)
     if result.env_steps_per_second:
         speed = f"{result.env_steps_per_second:,.0f} environment steps per second"
         say(f"trained at {speed}, all seeds side by side, without compiling and evaluating")

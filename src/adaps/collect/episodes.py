@@ -84,8 +84,8 @@ def num_cut(episodes: Episodes) -> int:
     return 0 if episodes.cut is None else int(np.asarray(episodes.cut).sum())
 
 
-CUT = "episodes cut off"
-"""Short form of :func:`cut_warning`."""
+CUT, CANCEL = "episodes cut off", "returns cancel out"
+"""Short forms of :func:`cut_warning` and :func:`opposed`."""
 
 
 def cut_warning(env: AnyEnvironment, max_steps: int | None) -> str:
@@ -115,7 +115,7 @@ def opposed(per_agent: Sequence[float]) -> str | None:
     if min(gained, lost) <= OPPOSED * max(gained, lost):
         return None
     return (
-        f"returns cancel out: some agents come to {gained:,.2f} together and others to "
+        f"{CANCEL}: some agents come to {gained:,.2f} together and others to "
         f"-{lost:,.2f}, so the sum over all agents says little; look at each agent's return"
     )
 

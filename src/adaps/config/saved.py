@@ -136,9 +136,7 @@ def saved_environment(path: Path) -> dict[str, Any]:
 
 def _is_made_with(data: Any) -> bool:
     """Whether a file says what an environment was made with, as far as that is used."""
-    if not isinstance(data, dict):
-        return False
-    return isinstance(data.get("options", {}), dict) and isinstance(data.get("lost", []), list)
+    return isinstance(data, dict) and isinstance(data.get("lost", []), list)
 
 
 def saved_agents(environment: dict[str, Any], path: Path) -> Agents | None:

@@ -4,8 +4,8 @@ Only shapes and types are computed (:func:`jax.eval_shape`), so this compiles no
 """
 
 import textwrap
-from collections.abc import Iterator, Mapping, Set
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Set
+from contextlib import suppress
 from operator import index
 from typing import Any
 from weakref import WeakValueDictionary
@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from adaps.errors import UserError
-from adaps.extensions import told
+from adaps.extensions import theirs
 from adaps.types import (
     AgentEnds,
     AgentSpace,
@@ -65,28 +65,16 @@ _known: WeakValueDictionary[int, Any] = WeakValueDictionary()
 def _check_functions(called: str, env: Any) -> None:
     """See what ``reset`` and ``step`` give."""
     key = jax.random.key(0)
-    with traced(called, "reset"):
+    with theirs(f"environment '{called}': reset fails"):
         begun = jax.eval_shape(env.reset, key)
     state, first = _both(called, "reset", begun)
     _check_timestep(called, "reset", env, first)
-    with traced(called, "step"):
+    with theirs(f"environment '{called}': step fails"):
         then = jax.eval_shape(env.step, key, state, _actions(env))
     new_state, second = _both(called, "step", then)
     _check_timestep(called, "step", env, second)
     _check_same(called, "the state", state, new_state)
     _check_same(called, "the Timestep", first, second)
-
-
-@contextmanager
-def traced(env: str, what: str) -> Iterator[None]:
-    """Whatever somebody's code raises while JAX looks at it, in one line."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        text = textwrap.shorten(told(error), 300, placeholder=" …")
-        raise UserError(f"environment '{env}': {what} fails: {text}") from error
 
 
 def outlined(value: Any) -> str:

@@ -4,15 +4,13 @@ import importlib.util
 import os
 import pkgutil
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from adaps.envs.names import parse
 from adaps.extensions import Source, check_code, check_outside
 
-NONE: Mapping[str, Any] = MappingProxyType({})
 FAMILIES = (
     ("mpe2", ""),
     ("pettingzoo", "butterfly"),
@@ -23,19 +21,14 @@ FAMILIES = (
 """Packages, and packages inside them, whose modules of environments are known by name."""
 
 
-def check_env_code(name: str, source: Source, options: Mapping[str, Any] = NONE) -> None:
+def check_env_code(name: str, source: Source) -> None:
     """Refuse a file's environment whose code the user does not allow; nothing is imported.
-
-    Args:
-        name: of the environment.
-        source: the file.
-        options: that it gives the environment besides those in the name.
 
     Raises:
         UserError: the code is not allowed, or lies in the file's own folder.
     """
     own = without_options(name)
-    if (module := code_of(name, options)) is not None:
+    if (module := code_of(name)) is not None:
         check_code("environment", own, module, source)
     elif (named := parse(name)) is not None:
         for package in (named.prefix, known_modules().get(named.name, named.prefix)):
@@ -51,7 +44,7 @@ def without_options(name: str) -> str:
     return re.split("[,?]", name, maxsplit=1)[0]
 
 
-def code_of(name: str, options: Mapping[str, Any] = NONE) -> str | None:
+def code_of(name: str) -> str | None:
     """The module that an environment is made by; None for those that come with a known project.
 
     These are the built-in ones, and those of PettingZoo, MPE2, JaxMARL and Jumanji, but for options
@@ -67,7 +60,7 @@ def code_of(name: str, options: Mapping[str, Any] = NONE) -> str | None:
         return None
     if not named.prefix:
         return named.name.partition(":")[0]
-    if any(map(_may_be_path, [*named.options.values(), *options.values()])):
+    if any(map(_may_be_path, named.options.values())):
         return named.prefix
     if named.prefix != "pettingzoo" or named.name in known_modules():
         return None

@@ -87,8 +87,19 @@ def described(env: AnyEnvironment) -> dict[str, Any]:
     facts["agents"] = agents_of(env).to_data() if stated else None
     if (made_with := getattr(env, "made_with", None)) is None:
         return {**facts, "fields": _fields(env)}
-    lost = [name for name, value in made_with["options"].items() if not _is_plain(value)]
+    lost = [name for name, value in made_with["options"].items() if not is_plain(value)]
+    del facts["max_steps"]  # of evaluation alone
     return {**facts, "made_with": plain(made_with) | {"lost": lost}}
+
+
+def unlike(saved: Mapping[str, Any], env: AnyEnvironment) -> list[Difference]:
+    """In what an environment is not as :func:`described` when something was saved.
+
+    What an earlier version did not save is not compared, nor are true types: those are labels.
+    """
+    now = {name: own for name, own in described(env).items() if name in saved}
+    found = differences(saved, now)
+    return [one for one in found if "agent_types" not in one.name.split(".")]
 
 
 def _fields(thing: Any) -> dict[str, Any]:
@@ -97,7 +108,8 @@ def _fields(thing: Any) -> dict[str, Any]:
         names = [own.name for own in dataclasses.fields(thing) if own.compare]
     else:
         names = [name for name in getattr(thing, "__dict__", {}) if not name.startswith("_")]
-    return {name: plain(getattr(thing, name)) for name in names if name not in FACTS + STATED}
+    told = (*FACTS, *STATED, "name")
+    return {name: plain(getattr(thing, name)) for name in names if name not in told}
 
 
 def plain(value: Any) -> Any:
@@ -148,12 +160,12 @@ def _is_single(value: Any) -> bool:
     return is_finite and (value is None or isinstance(value, bool | int | float | str))
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
     """Whether JSON gives back the same value, but for lists in place of tuples."""
     if isinstance(value, list | tuple):
-        return all(map(_is_plain, value))
+        return all(map(is_plain, value))
     if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_plain(own) for key, own in value.items())
+        return all(isinstance(key, str) and is_plain(own) for key, own in value.items())
     return _is_single(value.item() if isinstance(value, np.generic) else value)
 
 
@@ -230,14 +242,10 @@ def _told(space: AgentSpace, other: AgentSpace) -> str:
 def refuse_another(env: AnyEnvironment, saved: Mapping[str, Any], whose: str, advice: str) -> None:
     """Refuse an environment that is not as :func:`described` when something was saved.
 
-    What an earlier version did not save is not compared, nor are true types: those are labels.
-
     Raises:
         UserError: with all that differs, in one line.
     """
-    now = {name: own for name, own in described(env).items() if name in saved}
-    found = differences(saved, now)
-    if changed := [one for one in found if "agent_types" not in one.name.split(".")]:
+    if changed := unlike(saved, env):
         raise UserError(
             f"{whose} was made in another environment than {env.name}: "
             f"{'; '.join(map(str, changed))} ({advice})"

@@ -22,16 +22,9 @@ if TYPE_CHECKING:
 
 FAMILIES = (bps, rware, foraging)
 """Modules with ``NAMES``, ``PATTERNS`` and ``parse(name) → environment or None``."""
-MEMBERS = ("name", "num_agents", "obs_size", "num_actions", "max_steps", "agent_types")
-"""What every environment has, besides functions."""
 
 
-def make(
-    name: str,
-    task_seed: int = 0,
-    agent_types: Any = None,
-    made_with: Mapping[str, Any] | None = None,
-) -> AnyEnvironment:
+def make(name: str, task_seed: int = 0, agent_types: Any = None) -> AnyEnvironment:
     """The built-in environment of a name in upper or lower case, or somebody else's.
 
     Other projects' are named ``pettingzoo:MODULE``, ``jaxmarl:NAME`` and ``jumanji:NAME``, with
@@ -48,8 +41,6 @@ def make(
             one that is a dataclass with such a field.
         agent_types: the true type of each agent, for evaluation only; None: the environment's own.
             An :class:`adaps.Environment` takes them if it is a dataclass with such a field.
-        made_with: what :func:`from_pettingzoo` was given, and is given again: ``options`` in place
-            of those in the name, ``agent_types``, ``max_steps``.
 
     Raises:
         UserError: no environment has that name (the message says which is nearest), it is not what
@@ -57,7 +48,7 @@ def make(
             takes none.
     """
     with theirs(f"environment '{name}' cannot be made"):
-        env: Any = _made_by_name(name, agent_types, made_with or {})
+        env: Any = _made_by_name(name, agent_types)
         if _has_field(env, "task_seed"):
             return dataclasses.replace(env, task_seed=task_seed)
     if task_seed != 0:
@@ -163,17 +154,13 @@ def can_be_named(name: str) -> bool:
     return own or parse(name) is not None
 
 
-def _made_by_name(name: str, agent_types: Any, made_with: Mapping[str, Any]) -> Any:
+def _made_by_name(name: str, agent_types: Any) -> Any:
     if (named := parse(name)) is None:
         return _with_types(_built_in(name), agent_types)
-    if named.prefix in ("", "pettingzoo"):
-        named = named._replace(options=made_with.get("options") or named.options)
-    settings = {key: made_with[key] for key in ("agent_types", "max_steps") if key in made_with}
-    if agent_types is not None:
-        settings["agent_types"] = agent_types
     if not named.prefix:
-        return _third_party(named, settings)
-    return FOREIGN[named.prefix](named.name, options=named.options, **settings)
+        return _third_party(named, agent_types)
+    make_foreign = FOREIGN[named.prefix]
+    return make_foreign(named.name, agent_types=agent_types, options=named.options)
 
 
 def _with_types(env: Any, agent_types: Any) -> Any:
@@ -197,7 +184,7 @@ def _built_in(name: str) -> Environment:
     raise unknown("environment", name, known)
 
 
-def _third_party(named: Named, settings: Mapping[str, Any]) -> AnyEnvironment:
+def _third_party(named: Named, agent_types: Any) -> AnyEnvironment:
     name, thing = full_name(*named), load("environment", named.name)
     if inspect.isroutine(thing) or inspect.isclass(thing):
         # A function that a module took from Python's own, such as os.abort, makes no environment.
@@ -209,8 +196,7 @@ def _third_party(named: Named, settings: Mapping[str, Any]) -> AnyEnvironment:
         if made is not thing:
             with suppress(UserError), theirs(f"environment '{name}' cannot be closed"):
                 made.close()
-        return from_pettingzoo(thing, name=name, options=named.options, **settings)
-    agent_types = settings.get("agent_types")
+        return from_pettingzoo(thing, name=name, agent_types=agent_types, options=named.options)
     if isinstance(made, AnyEnvironment):
         return accepted(made, name, agent_types)
     if all(hasattr(made, member) for member in ("agents", "step_env", "observation_space")):

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from rich.console import Console
 
 from adaps.collect.evaluate import random_return
 from adaps.config.training import TrainConfig
@@ -15,7 +14,7 @@ from adaps.errors import UserError
 from adaps.files.plain_files import refuse_links
 from adaps.files.run_folder import check_free, writable, write_json
 from adaps.files.schema import References, as_json, read
-from adaps.files.terminal import visible
+from adaps.files.terminal import Terminal
 from adaps.study.board import Board
 from adaps.study.folder import is_done, write_failures, write_plan
 from adaps.study.job import Backend, Job
@@ -27,7 +26,7 @@ WORK = "adaps.study.worker:work"
 """What carries out a job, by the name that other processes import it by."""
 
 
-def carry_out(study: Study, out: Path, backend: Backend, console: Console) -> dict[str, str]:
+def carry_out(study: Study, out: Path, backend: Backend, console: Terminal) -> dict[str, str]:
     """Do what is left to do of a study, in ``out``.
 
     Returns:
@@ -48,8 +47,7 @@ def carry_out(study: Study, out: Path, backend: Backend, console: Console) -> di
             write_plan(out, study, every)
             num_done = len(every) - len(left)
             before = f", {num_done} of them done before" if num_done else ""
-            begun = visible(f"{len(every)} runs{before}: {out}")
-            console.print(begun, markup=False, emoji=False, highlight=False, soft_wrap=True)
+            console.print(f"{len(every)} runs{before}: {out}", soft_wrap=True)
             _write_references(out, {job.env: job.config for job in every})
             return _run(left, out, backend, Board(out, len(every), num_done, console))
     except Timeout:
@@ -72,7 +70,7 @@ def _write_references(out: Path, configs: dict[str, TrainConfig]) -> None:
     with contextlib.suppress(UserError):  # a file that is missing or damaged is made anew
         known = read(out / References.FILE, References).known
     for env, config in configs.items():
-        if env not in known:
+        if env not in known or config.max_steps is not None:
             made = make(env, config.task_seed, config.agent_types)
             known[env] = random_return(made, config.max_steps)
             file = References(schema=SCHEMA, random_return=dict(known))

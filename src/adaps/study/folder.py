@@ -10,13 +10,13 @@ from typing import TypeVar
 import msgspec
 
 from adaps.config.saved import from_json, to_json
+from adaps.envs.description import differences
 from adaps.errors import CodeError, UserError
 from adaps.files.provenance import commit, machine
 from adaps.files.run_folder import CONFIG, RESULT, read_json, write_json
 from adaps.files.schema import Failures, Plan, Planned, as_json, read
 from adaps.study.job import Job
 from adaps.study.plan import Study
-from adaps.training.resume import differences
 from adaps.types import SCHEMA
 
 T = TypeVar("T")

@@ -172,7 +172,7 @@ def _config(env: str, options: Options) -> TrainConfig:
     words = [env, *words_of(options)]
     for word in words:
         name = word.removeprefix("--").partition("=")[0].replace("_", "-")
-        if word.startswith("--") and name in NOT_OPTIONS:
+        if word == "-h" or (word.startswith("--") and name in NOT_OPTIONS):
             raise UserError(f"{name} is nothing that a study's run can be told; leave it out")
     config = parse_train([*words, "--seeds", "1"]).config
     made = make(env, config.task_seed, config.agent_types)

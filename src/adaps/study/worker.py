@@ -43,7 +43,7 @@ def work(job: Job, out: Path) -> Outcome:
         # Where the disk is full, the line alone has to do.
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
-            text = traceback.format_exc()
+            text = error.trace + traceback.format_exc()
             replace(folder / ERROR, lambda beside: beside.write_text(text))
     return Outcome(time.perf_counter() - started, memory_mb(), value, failure, warnings)
 

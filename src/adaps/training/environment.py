@@ -8,9 +8,9 @@ from adaps.envs.agent_io import agents_of
 from adaps.envs.code import check_env_code
 from adaps.envs.description import (
     described,
-    differences,
     in_order_of,
     refuse_another,
+    unlike,
     with_agents_of,
 )
 from adaps.envs.registry import can_be_named, make, task_seed_of
@@ -33,8 +33,7 @@ def made_again(config: Path, wanted: SavedEnv | None = None) -> AnyEnvironment:
 
     Args:
         config: the file.
-        wanted: the name, task seed and types that are wanted, if not those in the file; options go
-            with the name that they were saved with.
+        wanted: the name, task seed and types that are wanted, if not those in the file.
 
     Raises:
         UserError: the file cannot be read, or what it says does not make an environment.
@@ -44,14 +43,13 @@ def made_again(config: Path, wanted: SavedEnv | None = None) -> AnyEnvironment:
     named = wanted.env, wanted.task_seed, wanted.agent_types
     if wanted.env != own.env:
         return make(*named)
+    check_env_code(wanted.env, source_of(config))
     saved = saved_environment(config)
-    made_with = saved.get("made_with", {})
-    check_env_code(wanted.env, source_of(config), made_with.get("options", {}))
-    if lost := made_with.get("lost"):
+    if lost := saved.get("made_with", {}).get("lost"):
         raise UserError(f"{config}: the environment's option '{lost[0]}' is not saved; {IN_PYTHON}")
     if saved and not can_be_named(wanted.env):
         raise UserError(f"{config}: no environment is made by the name '{wanted.env}'; {IN_PYTHON}")
-    env = make(*named, made_with)
+    env = make(*named)
     agents = saved_agents(saved, config)
     return env if agents is None else in_order_of(env, agents.names)
 
@@ -62,8 +60,8 @@ def why_not_again(env: AnyEnvironment) -> str | None:
     if lost := now.get("made_with", {}).get("lost"):
         return f"its option '{lost[0]}' cannot be saved"
     try:
-        again = make(env.name, task_seed_of(env), made_with=now.get("made_with"))
-        same = not differences(now, described(in_order_of(again, agents_of(env).names)))
+        again = make(env.name, task_seed_of(env))
+        same = not unlike(now, in_order_of(again, agents_of(env).names))
     except UserError:
         same = False
     if same and can_be_named(env.name):

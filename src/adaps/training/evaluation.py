@@ -7,14 +7,17 @@ from typing import NamedTuple
 from adaps.collect.episodes import best_return, mean_return, num_cut, regret, returns_per_agent
 from adaps.collect.evaluate import Play, batch_episodes, in_batches, player
 from adaps.config.saved import saved_env
+from adaps.envs.registry import accepted, make
 from adaps.errors import UserError
-from adaps.extensions import code_allowed
+from adaps.extensions import Amount, code_allowed
 from adaps.files import compile_cache
 from adaps.files.run_folder import CONFIG, saved_seeds
 from adaps.networks.agent import greedy
 from adaps.training.environment import for_policy, made_again
 from adaps.training.policy import Policy, load
 from adaps.types import AnyEnvironment
+
+MOST = 10**9
 
 
 class SeedReturn(NamedTuple):
@@ -31,7 +34,7 @@ class SeedReturn(NamedTuple):
 
 def evaluate(
     folder: str | Path,
-    env: AnyEnvironment | None = None,
+    env: AnyEnvironment | str | None = None,
     episodes: int = 1_000,
     *,
     max_steps: int | None = None,
@@ -42,7 +45,7 @@ def evaluate(
 
     Args:
         folder: the run's.
-        env: the run's environment; None makes it again by its name and options.
+        env: the run's environment, or its name; None makes it again.
         episodes: how many to play with each policy.
         max_steps: no episode is played further; None: as the run did.
         allow_changes: whether an environment with other settings is meant.
@@ -53,10 +56,15 @@ def evaluate(
             environment is not the one that the policies were trained in.
         EndlessEpisodeError: an episode has no limit, and does not come to an end.
     """
+    Amount(1, MOST).check("episodes", episodes)
+    Amount(1, MOST).check("max_steps", max_steps)
     folder = Path(folder)
     compile_cache.enable(folder)
     with code_allowed(allow_code):
-        env = made_again(folder / CONFIG) if env is None else env
+        if env is None:
+            env = made_again(folder / CONFIG)
+        else:
+            env = make(env) if isinstance(env, str) else accepted(env)
         first = load(folder)
         policies = {seed: load(folder, seed) for seed in saved_seeds(folder)}
     env = for_policy(env, first, folder, allow_changes)

@@ -4,6 +4,8 @@ import logging
 import threading
 from typing import NamedTuple
 
+from adaps.files.terminal import visible
+
 
 class Times(NamedTuple):
     """Where the time went, in seconds."""
@@ -21,8 +23,6 @@ class Watch:
 
     def __init__(self) -> None:
         self.stop = threading.Event()
-        self.warnings: list[str] = []
-        """Of every seed's result, in the order in which they came."""
 
     def plan(self, name: str, unit: str, total: int, timed: bool = False) -> None:
         """Announce a phase and how much there is to do in it, over all seeds."""
@@ -36,15 +36,6 @@ class Watch:
     def skip(self, name: str, amount: int) -> None:
         """Say that ``amount`` of a phase was done before this process began."""
 
-    def warn(self, text: str) -> None:
-        """Take down, and say, what nobody should read the result without.
-
-        Args:
-            text: one line that begins with a short form and a colon, such as ``updates skipped:``.
-        """
-        self.warnings.append(text)
-        self.tell(text)
-
     def tell(self, text: str) -> None:
         """Say in one line what the user may want to change."""
 
@@ -53,4 +44,4 @@ class LoggingWatch(Watch):
     """Leaves what it is told to Python's logging, which shows it unless it is told otherwise."""
 
     def tell(self, text: str) -> None:
-        logging.getLogger("adaps").warning("%s", text)
+        logging.getLogger("adaps").warning("%s", visible(text))

@@ -162,14 +162,14 @@ class Recorder:
             seed: whose.
             text: one line that begins with a short form and a colon.
         """
+        text = " ".join(text.split())  # names may hold line breaks
         if text not in self._warnings[seed]:
             self._warnings[seed].append(text)
             self.watch.tell(f"seed {seed}: {text}")
 
     def warnings_of(self, seed: int) -> list[str]:
         """All that a seed's numbers should not be read without."""
-        own = [*self._warnings[seed], *self._mask_warnings.get(seed, []), *self._skipped(seed)]
-        return [*self.watch.warnings, *own]
+        return [*self._warnings[seed], *self._mask_warnings.get(seed, []), *self._skipped(seed)]
 
     def moved(self, seeds: list[int], number: int, matches: list[Match]) -> None:
         """Agents were identified for the ``number``-th time."""
@@ -272,7 +272,7 @@ class Recorder:
         distances: Float[Array, "seed agent agent"],
     ) -> None:
         """A point of the learning curve: greedy and sampled episodes, and the update's means."""
-        self._warn_of_cuts(sum(map(num_cut, episodes)))
+        self._tell_of_cuts(sum(map(num_cut, episodes)))
         per_seed = jax.device_get(unstack((*episodes, metrics, distances), len(seeds)))
         for seed, (greedy, sampled, means, distance) in zip(seeds, per_seed, strict=True):
             with self._lock:
@@ -294,17 +294,16 @@ class Recorder:
                 self.folder.append_metrics(text)
             self.sinks.log(line)
 
-    def _warn_of_cuts(self, episodes_cut: int) -> None:
-        """Say once that episodes were cut off, if any were."""
+    def _tell_of_cuts(self, episodes_cut: int) -> None:
+        """Say once that episodes of the learning curve were cut off, if any were."""
         with self._lock:
             if self._told_of_cuts or not episodes_cut:
                 return
             self._told_of_cuts = True
-        self.watch.warn(cut_warning(self.env, self.config.max_steps))
+        self.watch.tell(cut_warning(self.env, self.config.max_steps))
 
     def finish(self, result: dict[str, Any]) -> None:
         """All seeds are done: their lines in order, whichever came first; and the result."""
-        self._warn_of_cuts(result["episodes_cut"])
         if self.folder is not None:
             self.folder.write_metrics(self._texts())
             self.folder.write_json(files.RESULT, result)

@@ -13,6 +13,7 @@ import psutil
 from adaps.collect.episodes import (
     Episodes,
     best_return,
+    cut_warning,
     mean_return,
     num_cut,
     opposed,
@@ -78,12 +79,13 @@ class Result:
 
 def summarise(
     env: AnyEnvironment,
+    config: TrainConfig,
     seeds: Sequence[SeedResult],
     times: Times,
     folder: Path | None,
     warnings_of: Callable[[int], list[str]],
 ) -> Result:
-    """Seeds' results side by side; ``warnings_of`` says what there is to say of a seed."""
+    """Seeds' results side by side; ``warnings_of`` says what training warns of."""
     return Result(
         seeds=[s.seed for s in seeds],
         returns=[mean_return(s.episodes) for s in seeds],
@@ -97,10 +99,18 @@ def summarise(
         folder=folder,
         returns_per_agent=(per_agent := [returns_per_agent(s.episodes) for s in seeds]),
         warnings=[
-            [*warnings_of(seed.seed), *filter(None, [opposed(own)])]
+            [*warnings_of(seed.seed), *_warnings_of_episodes(env, config, seed.episodes, own)]
             for seed, own in zip(seeds, per_agent, strict=True)
         ],
     )
+
+
+def _warnings_of_episodes(
+    env: AnyEnvironment, config: TrainConfig, episodes: Episodes, per_agent: list[float]
+) -> list[str]:
+    """What the final evaluation should not be read without."""
+    cut = [cut_warning(env, config.max_steps)] if num_cut(episodes) else []
+    return [*cut, *filter(None, [opposed(per_agent)])]
 
 
 def result_json(

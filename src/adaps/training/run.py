@@ -91,6 +91,8 @@ def _named(env: AnyEnvironment | str, options: dict[str, Any]) -> tuple[str, Any
         raise UserError("task_seed goes with an environment's name; this one has its own")
     else:
         made = envs.accepted(env, agent_types=types)
+        if isinstance(made, HostEnvironment) and made.max_steps is not None:
+            options.setdefault("max_steps", made.max_steps)
     if types is not None:
         options["agent_types"] = made.agent_types  # a tuple of int, which can be saved
     return env if isinstance(env, str) else made.name, made
@@ -133,7 +135,7 @@ def run(
     ):
         recorder = Recorder(env, config, placement, folder, watch, others, found)
         seeds = _trained(stages, recorder)
-        result = summarise(env, seeds, recorder.times, out, recorder.warnings_of)
+        result = summarise(env, config, seeds, recorder.times, out, recorder.warnings_of)
         recorder.finish(result_json(env, config, result, seeds[0].episodes, recorder.times))
     return result
 

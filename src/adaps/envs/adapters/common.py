@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from adaps.envs.checked import outlined, traced
+from adaps.envs.checked import outlined
 from adaps.errors import UserError, unknown
 from adaps.extensions import theirs
 from adaps.types import AgentEnds, AgentSpace, EnvState, Observation, Timestep
@@ -151,10 +151,10 @@ def state_types(env: str, reset: Callable[..., Any], step: Callable[..., Any]) -
     Raises:
         UserError: the state's parts or their shapes change with a step.
     """
-    with traced(env, "reset"):
+    with theirs(f"environment '{env}': reset fails"):
         before = jax.eval_shape(reset)
     while True:
-        with traced(env, "step_env"):
+        with theirs(f"environment '{env}': step_env fails"):
             after = jax.eval_shape(step, before)
         if jax.tree.structure(before) != jax.tree.structure(after):
             raise UserError(

@@ -27,7 +27,7 @@ from adaps.envs.adapters.common import (
     with_types,
 )
 from adaps.envs.autoreset import auto_reset
-from adaps.envs.checked import as_count, checked, checked_limit, checked_types, outlined, traced
+from adaps.envs.checked import as_count, checked, checked_limit, checked_types, outlined
 from adaps.envs.names import full_name
 from adaps.errors import UserError, unknown
 from adaps.extensions import needs_extra, theirs
@@ -306,7 +306,7 @@ def _quietly() -> Iterator[None]:
 
 def _spaces(env: str, made: Any) -> tuple[AgentSpace, ...]:
     """What each agent sees, as a reset gives it, and may do."""
-    with traced(env, "reset"):
+    with theirs(f"environment '{env}': reset fails"):
         given = jax.eval_shape(lambda: made.reset(jax.random.key(0)))
     obs, _ = _returned(env, "reset", given, ("obs", "state"))
     each = _of_agents(env, "observation", made.agents, obs)

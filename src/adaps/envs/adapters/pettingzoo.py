@@ -18,6 +18,7 @@ from pettingzoo import ParallelEnv
 from adaps.envs.adapters.common import SizedBySpaces
 from adaps.envs.checked import checked_limit, checked_types
 from adaps.envs.code import known_modules
+from adaps.envs.description import is_plain
 from adaps.envs.host.copies import Copies
 from adaps.envs.host.making import MakeEnv, make_parallel
 from adaps.envs.host.spaces import view_of
@@ -45,7 +46,7 @@ class PettingZooTeam(SizedBySpaces):
     agent_types: tuple[int, ...] | None = None
     max_steps: int | None = None
     made_with: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """What :func:`from_pettingzoo` was given: ``maker``, its ``options``, and its own settings."""
+    """What :func:`from_pettingzoo` was given: ``maker`` and its ``options``."""
 
     @property
     def agent_names(self) -> tuple[str, ...]:
@@ -109,10 +110,6 @@ def from_pettingzoo(
     make = partial(make_parallel, name, maker, options)
     roster, types = _look(name, make, agent_types)
     made_with = {"maker": maker, "options": options}
-    if agent_types is not None and types is not None:
-        made_with["agent_types"] = dict(zip(roster.names, types, strict=True))
-    if limit is not None:
-        made_with["max_steps"] = limit
     spaces = tuple(AgentSpace(**view.described) for view in roster.views)
     return PettingZooTeam(name, spaces, roster, make, types, limit, made_with)
 
@@ -228,6 +225,7 @@ def _module(name: str) -> ModuleType:
 
 def _name_of(make_env: Any, options: dict[str, Any]) -> str:
     """What ``adaps train`` would make the same environment by, as far as there is such a name."""
+    options = {name: value for name, value in options.items() if is_plain(value)}
     if isinstance(make_env, ModuleType):
         make_env = make_env.__name__
     if isinstance(make_env, str):
