@@ -390,8 +390,6 @@ def test_whatever_is_raised_before_a_run_begins_is_one_line(words, kind, capsys)
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("raising:no_reset", "team: reset failed"),
-        ("raising:no_step", "team: step failed"),
         ("raising:Team --algo raising:Learner", "the run failed"),
         ("raising:Team --sharing raising:Binds", "the run failed"),
     ],
@@ -405,6 +403,15 @@ def test_whatever_is_raised_within_a_run_is_one_line_below_its_traceback(words, 
     assert any("in fail" in line for line in error)
 
 
+@pytest.mark.parametrize("what", ["reset", "step"])
+def test_whatever_is_raised_when_an_environment_is_looked_at_is_one_line(what, kind, capsys):
+    name = f"raising:no_{what}"
+    assert main(f"train {name} --sharing fups --steps 400 --out run".split()) == 2
+    error = capsys.readouterr().err
+    assert error == f"adaps: environment '{name}': {what} fails: {kind}\n"
+    assert not Path("run").exists()
+
+
 def test_whatever_a_command_comes_to_is_one_line(kind, capsys, monkeypatch):
     import raising  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
 
@@ -416,13 +423,14 @@ def test_whatever_a_command_comes_to_is_one_line(kind, capsys, monkeypatch):
 def test_a_run_of_a_study_tells_whatever_is_raised(kind, tmp_path):
     """In a process that leaves Ctrl-C to the one above it."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    (job,) = jobs(of_methods(["raising:no_reset"], ["fups"], ["a2c"], [0], {"steps": "400"}))
+    algos = ["raising:Learner"]
+    (job,) = jobs(of_methods(["raising:Team"], ["fups"], algos, [0], {"steps": "400"}))
     try:
         outcome = work(job, tmp_path)
     finally:
         signal.signal(signal.SIGINT, before)
     assert outcome.value is None
-    assert outcome.failure == f"team: reset failed: {kind}"
+    assert outcome.failure == kind
 
 
 def test_a_traceback_within_a_message_is_left_out():

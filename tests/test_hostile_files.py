@@ -26,11 +26,12 @@ from adaps.cli.commands import main
 from adaps.config.checks import resolved
 from adaps.config.choices import algo_options, sharing_options
 from adaps.config.parsing import parse, parse_train
-from adaps.config.saved import saved_env, to_json
+from adaps.config.saved import source_of, to_json
 from adaps.config.training import TrainConfig
 from adaps.envs.agent_io import agents_of
+from adaps.envs.code import check_env_code
 from adaps.envs.host.spaces import flatten_as
-from adaps.errors import StorageError
+from adaps.errors import Interrupted, StorageError
 from adaps.extensions import code_allowed
 from adaps.files import logged
 from adaps.files import run_folder as files
@@ -44,6 +45,7 @@ from adaps.study.commands import CompareCommand, compared
 from adaps.study.job import Job
 from adaps.study.plan import slug
 from adaps.study.plan_file import from_file
+from adaps.training.environment import made_again
 from adaps.training.policy import Policy
 from adaps.training.resume import statement
 
@@ -244,7 +246,7 @@ class Pickled:
     ],
 )
 def test_what_comes_with_known_projects_needs_no_word(name, sent):
-    assert saved_env(write_config(sent, env=name) / files.CONFIG) == (name, 0)
+    check_env_code(name, source_of(write_config(sent, env=name) / files.CONFIG))
 
 
 NOT_FACTORIES = (
@@ -758,11 +760,11 @@ def test_the_word_holds_for_what_it_was_said_of_alone(mine, sent):
     write_config(sent, env=mine.of("env"))
     for names in (["other:env"], []):
         with code_allowed(names=names), pytest.raises(adaps.UserError, match="asks for code"):
-            saved_env(sent / files.CONFIG)
+            made_again(sent / files.CONFIG)
     with code_allowed(names=[mine.of("env")]):
-        assert saved_env(sent / files.CONFIG) == (mine.of("env"), 0)
+        check_env_code(mine.of("env"), source_of(sent / files.CONFIG))
     with pytest.raises(adaps.UserError, match="asks for code"):
-        saved_env(sent / files.CONFIG)
+        made_again(sent / files.CONFIG)
     assert not mine.was_run
 
 
@@ -772,7 +774,7 @@ def test_what_is_said_at_an_interrupt_goes_on(env, mine, sent, monkeypatch, caps
 
     def interrupted(*_, **__):
         write_config(sent, env=name)
-        raise KeyboardInterrupt
+        raise Interrupted
 
     monkeypatch.setattr("adaps.training.run.run", interrupted)
     assert main(["train", name, "--out", str(sent)]) == 130

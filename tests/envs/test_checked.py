@@ -64,7 +64,7 @@ def test_a_dict_is_flattened_in_the_order_of_its_keys():
     team = from_jaxmarl(JaxMARLStyle(**MEANT["dict observations"]))
     plain = from_jaxmarl(JaxMARLStyle())
     np.testing.assert_array_equal(steps(team)[1].obs, steps(plain)[1].obs)
-    assert team.spaces[0].label == "{'a': (1,), 'b': ()} numbers, 2 actions"
+    assert team.spaces[0].label == "1 and 1 numbers, 2 actions"
 
 
 def test_what_all_share_is_split_evenly():
@@ -77,14 +77,14 @@ def dropped(values):
 
 
 WRONG = {
-    "observation of b": ({"obs": dropped}, "style: there is no observation of b"),
+    "observation of b": ({"obs": dropped}, "style: there is no observation of agent b"),
     "text": ({"obs": lambda o: {**o, "b": "x"}}, "(observation of b holds|reset fails)"),
     "keys": (
         {"obs": lambda o: {**o, "b": jax.random.key(0)}},
         r"style: observation of b holds key<fry>\[\], and can only be numbers",
     ),
     "no dict": ({"obs": lambda o: o["a"]}, r"observation must be a dict by agent, not float32\[2"),
-    "reward of b": ({"rewards": dropped}, "style: there is no reward of b"),
+    "reward of b": ({"rewards": dropped}, "style: there is no reward of agent b"),
     "two rewards": (
         {"rewards": lambda r: {**r, "b": jnp.ones(2)}},
         r"style: reward of b is float32\[2\], not one number",
@@ -141,7 +141,7 @@ def test_masks_are_checked():
     np.testing.assert_array_equal(first.observation.legal, [[False, True], [True, True]])
     with pytest.raises(UserError, match="available actions of b are 3 numbers, and it has 2"):
         from_jaxmarl(Masked({**masks, "b": jnp.ones(3)}))
-    with pytest.raises(UserError, match="there is no available actions of b"):
+    with pytest.raises(UserError, match="there is no available actions of agent b"):
         from_jaxmarl(Masked({"a": jnp.ones(2)}))
 
 

@@ -148,7 +148,7 @@ def test_progress_and_warnings(name, is_terminal, monkeypatch):
     with watch.showing():
         watch.plan("train", "steps", 1)
         watch.begin("train")
-        watch.warn(name)
+        watch.tell(name)
         watch.advance("train", 1, name)
     shown = said.getvalue()
     assert f"warning   {visible(name)}\n" in shown.replace("\x1b[0m", "")
@@ -238,7 +238,8 @@ def test_a_page_that_others_print(name, is_terminal, monkeypatch):
 
 
 def test_train_into_a_folder_of_any_name(tmp_path, monkeypatch, capsys):
-    result = Result([0], [1.0], [None], [None], [None], 1, 1.0, [], None)
+    policy = SimpleNamespace(agents=SimpleNamespace(names=("one",)))
+    result = Result([0], [1.0], [None], [None], [None], 1, 0, 1.0, [policy], None, [[1.0]], [[]])
     monkeypatch.setattr(train.training, "run", lambda *_, **__: result)
     monkeypatch.setattr(train, "write_report", lambda out: out / "report.html")
     out = tmp_path / "r[x]\x1b[31m"
@@ -291,7 +292,7 @@ def test_a_run_goes_on_where_nobody_watches_it(is_terminal, monkeypatch):
     with watch.showing():
         watch.plan("train", "steps", 1)
         watch.begin("train")
-        watch.warn("no")
+        watch.tell("no")
         watch.advance("train", 1)
     said.close()
     complain("adaps: no")

@@ -19,6 +19,7 @@ from adaps.config.saved import SavedEnv
 from adaps.config.training import TrainConfig, network_of
 from adaps.envs.agent_io import agents_of
 from adaps.envs.description import described, differences, plain
+from adaps.extensions import code_allowed
 from adaps.files import run_folder as files
 from adaps.training import run as training
 from adaps.training.environment import made_again
@@ -68,14 +69,14 @@ def shell(monkeypatch):
 def test_it_is_evaluated_with_its_options_whatever_the_order(trained, shell, capsys):
     assert [row.value for row in adaps.evaluate(trained, six_steps(), 2)] == [18]
     shell(OTHERWISE)
-    assert main(["evaluate", str(trained), "--episodes", "2"]) == 0
+    assert main(["evaluate", str(trained), "--episodes", "2", "--allow-code"]) == 0
     assert "18.0" in capsys.readouterr().out
     assert [row.value for row in adaps.evaluate(trained, six_steps(), 2)] == [18]
 
 
 def test_it_is_played_with_its_options_whatever_the_order(trained, shell, capsys, tmp_path):
     shell(OTHERWISE)
-    words = f"play {trained} --size 100 --out {tmp_path / 'a.gif'}"
+    words = f"play {trained} --size 100 --out {tmp_path / 'a.gif'} --allow-code"
     assert main(words.split()) == 0
     assert "return 18.00 in 6 steps" in capsys.readouterr().out
 
@@ -83,7 +84,7 @@ def test_it_is_played_with_its_options_whatever_the_order(trained, shell, capsys
 def test_it_is_resumed_whatever_the_order(trained, shell, tmp_path):
     out = shutil.copytree(trained, tmp_path / "run")
     shell(OTHERWISE)
-    assert main(f"train --resume {out} --steps 3_640".split()) == 0
+    assert main(f"train --resume {out} --steps 3_640 --allow-code".split()) == 0
     assert files.read_json(out, files.RESULT)["return_per_seed"] == [18]
     assert files.read_json(out, files.IDENTITY)["agent_names"] == ["up_a", "down_a", "up_b"]
     assert adaps.load(out).agents.names == ("up_a", "down_a", "up_b")
@@ -91,7 +92,8 @@ def test_it_is_resumed_whatever_the_order(trained, shell, tmp_path):
 
 def test_it_begins_anew_from_its_settings_with_its_options(trained, shell):
     shell(OTHERWISE)
-    env = made_again(trained / files.CONFIG)
+    with code_allowed(names=[NAME]):
+        env = made_again(trained / files.CONFIG)
     assert env.agent_names == ("up_a", "down_a", "up_b")
     assert described(env)["made_with"]["options"] == {"length": 6}
     assert made_again(trained / files.CONFIG, SavedEnv("bps:2-1")) == adaps.make("bps:2-1")
@@ -157,7 +159,7 @@ def test_other_agents_are_refused(command, how, trained, shell, capsys):
     before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
     words, says = CHANGED[how]
     shell(words)
-    assert main([*command.split(), str(trained)]) == 2
+    assert main([*command.split(), str(trained), "--allow-code"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert re.search(says, error), error
@@ -175,7 +177,7 @@ def test_kinds_of_other_agents_are_refused(how, found, shell):
 def test_other_options_are_refused(trained, found):
     env = adaps.from_pettingzoo(Shifting, length=5)
     says = r"made_with.options.length: 6 there, 5 here"
-    with pytest.raises(adaps.UserError, match=f"another environment than {NAME}: .*{says}"):
+    with pytest.raises(adaps.UserError, match=f"another environment than {env.name}: .*{says}"):
         adaps.evaluate(trained, env, 1)
     with pytest.raises(adaps.UserError, match=says):
         adaps.train(env, "nops", out=trained, resume=True, **QUICK)
@@ -187,7 +189,7 @@ def test_other_options_are_refused(trained, found):
 def test_an_edited_function_with_other_options_is_refused(trained, monkeypatch, capsys):
     monkeypatch.setattr("envs.teams_in_python.Shifting", lambda size: Shifting())
     for command in ("evaluate", "play", "train --resume"):
-        assert main([*command.split(), str(trained)]) == 2
+        assert main([*command.split(), str(trained), "--allow-code"]) == 2
         assert "unexpected keyword argument 'length'" in capsys.readouterr().err
 
 
@@ -305,7 +307,7 @@ def test_of_what_can_be_nothing_is_said(env, tmp_path, monkeypatch, caplog):
 def test_commands_say_that_it_has_to_be_given_in_python(command, env, says, tmp_path, capsys):
     folder = begun(tmp_path / "run", env, dataclasses.replace(CONFIG, env=env.name))
     capsys.readouterr()
-    assert main([*command.split(), str(folder)]) == 2
+    assert main([*command.split(), str(folder), "--allow-code"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert f"{says} the environment in Python: adaps.evaluate(folder, env)" in error

@@ -108,8 +108,7 @@ def _fields(thing: Any) -> dict[str, Any]:
         names = [own.name for own in dataclasses.fields(thing) if own.compare]
     else:
         names = [name for name in getattr(thing, "__dict__", {}) if not name.startswith("_")]
-    told = (*FACTS, *STATED, "name")
-    return {name: plain(getattr(thing, name)) for name in names if name not in told}
+    return {name: plain(getattr(thing, name)) for name in names if name not in FACTS + STATED}
 
 
 def plain(value: Any) -> Any:

@@ -43,12 +43,12 @@ def made_again(config: Path, wanted: SavedEnv | None = None) -> AnyEnvironment:
     named = wanted.env, wanted.task_seed, wanted.agent_types
     if wanted.env != own.env:
         return make(*named)
-    check_env_code(wanted.env, source_of(config))
     saved = saved_environment(config)
     if lost := saved.get("made_with", {}).get("lost"):
         raise UserError(f"{config}: the environment's option '{lost[0]}' is not saved; {IN_PYTHON}")
     if saved and not can_be_named(wanted.env):
         raise UserError(f"{config}: no environment is made by the name '{wanted.env}'; {IN_PYTHON}")
+    check_env_code(wanted.env, source_of(config))
     env = make(*named)
     agents = saved_agents(saved, config)
     return env if agents is None else in_order_of(env, agents.names)

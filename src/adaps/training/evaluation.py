@@ -11,10 +11,10 @@ from adaps.envs.registry import accepted, make
 from adaps.errors import UserError
 from adaps.extensions import Amount, code_allowed
 from adaps.files import compile_cache
-from adaps.files.run_folder import CONFIG, saved_seeds
+from adaps.files.run_folder import CONFIG
 from adaps.networks.agent import greedy
 from adaps.training.environment import for_policy, made_again
-from adaps.training.policy import Policy, load
+from adaps.training.policy import Policy, all_of
 from adaps.types import AnyEnvironment
 
 MOST = 10**9
@@ -61,21 +61,31 @@ def evaluate(
     folder = Path(folder)
     compile_cache.enable(folder)
     with code_allowed(allow_code):
-        if env is None:
-            env = made_again(folder / CONFIG)
-        else:
-            env = make(env) if isinstance(env, str) else accepted(env)
-        first = load(folder)
-        policies = {seed: load(folder, seed) for seed in saved_seeds(folder)}
-    env = for_policy(env, first, folder, allow_changes)
+        env = _environment(folder, env)
+        policies = all_of(folder)
+    env = _for_all(env, policies, folder, allow_changes)
     if max_steps is None and (folder / CONFIG).exists():
         max_steps = saved_env(folder / CONFIG).max_steps
-    for seed, policy in policies.items():
-        if (policy.shape, policy.agents) != (first.shape, first.agents):
-            raise UserError(f"{folder}: the policy of seed {seed} is for other agents")
     with player(env, max_steps) as play:
         most = batch_episodes(env)
         return [_evaluated(seed, own, play, episodes, most) for seed, own in policies.items()]
+
+
+def _environment(folder: Path, given: AnyEnvironment | str | None) -> AnyEnvironment:
+    if given is None:
+        return made_again(folder / CONFIG)
+    return make(given) if isinstance(given, str) else accepted(given)
+
+
+def _for_all(
+    env: AnyEnvironment, policies: dict[int, Policy], folder: Path, allow_changes: bool
+) -> AnyEnvironment:
+    """The environment that all of a run's policies are for, with its agents in their order."""
+    first, *others = policies.values()
+    for policy in others:
+        if (policy.shape, policy.agents) != (first.shape, first.agents):
+            raise UserError(f"{folder}: its policies are for different agents")
+    return for_policy(env, first, folder, allow_changes)
 
 
 def _evaluated(seed: int, policy: Policy, play: Play, num_episodes: int, most: int) -> SeedReturn:

@@ -189,9 +189,7 @@ def load(folder: str | Path, seed: int | None = None, *, allow_code: bool = Fals
         UserError: not a run's folder, no such seed, a damaged file, or code that is not allowed.
     """
     folder = Path(folder)
-    seeds: Sequence[int] = saved_seeds(folder)
-    if not seeds:
-        raise UserError(f"{folder} holds no trained policy")
+    seeds = _seeds(folder)
     file = policy_file(folder, seeds[0] if seed is None else seed)
     if not file.exists():
         raise UserError(f"{folder} has no policy of seed {seed}; it has {seeds}")
@@ -205,6 +203,21 @@ def load(folder: str | Path, seed: int | None = None, *, allow_code: bool = Fals
     except (SafetensorError, OSError, RecursionError, TypeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         raise UserError(f"{file} is damaged: {reason or ' '.join(str(error).split())}") from None
+
+
+def all_of(folder: Path) -> dict[int, Policy]:
+    """Every policy that a run's folder holds, by its seed.
+
+    Raises:
+        UserError: as :func:`load`.
+    """
+    return {seed: load(folder, seed) for seed in _seeds(folder)}
+
+
+def _seeds(folder: Path) -> Sequence[int]:
+    if not (seeds := saved_seeds(folder)):
+        raise UserError(f"{folder} holds no trained policy")
+    return seeds
 
 
 def _loaded(source: Source) -> Policy:
