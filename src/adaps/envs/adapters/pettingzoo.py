@@ -150,7 +150,7 @@ def _look(name: str, make: MakeEnv, agent_types: Any) -> tuple[Roster, tuple[int
                 agent_types = getattr(env.unwrapped, "agent_types", None)
     finally:
         # It was only looked at: how it ends does not matter.
-        with suppress(Exception):
+        with suppress(UserError), theirs(f"{name} cannot be closed"):
             env.close()
     if isinstance(agent_types, Mapping) and agent_types.keys() == set(roster.names):
         agent_types = [agent_types[agent] for agent in roster.names]
