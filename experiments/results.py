@@ -18,10 +18,10 @@ from pathlib import Path
 import measurements
 import tables
 import tyro
-from rich.console import Console
 from study_page import summary
 
 from adaps.errors import UserError
+from adaps.files.terminal import Terminal
 from adaps.report import write_study
 from adaps.study import carry_out
 from adaps.study.local import Local
@@ -66,7 +66,7 @@ def study(name: str, runs: Path, report_only: bool) -> bool:
     out, failures = runs / name, {}
     try:
         if not report_only:
-            failures = carry_out(from_file(preset(name)), out, Local(None, 2.0), Console())
+            failures = carry_out(from_file(preset(name)), out, Local(None, 2.0), Terminal())
         write_study(out)
     except UserError as error:
         print(error, file=sys.stderr)

@@ -545,7 +545,7 @@ def test_an_interrupt_says_what_is_true(tmp_path, monkeypatch, capsys):
     for name in (None, files.CONFIG, "checkpoints/seed-3.safetensors", files.METRICS):
         if name is not None:
             (out / name).parent.mkdir(parents=True, exist_ok=True)
-            (out / name).write_text("{}")
+            (out / name).write_text('{"config": {"env": "bps:2-2"}}')
         assert main(words) == 130
         said.append(capsys.readouterr().err)
     assert said[0] == "adaps: interrupted; nothing was saved yet\n"

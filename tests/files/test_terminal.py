@@ -24,7 +24,6 @@ from adaps.render.pictures import pictures
 from adaps.sharing import FuPS
 from adaps.study.board import Board
 from adaps.study.job import Job, Outcome
-from adaps.training.result import Result
 from adaps.types import Identity
 
 HOSTILE = [
@@ -238,9 +237,8 @@ def test_a_page_that_others_print(name, is_terminal, monkeypatch):
 
 
 def test_train_into_a_folder_of_any_name(tmp_path, monkeypatch, capsys):
-    policy = SimpleNamespace(agents=SimpleNamespace(names=("one",)))
-    result = Result([0], [1.0], [None], [None], [None], 1, 0, 1.0, [policy], None, [[1.0]], [[]])
-    monkeypatch.setattr(train.training, "run", lambda *_, **__: result)
+    monkeypatch.setattr(train.training, "run", lambda *_, **__: None)
+    monkeypatch.setattr(train, "_print_result", lambda *_: None)
     monkeypatch.setattr(train, "write_report", lambda out: out / "report.html")
     out = tmp_path / "r[x]\x1b[31m"
     assert main(["train", "bps:1-1", "--out", str(out)]) == 0

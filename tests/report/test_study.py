@@ -136,15 +136,6 @@ def test_single_runs_have_no_intervals_and_name_no_winner(tmp_path):
     assert Tables(html).tables[0][1][2] == "−220.0"
 
 
-def test_episodes_that_were_cut_off_are_counted(tmp_path):
-    folder = write_study_folder(tmp_path / "study", plan_of(seeds=[7]))
-    assert "cut off" not in text_of(write_study(folder).read_text())
-    for file in folder.rglob("result.json"):
-        file.write_text(json.dumps({**json.loads(file.read_text()), "episodes_cut": 20}))
-    text = " ".join(text_of(write_study(folder).read_text()).split())
-    assert "Episodes cut off 40 before they were over: returns are not those of whole" in text
-
-
 def test_one_variant_has_nobody_to_be_compared_with(tmp_path):
     plan = plan_of(variants=variants_of("adaps"))
     text = text_of(write_study(write_study_folder(tmp_path / "study", plan)).read_text())

@@ -1,7 +1,6 @@
 """A study that takes seconds."""
 
-from rich.console import Console
-
+from adaps.files.terminal import Terminal
 from adaps.study import of_methods
 
 TINY = {
@@ -19,7 +18,7 @@ COMPARE = [word for it in COMPARE_ONE for word in ([it, "adaps"] if it == "fups"
 
 
 def quiet():
-    return Console(quiet=True)
+    return Terminal(quiet=True)
 
 
 def tiny(methods=("fups",), seeds=(0, 1), envs=("bps:2-2",)):

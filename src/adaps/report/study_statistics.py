@@ -1,7 +1,8 @@
 """A study's runs in numbers: per environment, and over all of them. Stage: report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -304,7 +305,7 @@ class Sweep(NamedTuple):
     """Whether these are scores, and not returns."""
     each: dict[tuple[str, ...], Interval]
     """By the values of the options that vary."""
-    warned: dict[tuple[str, ...], str]
+    warned: Mapping[tuple[str, ...], str] = MappingProxyType({})
     """What runs warn of, of those values whose runs do."""
 
     @property

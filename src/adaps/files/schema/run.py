@@ -27,6 +27,8 @@ class ConfigFile(File, kw_only=True):
     """As :func:`adaps.envs.description.described` puts it: sizes, ``max_steps``, ``agent_types``;
     ``agents``, with names and spaces where they are stated; and ``made_with`` (of PettingZoo's:
     ``maker``, ``options``, and names of those that are not saved, ``lost``), or else ``fields``."""
+    arithmetic: dict[str, Any] = field(default_factory=dict)
+    """What decides last bits: :func:`adaps.files.provenance.arithmetic`."""
 
 
 class MetricsLine(Struct, kw_only=True):
