@@ -153,6 +153,16 @@ def test_true_types_go_by_name(trained, shell):
     assert [row.value for row in adaps.evaluate(trained, env, 1)] == [18]
 
 
+def test_true_types_that_were_said_by_place_go_by_name_later(tmp_path, shell):
+    env = six_steps(agent_types=[7, 8, 7])
+    config = dataclasses.replace(CONFIG, env=env.name, agent_types=(7, 8, 7))
+    folder = begun(tmp_path / "run", env, config)
+    shell(OTHERWISE)
+    with code_allowed(names=[NAME]):
+        again = made_again(folder / files.CONFIG)
+    assert (again.agent_names, again.agent_types) == (env.agent_names, (7, 8, 7))
+
+
 @pytest.mark.parametrize("how", CHANGED)
 @pytest.mark.parametrize("command", ["evaluate", "play", "train --resume"])
 def test_other_agents_are_refused(command, how, trained, shell, capsys):

@@ -13,7 +13,7 @@ from adaps.envs.description import (
     unlike,
     with_agents_of,
 )
-from adaps.envs.registry import can_be_named, make, task_seed_of
+from adaps.envs.registry import accepted, can_be_named, make, task_seed_of
 from adaps.errors import UserError
 from adaps.files.run_folder import CONFIG
 from adaps.training.policy import Policy
@@ -40,18 +40,18 @@ def made_again(config: Path, wanted: SavedEnv | None = None) -> AnyEnvironment:
     """
     own = saved_env(config)
     wanted = wanted or own
-    named = wanted.env, wanted.task_seed, wanted.agent_types
     if wanted.env != own.env:
-        return make(*named)
+        return make(wanted.env, wanted.task_seed, wanted.agent_types)
     saved = saved_environment(config)
     if lost := saved.get("made_with", {}).get("lost"):
         raise UserError(f"{config}: the environment's option '{lost[0]}' is not saved; {IN_PYTHON}")
     if saved and not can_be_named(wanted.env):
         raise UserError(f"{config}: no environment is made by the name '{wanted.env}'; {IN_PYTHON}")
     check_env_code(wanted.env, source_of(config))
-    env = make(*named)
-    agents = saved_agents(saved, config)
-    return env if agents is None else in_order_of(env, agents.names)
+    env, agents = make(wanted.env, wanted.task_seed), saved_agents(saved, config)
+    env = env if agents is None else in_order_of(env, agents.names)
+    # Types were given in the order that agents had.
+    return accepted(env, agent_types=wanted.agent_types)
 
 
 def why_not_again(env: AnyEnvironment) -> str | None:
