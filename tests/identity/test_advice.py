@@ -69,7 +69,7 @@ def test_reasons_speak_of_fewer_and_more_kinds_and_of_sureness():
         "With one kind the held-out error of reward would be 0.3 variances greater.",
         "Giving each agent a code of its own would not improve held-out prediction "
         "(at most 0 % of the variance).",
-        "Resamples of the held-out transitions find 2 kinds in 90% and 3 kinds in 10%.",
+        "Resamples of the held-out transitions find 2 kinds in 90 % and 3 kinds in 10 %.",
         "The kinds found in the two halves of the data agree with an adjusted Rand index of 0.90.",
     ]
 

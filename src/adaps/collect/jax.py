@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -129,10 +129,7 @@ class JaxCollector(Static):
 
     def start(self, key: Key[Array, ""], num_envs: int, memory: Memory = ()) -> Position:
         """Fresh copies, at the first step of an episode."""
-        keys = jax.random.split(key, 1 + num_envs)
-        env_state, timestep = reset(self.env, keys[1:])
-        first = jnp.ones((num_envs, self.env.num_agents), bool)
-        return Position(env_state, timestep, first, memory, keys[0])
+        return _started(self, num_envs, key, memory)
 
     def collect(
         self, policy: Policy, position: Position, num_steps: int
@@ -207,6 +204,17 @@ def _until_over(
         return now[0] + 1, step(now[1], step_key(now[0]))
 
     return jax.lax.while_loop(go_on, another, (jnp.int32(0), begun))[1]
+
+
+@partial(jax.jit, static_argnums=(0, 1), inline=True)
+def _started(
+    collector: JaxCollector, num_envs: int, key: Key[Array, ""], memory: Memory
+) -> Position:
+    """One program, where an environment's own operations would each be compiled apart."""
+    keys = jax.random.split(key, 1 + num_envs)
+    env_state, timestep = reset(collector.env, keys[1:])
+    first = jnp.ones((num_envs, collector.env.num_agents), bool)
+    return Position(env_state, timestep, first, memory, keys[0])
 
 
 def reset(env: Environment, keys: Key[Array, " env"]) -> tuple[EnvState, Timestep]:

@@ -169,7 +169,7 @@ def _more_kinds(num_kinds: int, num_agents: int, growth: GrowthByNumber) -> list
 
 def _confidence_reasons(confidence: IdentityConfidence) -> list[str]:
     shares = sorted(confidence.num_clusters.items(), key=lambda item: -item[1])
-    counts = " and ".join(f"{_kinds(k)} in {share:.0%}" for k, share in shares[:3])
+    counts = " and ".join(f"{_kinds(k)} in {100 * share:.0f} %" for k, share in shares[:3])
     reasons = [f"Resamples of the held-out transitions find {counts}."] if shares else []
     if confidence.agreement is not None:
         reasons.append(

@@ -3,13 +3,13 @@
 import itertools
 import math
 from collections.abc import Callable, Hashable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
 from adaps.collect.jax import Collector, JaxCollector, uniform
 from adaps.envs.agent_io import agents_of
@@ -217,9 +217,13 @@ def rewards_are_rare(env: Environment) -> bool:
     """Whether random play of :data:`DENSE_STEPS` steps meets few rewards but the usual one."""
     short = plan(env, DENSE_STEPS)._replace(rounds=1)
     collector, policy = JaxCollector(env), uniform(action_space_of(env))
-    run = jax.jit(partial(gather, collector, short, policy))
-    state = run(begin(collector, env, short, jax.random.key(0)), jnp.int32(1))
-    return bool(samples.rare_share(state.gathered) < samples.RARE)
+
+    @jax.jit
+    def share(key: Key[Array, ""], rounds: Int[Array, ""]) -> Float[Array, ""]:
+        begun = begin(collector, env, short, key)
+        return samples.rare_share(gather(collector, short, policy, begun, rounds).gathered)
+
+    return bool(share(jax.random.key(0), jnp.int32(1)) < samples.RARE)
 
 
 def steps_needed(env: AnyEnvironment) -> int:

@@ -11,6 +11,7 @@ from adaps.collect.evaluate import random_return
 from adaps.config.training import TrainConfig
 from adaps.envs import make
 from adaps.errors import UserError
+from adaps.files import compile_cache
 from adaps.files.plain_files import refuse_links
 from adaps.files.run_folder import check_free, writable, write_json
 from adaps.files.schema import References, as_json, read
@@ -36,6 +37,7 @@ def carry_out(study: Study, out: Path, backend: Backend, console: Terminal) -> d
         UserError: a run that is not possible, or a folder that holds something else or is in use.
         KeyboardInterrupt: runs that were finished by then stay.
     """
+    compile_cache.enable(out)
     every = jobs(study)
     check_free(out)
     left = [job for job in every if not is_done(out, job)]
