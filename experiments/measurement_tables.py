@@ -189,16 +189,20 @@ def host_learning(file: Path) -> list[str]:
 def other_environments(file: Path) -> list[str]:
     """What came of every task of other people that was tried."""
     found = read(file)
-    rows = [(f"`{name}`", *_tried(row)) for name, row in found["tasks"].items()]
+    rows = [(f"`{_cell(name)}`", *_tried(name, row)) for name, row in found["tasks"].items()]
     tried = Counter(row["came"] for row in found["tasks"].values())
     summed = ", ".join(f"{count} {came}" for came, count in tried.items())
     head = ("task", "agents", "observation", "actions", "what came of it")
     return [f"{len(rows)} tasks: {summed}.", "", *table(head, rows), *stated([found])]
 
 
-def _tried(row: dict[str, Any]) -> tuple[str, ...]:
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _tried(name: str, row: dict[str, Any]) -> tuple[str, ...]:
     if "agents" not in row:
-        why = row.get("why", "").replace("|", "\\|")
+        why = _cell(row.get("why", "").removeprefix(f"{name}: "))
         return ("", "", "", f"{row['came']}: {why}" if why else row["came"])
     total, plain = (number(sum(row[key]), 2) for key in ("returns", "plain"))
     came = f"{row['came']}, return {total}; plain loop {plain}"
